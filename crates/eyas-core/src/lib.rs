@@ -1,0 +1,32 @@
+//! The vocabulary that every Eyas crate shares: messages, options, events, usage, provenance and the error.
+//!
+//! What it does not do: no tensors, no browser, no input or output. Everything here is plain data that crosses the
+//! worker boundary unharmed.
+//!
+//! ```
+//! use eyas_core::{ErrorKind, GenerateOptions};
+//! let options = GenerateOptions { temperature: -1.0, ..GenerateOptions::default() };
+//! assert_eq!(options.validate().unwrap_err().kind(), ErrorKind::BadInput);
+//! ```
+
+mod bytes;
+mod cancel;
+mod device;
+mod error;
+mod event;
+mod generate_options;
+mod load_options;
+mod message;
+mod progress;
+mod weight_kind;
+
+pub use bytes::format_bytes;
+pub use cancel::CancelToken;
+pub use device::{DeviceKind, DeviceReport};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Completion, Event, FinishReason, Provenance, Tier, Timing, TokenLogprob, TopLogprob, Usage};
+pub use generate_options::GenerateOptions;
+pub use load_options::{DeviceChoice, LoadOptions, Quantize};
+pub use message::{Message, Role};
+pub use progress::{LoadPhase, Progress, ProgressSink};
+pub use weight_kind::{BLOCK, WeightKind};
