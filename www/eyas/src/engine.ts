@@ -1,0 +1,88 @@
+import type { Assets } from "./assets.js";
+import { Client, type WorkerLike } from "./client.js";
+import type { Completion } from "./completion.js";
+import type { EngineInfo, MemoryReport } from "./engine_info.js";
+import type { GenerateOptions } from "./generate_options.js";
+import { inputRequest, refusalOf, streamGeneration } from "./generation.js";
+import { engineOptions, type LoadOptions } from "./load_options.js";
+import type { ChatInput, Message } from "./message.js";
+import { wireSource } from "./model_source.js";
+import { firstMessages, Session, type SessionOptions } from "./session.js";
+import type { TextStream } from "./text_stream.js";
+
+/** The session that `chat` and `stream` use. */
+const OWN_SESSION = 0;
+
+/**
+ * A loaded model in its own worker. Calls on one engine run one after another, in the order in which they were made; a
+ * call that still waits can be aborted and then never runs. Two engines are independent of each other.
+ */
+export class Eyas {
+  /** What was loaded, where it runs and why there. */
+  readonly info: EngineInfo;
+  readonly #client: Client;
+  #lastSession = OWN_SESSION;
+
+  /** Made by `load`; an application does not construct it. */
+  constructor(client: Client, info: EngineInfo) {
+    this.#client = client;
+    this.info = info;
+  }
+
+  /**
+   * Answers `input` and returns the completion. Rejects with an EyasError, or with the signal's own reason.
+   *
+   * ```ts
+   * const { text } = await eyas.chat([{ role: "user", content: "Hello" }], { maxTokens: 64 });
+   * ```
+   */
+  chat(input: ChatInput, options: GenerateOptions = {}): Promise<Completion> {
+    return this.stream(input, options).result();
+  }
+
+  /** Answers `input` and returns the answer as it comes; also `.text()` and `.result()` for the whole. */
+  stream(input: ChatInput, options: GenerateOptions = {}): TextStream {
+    let request: { messages: readonly Message[] } | { prompt: string };
+    const refuse = refusalOf(() => {
+      request = inputRequest(input, this.info.hasChatTemplate);
+    });
+    return streamGeneration({ client: this.#client, session: OWN_SESSION, request: () => request, options, refuse });
+  }
+
+  /** Opens a conversation that keeps its messages and its cache. Throws `bad-input` for wrong options. */
+  session(options: SessionOptions = {}): Session {
+    return new Session(this.#client, () => ++this.#lastSession, firstMessages(options));
+  }
+
+  /** Memory in use now, on the device and in WebAssembly. */
+  memory(): Promise<MemoryReport> {
+    return this.#client.call<"memory">(() => ({ type: "memory" }));
+  }
+
+  /**
+   * Ends the worker and with it all memory on the GPU and in WebAssembly. Calls under way reject with `aborted`, later
+   * ones with `bad-input`. Disposing again changes nothing. The promise is for those who want to know when it is done.
+   */
+  dispose(): Promise<void> {
+    return this.#client.dispose();
+  }
+}
+
+/** Loads a model into a new worker that `startWorker` makes; the entries of the package differ only in `assets`. */
+export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Assets, "worker">, options: LoadOptions, alsoKnown?: readonly string[]): Promise<Eyas> {
+  const { device, engine } = engineOptions(options, alsoKnown);
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const source = wireSource(options.model, base);
+  const gpuWasm = new URL(assets.gpuWasm, base).href;
+  const cpuWasm = new URL(assets.cpuWasm, base).href;
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const client = new Client(startWorker());
+  try {
+    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, gpuWasm, cpuWasm }), { signal, onProgress });
+    return new Eyas(client, info);
+  } catch (error) {
+    void client.dispose();
+    throw error;
+  }
+}

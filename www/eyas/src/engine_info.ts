@@ -1,0 +1,41 @@
+import type { QuantizeChoice } from "./load_options.js";
+
+/** Where a model runs, and why there. */
+export interface DeviceReport {
+  /** A GPU through WebGPU, or the CPU through WebAssembly. */
+  kind: "gpu" | "cpu";
+  /** The adapter's name, or "CPU (WASM SIMD)". */
+  name: string;
+  /** Whether the GPU adapter is a software implementation. */
+  isFallbackAdapter: boolean;
+  /** Why this device was chosen, in words. */
+  reason: string;
+}
+
+/** What was loaded, and where. */
+export interface EngineInfo {
+  /** The model's name. */
+  model: string;
+  /** The architecture that its configuration names. */
+  architecture: string;
+  /** Where it runs, and why there. */
+  device: DeviceReport;
+  /** Bytes of weights and caches on the device when the load ended. */
+  memoryBytes: number;
+  /** Tokens that prompt and answer may take together. */
+  contextTokens: number;
+  /** Tokens in the vocabulary. */
+  vocabSize: number;
+  /** What became of the matrix weights. */
+  quantize: QuantizeChoice | (string & {});
+  /** Whether messages can be turned into a prompt; without a chat template the model only continues text. */
+  hasChatTemplate: boolean;
+}
+
+/** Memory in use now. */
+export interface MemoryReport {
+  /** Bytes of weights and caches on the device. */
+  deviceBytes: number;
+  /** Bytes of the WebAssembly memory. It never shrinks; it ends with the engine. */
+  wasmBytes: number;
+}

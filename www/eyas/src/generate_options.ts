@@ -1,0 +1,99 @@
+import { ensure, requireFunction, requireInteger, requireKnownKeys, requireNumber, requireSignal, shown } from "./option_check.js";
+
+/**
+ * How an answer is sampled. The order: logit bias, repetition penalty, presence and frequency penalties, (greedy ends
+ * here) temperature, top-k, top-p, min-p, draw. An unknown option, or a value out of range, is `bad-input`.
+ */
+export interface GenerateOptions {
+  /** Tokens to generate at most; absent: until the context is full. */
+  maxTokens?: number;
+  /** 0 (the default) is greedy; otherwise logits are divided by it. */
+  temperature?: number;
+  /** Keep the k most probable tokens; 0 (the default) keeps all. */
+  topK?: number;
+  /** Keep the smallest set of tokens whose probabilities sum to at least this; 1 (the default) keeps all. */
+  topP?: number;
+  /** Keep tokens at least this fraction as probable as the most probable one; 0 (the default) keeps all. */
+  minP?: number;
+  /** Divide (positive) or multiply (negative) the logits of tokens already seen; 1 (the default) is off. */
+  repetitionPenalty?: number;
+  /** Subtracted once from the logit of each token of the answer so far; 0 (the default) is off. */
+  presencePenalty?: number;
+  /** Subtracted for each occurrence of a token in the answer so far; 0 (the default) is off. */
+  frequencyPenalty?: number;
+  /** Added to the logits of tokens, by token id. */
+  logitBias?: Readonly<Record<number, number>>;
+  /** Seed of the draw; absent: a fresh one, which the completion reports. */
+  seed?: number;
+  /** Strings that end the answer; they are not part of it. */
+  stop?: string | readonly string[];
+  /** Report the log-probability of every token of the answer. */
+  logprobs?: boolean;
+  /** With `logprobs`: report that many most probable alternatives of each token, at most 20. */
+  topLogprobs?: number;
+  /** Variables for the chat template, e.g. `{ enable_thinking: false }`. */
+  templateVariables?: Readonly<Record<string, unknown>>;
+  /** Called as parts of the prompt are computed. */
+  onPrefill?: (progress: { doneTokens: number; totalTokens: number }) => void;
+  /** Aborts this call; it then rejects with the signal's own reason, and the engine stays usable. */
+  signal?: AbortSignal;
+}
+
+/** The part of the options that the engine in the worker knows. */
+export type SamplingOptions = Omit<GenerateOptions, "signal" | "onPrefill" | "templateVariables" | "stop"> & { stop?: string[] };
+
+const INTEGERS = { maxTokens: 1, topK: 0, seed: 0, topLogprobs: 0 } as const;
+const NUMBERS = ["temperature", "topP", "minP", "repetitionPenalty", "presencePenalty", "frequencyPenalty"] as const;
+const KNOWN = [...Object.keys(INTEGERS), ...NUMBERS, "logitBias", "stop", "logprobs", "templateVariables", "onPrefill", "signal"];
+
+function checkLogitBias(bias: unknown): asserts bias is Record<number, number> {
+  ensure(typeof bias === "object" && bias !== null, () => `logitBias must be an object from token id to number, found ${shown(bias)}`);
+  for (const [id, value] of Object.entries(bias)) {
+    ensure(/^\d{1,9}$/.test(id), () => `logitBias must have token ids as keys, found ${shown(id)}`);
+    ensure(typeof value === "number" && !Number.isNaN(value), () => `logitBias of token ${id} must be a number, found ${shown(value)}`);
+  }
+}
+
+/**
+ * Checks the options' names and kinds, throws `bad-input`, and returns what the worker gets. Ranges are checked by the
+ * engine itself, so that they are stated once.
+ */
+export function samplingOptions(options: GenerateOptions): SamplingOptions {
+  requireKnownKeys("options", options, KNOWN);
+  const sampling: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options as GenerateOptions)) {
+    if (value === undefined) {
+      continue;
+    }
+    if (name in INTEGERS) {
+      requireInteger(name, value, INTEGERS[name as keyof typeof INTEGERS]);
+    } else if ((NUMBERS as readonly string[]).includes(name)) {
+      requireNumber(name, value);
+    }
+    switch (name) {
+      case "signal":
+        requireSignal(value);
+        continue;
+      case "onPrefill":
+        requireFunction(name, value);
+        continue;
+      case "templateVariables":
+        ensure(typeof value === "object" && value !== null, () => `templateVariables must be an object, found ${shown(value)}`);
+        continue;
+      case "logprobs":
+        ensure(typeof value === "boolean", () => `logprobs must be true or false, found ${shown(value)}`);
+        break;
+      case "logitBias":
+        checkLogitBias(value);
+        break;
+      case "stop": {
+        const stop: unknown[] = Array.isArray(value) ? value : [value];
+        ensure(stop.every((text) => typeof text === "string" && text !== ""), () => "stop must be a non-empty string or a list of them");
+        sampling["stop"] = stop;
+        continue;
+      }
+    }
+    sampling[name] = value;
+  }
+  return sampling as SamplingOptions;
+}

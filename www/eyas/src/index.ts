@@ -1,0 +1,19 @@
+import { type Eyas, loadInto } from "./engine.js";
+import type { LoadOptions } from "./load_options.js";
+
+export * from "./public_face.js";
+
+/**
+ * Loads a model into a worker of its own and returns the engine when it answers. Works unchanged in bundlers that know
+ * `new URL("./…", import.meta.url)`, such as Vite and webpack 5; elsewhere use `eyas/slim`.
+ *
+ * ```ts
+ * const eyas = await load({ model: "org/name", onProgress: ({ loadedBytes, totalBytes }) => … });
+ * ```
+ */
+export function load(options: LoadOptions): Promise<Eyas> {
+  const startWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "eyas" });
+  const gpuWasm = new URL("./eyas_gpu_bg.wasm", import.meta.url);
+  const cpuWasm = new URL("./eyas_cpu_bg.wasm", import.meta.url);
+  return loadInto(startWorker, { gpuWasm, cpuWasm }, options);
+}

@@ -1,0 +1,63 @@
+import type { ModelSource } from "./model_source.js";
+import { requireChoice, requireFunction, requireInteger, requireKnownKeys, requireSignal } from "./option_check.js";
+import type { Progress } from "./progress.js";
+
+/** The device to use: the GPU where there is a usable one and the CPU otherwise; the GPU or an error; the CPU. */
+export type DeviceChoice = "auto" | "gpu" | "cpu";
+
+/**
+ * What becomes of matrix weights while they are loaded. `auto`: quantised files stay as they are, small models stay as
+ * stored, large float models are quantised; `none`: as stored; `q8`, `q4`: 8-bit or 4-bit blocks of 32.
+ */
+export type QuantizeChoice = "auto" | "none" | "q8" | "q4";
+
+/** How a model is to be loaded. An unknown option, or a value out of range, is `bad-input`. */
+export interface LoadOptions {
+  /** Where the model's files are. */
+  model: ModelSource;
+  /** Where to compute; default `auto`. */
+  device?: DeviceChoice;
+  /** What becomes of matrix weights; default `auto`. */
+  quantize?: QuantizeChoice;
+  /** Tokens that prompt and answer may take together; absent: the model's maximum, at most 4,096. */
+  contextTokens?: number;
+  /** Prompt tokens computed in one step, and so how soon an abort is seen meanwhile; default 128. */
+  prefillChunkTokens?: number;
+  /** Called with what is being done, in bytes. */
+  onProgress?: (progress: Progress) => void;
+  /** Aborts the load in any phase; it then rejects with the signal's own reason. */
+  signal?: AbortSignal;
+}
+
+/** The part of the options that the engine in the worker knows. */
+export interface EngineOptions {
+  quantize: QuantizeChoice;
+  contextTokens?: number;
+  prefillChunkTokens?: number;
+}
+
+const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "onProgress", "signal"];
+
+/** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */
+export function engineOptions(options: LoadOptions, alsoKnown: readonly string[] = []): { device: DeviceChoice; engine: EngineOptions } {
+  requireKnownKeys("load options", options, [...KNOWN, ...alsoKnown]);
+  const { device = "auto", quantize = "auto", contextTokens, prefillChunkTokens, onProgress, signal } = options as LoadOptions;
+  requireChoice("device", device, ["auto", "gpu", "cpu"]);
+  requireChoice("quantize", quantize, ["auto", "none", "q8", "q4"]);
+  const engine: EngineOptions = { quantize };
+  if (contextTokens !== undefined) {
+    requireInteger("contextTokens", contextTokens, 1);
+    engine.contextTokens = contextTokens;
+  }
+  if (prefillChunkTokens !== undefined) {
+    requireInteger("prefillChunkTokens", prefillChunkTokens, 1);
+    engine.prefillChunkTokens = prefillChunkTokens;
+  }
+  if (onProgress !== undefined) {
+    requireFunction("onProgress", onProgress);
+  }
+  if (signal !== undefined) {
+    requireSignal(signal);
+  }
+  return { device, engine };
+}

@@ -1,0 +1,46 @@
+import type { Completion, GenerationEvent } from "./completion.js";
+import type { EngineInfo, MemoryReport } from "./engine_info.js";
+import type { ErrorData } from "./error.js";
+import type { SamplingOptions } from "./generate_options.js";
+import type { DeviceChoice, EngineOptions } from "./load_options.js";
+import type { Message } from "./message.js";
+import type { WireSource } from "./model_source.js";
+import type { Progress } from "./progress.js";
+
+/** What a generation works on: messages or text, and how to sample. */
+export interface GenerationRequest {
+  messages?: readonly Message[];
+  prompt?: string;
+  options: SamplingOptions;
+  templateVariables?: Readonly<Record<string, unknown>>;
+}
+
+/** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
+export type Call =
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; gpuWasm: string; cpuWasm: string }
+  | { type: "generate"; session: number; request: GenerationRequest }
+  | { type: "fork"; session: number; to: number }
+  | { type: "close-session"; session: number }
+  | { type: "memory" }
+  | { type: "dispose" };
+
+/** What each call is answered with. */
+export interface Answers {
+  load: EngineInfo;
+  generate: Completion;
+  fork: undefined;
+  "close-session": undefined;
+  memory: MemoryReport;
+  dispose: undefined;
+}
+
+/** From the page to the worker: a call, or the wish that a call ends. Ids are never used twice. */
+export type ToWorker = { id: number; call: Call } | { id: number; abort: true };
+
+/** From the worker to the page. `panic` belongs to no call: the worker is broken and must be replaced. */
+export type FromWorker =
+  | { type: "progress"; id: number; progress: Progress }
+  | { type: "event"; id: number; event: Exclude<GenerationEvent, { type: "done" }> }
+  | { type: "result"; id: number; value: Answers[keyof Answers] }
+  | { type: "error"; id: number; error: ErrorData }
+  | { type: "panic"; error: ErrorData };

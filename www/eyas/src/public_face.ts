@@ -1,0 +1,11 @@
+export type { Completion, FinishReason, Provenance, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
+export { Eyas } from "./engine.js";
+export type { DeviceReport, EngineInfo, MemoryReport } from "./engine_info.js";
+export { type ErrorCode, EyasError } from "./error.js";
+export type { GenerateOptions } from "./generate_options.js";
+export type { DeviceChoice, LoadOptions, QuantizeChoice } from "./load_options.js";
+export type { ChatInput, Message, Role } from "./message.js";
+export type { ModelFiles, ModelSource } from "./model_source.js";
+export type { LoadPhase, Progress } from "./progress.js";
+export { Session, type SessionOptions } from "./session.js";
+export { TextStream } from "./text_stream.js";

@@ -1,0 +1,83 @@
+import type { Completion } from "./completion.js";
+import { EyasError } from "./error.js";
+
+/** Starts a generation that hands its text to `onDelta` and ends when `signal` is aborted. */
+export type StartGeneration = (onDelta: (text: string) => void, signal: AbortSignal) => Promise<Completion>;
+
+/**
+ * An answer as it comes. It begins at once, in its turn, whether or not anybody reads it; what was not read yet is kept,
+ * and every loop over it sees the text from its beginning. Leaving a loop early (`break`, `return`, `throw`) aborts the
+ * generation; `text()` and `result()` then reject with `aborted`.
+ *
+ * ```ts
+ * for await (const delta of eyas.stream("Hello")) output.append(delta);
+ * ```
+ */
+export class TextStream implements AsyncIterable<string> {
+  readonly #deltas: string[] = [];
+  readonly #abort = new AbortController();
+  readonly #completion: Promise<Completion>;
+  #ended = false;
+  #wake: (() => void)[] = [];
+
+  /** Made by `stream` and `send`; an application does not construct it. */
+  constructor(start: StartGeneration, signal: AbortSignal | undefined) {
+    const abort = () => this.#abort.abort(signal?.reason);
+    signal?.addEventListener("abort", abort);
+    this.#completion = start((text) => this.#push(text), this.#abort.signal).finally(() => {
+      signal?.removeEventListener("abort", abort);
+      this.#ended = true;
+      this.#wakeAll();
+    });
+    if (signal?.aborted) {
+      abort();
+    }
+    this.#completion.catch(() => {}); // who reads the stream sees the error; nobody reading it is no unhandled rejection
+  }
+
+  #push(text: string): void {
+    if (text !== "") {
+      this.#deltas.push(text);
+      this.#wakeAll();
+    }
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#wake.splice(0)) {
+      wake();
+    }
+  }
+
+  /** The whole text, when it is complete. */
+  async text(): Promise<string> {
+    return (await this.#completion).text;
+  }
+
+  /** The completion: text, finish reason, usage, timing and where it was computed. */
+  result(): Promise<Completion> {
+    return this.#completion;
+  }
+
+  /** The text in parts, as they become certain. Rejects as the generation does, after the last part. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    let next = 0;
+    let left = true;
+    try {
+      for (;;) {
+        while (next < this.#deltas.length) {
+          yield this.#deltas[next++] as string;
+        }
+        if (this.#ended) {
+          left = false;
+          await this.#completion;
+          return;
+        }
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
+      }
+    } finally {
+      if (left && !this.#ended) {
+        this.#abort.abort(new EyasError("aborted", "the loop over the stream was left before its end"));
+      }
+    }
+  }
+}

@@ -1,0 +1,13 @@
+// What wasm-bindgen generates; the build gives these names to the files.
+declare module "eyas-gpu-glue" {
+  const glue: import("./wasm_contract.js").WasmModule["default"];
+  export default glue;
+  export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
+  export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
+}
+declare module "eyas-cpu-glue" {
+  const glue: import("./wasm_contract.js").WasmModule["default"];
+  export default glue;
+  export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
+  export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
+}
