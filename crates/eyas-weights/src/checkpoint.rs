@@ -1,0 +1,194 @@
+//! All tensors of a model, wherever its files are.
+
+use std::{collections::HashMap, fmt, ops::Range, rc::Rc};
+
+use eyas_core::{Error, ErrorKind, Result};
+
+use crate::{
+    FileSet, GgufMetadata, ModelFiles, RangeReader, TensorInfo, gguf_header, range_reader::read_exactly, safetensors,
+    shard_index::ShardIndex, tensor_layout::sort_for_reading,
+};
+
+const SINGLE_FILE: &str = "model.safetensors";
+const INDEX_FILE: &str = "model.safetensors.index.json";
+
+/// The format of a checkpoint's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// One or more safetensors files.
+    Safetensors,
+    /// One GGUF file.
+    Gguf,
+}
+
+/// The tensors of a model: names, formats, shapes and places, with their bytes to be read on demand.
+pub struct Checkpoint {
+    format: Format,
+    files: Vec<Rc<dyn RangeReader>>,
+    tensors: Vec<TensorInfo>,
+    by_name: HashMap<String, usize>,
+    buffers: Vec<String>,
+    gguf: Option<GgufMetadata>,
+}
+
+impl Checkpoint {
+    /// Reads the headers of a model's files, and no weights.
+    ///
+    /// A folder has `model.safetensors.index.json` and the files that it names, or else `model.safetensors`. Fails with
+    /// `model-not-found` where a file is missing, `bad-model` where a file is malformed, and `unsupported-model` where it is well formed
+    /// and holds something that is not in [`crate::SourceKind`].
+    pub async fn open(files: &ModelFiles) -> Result<Self> {
+        match files {
+            ModelFiles::Gguf(reader) => {
+                let header = gguf_header::read_header(reader.as_ref()).await?;
+                let mut checkpoint = Self::new(Format::Gguf, vec![Rc::clone(reader)], header.tensors)?;
+                checkpoint.gguf = Some(header.metadata);
+                Ok(checkpoint)
+            }
+            ModelFiles::Folder(folder) => Self::open_folder(folder.as_ref()).await.map_err(|error| error.context(folder.label())),
+        }
+    }
+
+    async fn open_folder(folder: &dyn FileSet) -> Result<Self> {
+        let index = match folder.open(INDEX_FILE).await? {
+            Some(reader) => Some(ShardIndex::read(reader.as_ref()).await?),
+            None => None,
+        };
+        let mut files = Vec::new();
+        if let Some(index) = &index {
+            for name in &index.files {
+                files.push(folder.open(name).await?.ok_or_else(|| {
+                    let detail =
+                        format!("expected the file {name}, which {INDEX_FILE} names, found none; download the whole model");
+                    Error::new(ErrorKind::ModelNotFound, detail)
+                })?);
+            }
+        } else {
+            files.push(folder.open(SINGLE_FILE).await?.ok_or_else(|| {
+                let detail = format!(
+                    "expected the weights in {SINGLE_FILE} or in the files that {INDEX_FILE} names, found neither; check the model's \
+                     name, and convert weights of another format to safetensors"
+                );
+                Error::new(ErrorKind::ModelNotFound, detail)
+            })?);
+        }
+        let mut tensors = Vec::new();
+        let mut buffers = Vec::new();
+        for (number, file) in files.iter().enumerate() {
+            let header = safetensors::read_header(file.as_ref(), number).await?;
+            tensors.extend(header.tensors);
+            buffers.extend(header.buffers);
+        }
+        let mut checkpoint = Self::new(Format::Safetensors, files, tensors)?;
+        checkpoint.buffers = buffers;
+        if let Some(index) = index {
+            checkpoint.check_index(&index)?;
+        }
+        Ok(checkpoint)
+    }
+
+    fn new(format: Format, files: Vec<Rc<dyn RangeReader>>, mut tensors: Vec<TensorInfo>) -> Result<Self> {
+        sort_for_reading(&mut tensors);
+        let mut by_name = HashMap::with_capacity(tensors.len());
+        for (position, tensor) in tensors.iter().enumerate() {
+            let earlier: Option<usize> = by_name.insert(tensor.name.clone(), position);
+            if let Some(earlier) = earlier.and_then(|earlier| tensors.get(earlier)) {
+                let file_name = |file: usize| files.get(file).map_or("?", |file| file.name());
+                return Err(Error::bad_model(format!(
+                    "tensor {:?}: expected it once, found it in {} and in {}; download the model again",
+                    tensor.name,
+                    file_name(earlier.file),
+                    file_name(tensor.file)
+                )));
+            }
+        }
+        Ok(Self { format, files, tensors, by_name, buffers: Vec::new(), gguf: None })
+    }
+
+    /// Checks that every tensor is in the file in which the index has it.
+    fn check_index(&self, index: &ShardIndex) -> Result<()> {
+        let buffers: std::collections::HashSet<&str> = self.buffers.iter().map(String::as_str).collect();
+        for (name, file) in &index.file_of {
+            let found = self.tensor(name).and_then(|tensor| index.files.get(tensor.file));
+            if found == Some(file) || (found.is_none() && buffers.contains(name.as_str())) {
+                continue;
+            }
+            return Err(Error::bad_model(format!(
+                "tensor {name:?}: expected it in {file}, where {INDEX_FILE} has it, found it in {}; download the model again",
+                found.map_or("no file", String::as_str)
+            )));
+        }
+        Ok(())
+    }
+
+    /// The format of the files.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Every tensor, in the order of its file and of its place there: reading them in this order is one sequential pass per file.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The tensor with this name.
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.by_name.get(name).and_then(|&position| self.tensors.get(position))
+    }
+
+    /// Names of what safetensors files hold beside weights: `I64` and `BOOL` buffers, such as position ids. They can't be read.
+    pub fn buffers(&self) -> &[String] {
+        &self.buffers
+    }
+
+    /// The metadata of a GGUF file.
+    pub fn gguf(&self) -> Option<&GgufMetadata> {
+        self.gguf.as_ref()
+    }
+
+    /// The size of all files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size()).fold(0, u64::saturating_add)
+    }
+
+    /// Reads the stored bytes of whole rows of one of this checkpoint's tensors.
+    pub async fn read_rows(&self, tensor: &TensorInfo, rows: Range<usize>) -> Result<Vec<u8>> {
+        let outside = || {
+            Error::internal(format!(
+                "rows {}..{} of the tensor {:?} were asked for, it has {} rows in file {} of {}; please report this",
+                rows.start,
+                rows.end,
+                tensor.name,
+                tensor.rows(),
+                tensor.file,
+                self.files.len()
+            ))
+        };
+        let reader = self.files.get(tensor.file).ok_or_else(outside)?;
+        if rows.start > rows.end || rows.end > tensor.rows() {
+            return Err(outside());
+        }
+        let row_bytes = tensor.row_bytes();
+        let length = (rows.end - rows.start).checked_mul(row_bytes).ok_or_else(outside)?;
+        let skipped = (rows.start as u64).checked_mul(row_bytes as u64);
+        let offset = skipped.and_then(|skipped| skipped.checked_add(tensor.offset)).ok_or_else(outside)?;
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        read_exactly(reader.as_ref(), offset, length)
+            .await
+            .map_err(|error| error.context(format_args!("tensor {:?}", tensor.name)))
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.files.iter().map(|file| file.name()).collect();
+        f.debug_struct("Checkpoint")
+            .field("format", &self.format)
+            .field("files", &names)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
