@@ -1,0 +1,265 @@
+//! A vocabulary as a GGUF file states it.
+
+use std::collections::HashMap;
+
+use eyas_core::{Error, Result};
+use tokenizers::{AddedToken, models::bpe::BPE};
+
+use crate::{
+    byte_level,
+    encoder::Encoder,
+    joining::Joining,
+    pre_tokenizer::PreTokenizer,
+    sentence_piece::{SPACE, SentencePiece},
+    special_tokens::SpecialTokens,
+    token_table::TokenTable,
+};
+
+/// Token types of GGUF files that matter here.
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+const BYTE: i32 = 6;
+
+/// What a GGUF file says about its vocabulary; the keys stand behind `tokenizer.ggml.`.
+#[derive(Debug, Clone, Default)]
+pub struct GgufVocab {
+    /// `model`: the kind, "llama" (SentencePiece BPE) or "gpt2" (byte-level BPE).
+    pub model: String,
+    /// `pre`: the name of the pre-tokenizer; needed for "gpt2".
+    pub pre: Option<String>,
+    /// `tokens`: the token of each id.
+    pub tokens: Vec<String>,
+    /// `scores`: the score of each id; needed for "llama".
+    pub scores: Option<Vec<f32>>,
+    /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+    pub token_types: Option<Vec<i32>>,
+    /// `merges`: pairs with a space between, best first; needed for "gpt2".
+    pub merges: Option<Vec<String>>,
+    /// `bos_token_id`.
+    pub bos_id: Option<u32>,
+    /// `eos_token_id`.
+    pub eos_id: Option<u32>,
+    /// `unknown_token_id`.
+    pub unk_id: Option<u32>,
+    /// `add_bos_token`.
+    pub add_bos: Option<bool>,
+    /// `add_eos_token`.
+    pub add_eos: Option<bool>,
+    /// `add_space_prefix`.
+    pub add_space_prefix: Option<bool>,
+    /// `remove_extra_whitespaces`; not supported where true.
+    pub remove_extra_whitespaces: Option<bool>,
+}
+
+/// What a vocabulary becomes: an encoder, a table, and whether BOS and EOS are added.
+pub(crate) struct GgufParts {
+    pub(crate) encoder: Encoder,
+    pub(crate) table: TokenTable,
+    pub(crate) add_bos: bool,
+    pub(crate) add_eos: bool,
+}
+
+impl GgufVocab {
+    pub(crate) fn build(self) -> Result<GgufParts> {
+        let count = self.tokens.len();
+        if count == 0 {
+            return Err(Error::bad_model("the GGUF vocabulary has no tokens"));
+        }
+        let lengths = [("scores", self.scores.as_ref().map(Vec::len)), ("token_type", self.token_types.as_ref().map(Vec::len))];
+        for (name, length) in lengths {
+            if length.is_some_and(|length| length != count) {
+                return Err(Error::bad_model(format!(
+                    "the GGUF vocabulary has {count} tokens, but {} entries in {name}",
+                    length.unwrap_or(0)
+                )));
+            }
+        }
+        for (name, id) in [("bos", self.bos_id), ("eos", self.eos_id), ("unknown", self.unk_id)] {
+            if let Some(id) = id.filter(|&id| id as usize >= count) {
+                return Err(Error::bad_model(format!("the GGUF vocabulary has {count} tokens, but {name}_token_id is {id}")));
+            }
+        }
+        match self.model.as_str() {
+            "llama" => self.build_sentence_piece(),
+            "gpt2" => self.build_byte_level(),
+            model => Err(Error::unsupported(format!(
+                "the GGUF vocabulary is of the kind {model:?}; expected \"llama\" or \"gpt2\"; use the model's tokenizer.json"
+            ))),
+        }
+    }
+
+    fn token_type(&self, index: usize) -> i32 {
+        self.token_types.as_ref().and_then(|types| types.get(index)).copied().unwrap_or(1)
+    }
+
+    fn is_special(&self, index: usize) -> bool {
+        matches!(self.token_type(index), UNKNOWN | CONTROL)
+    }
+
+    fn build_sentence_piece(self) -> Result<GgufParts> {
+        if self.remove_extra_whitespaces == Some(true) {
+            return Err(Error::unsupported(
+                "the GGUF vocabulary of kind \"llama\" sets remove_extra_whitespaces, which is not supported",
+            ));
+        }
+        let scores =
+            self.scores.as_ref().ok_or_else(|| Error::bad_model("the GGUF vocabulary of kind \"llama\" has no scores"))?;
+        let add_space_prefix = self.add_space_prefix.unwrap_or(true);
+        let joining = if add_space_prefix { Joining::StripStart(1) } else { Joining::Plain };
+        let mut table = TokenTable::new(self.tokens.len(), joining);
+        let mut ids = HashMap::with_capacity(self.tokens.len());
+        let mut special = SpecialTokens::default();
+        let mut byte_ids = vec![None; 256];
+        let mut merge_scores = Vec::with_capacity(self.tokens.len());
+        for (index, token) in self.tokens.iter().enumerate() {
+            let id = index as u32;
+            let kind = self.token_type(index);
+            ids.entry(token.clone()).or_insert(id);
+            let byte = (kind == BYTE).then(|| fallback_byte(token)).flatten();
+            if let Some(byte) = byte {
+                byte_ids[byte as usize] = Some(id);
+                table.push(&[byte], false)?;
+            } else {
+                table.push(token.replace(SPACE, " ").as_bytes(), self.is_special(index))?;
+            }
+            if matches!(kind, UNKNOWN | CONTROL | USER_DEFINED) {
+                special.add(token, id, kind != USER_DEFINED);
+            }
+            merge_scores.push((!matches!(kind, UNKNOWN | CONTROL | UNUSED | BYTE)).then_some(scores[index]));
+        }
+        special.sort();
+        let encoder = SentencePiece { ids, scores: merge_scores, byte_ids, unk_id: self.unk_id, add_space_prefix, special };
+        Ok(GgufParts {
+            encoder: Encoder::SentencePiece(Box::new(encoder)),
+            table,
+            add_bos: self.add_bos.unwrap_or(true),
+            add_eos: self.add_eos.unwrap_or(false),
+        })
+    }
+
+    fn build_byte_level(self) -> Result<GgufParts> {
+        let pre = self.pre.as_deref().ok_or_else(|| {
+            Error::unsupported(
+                "the GGUF vocabulary of kind \"gpt2\" does not name its pre-tokenizer; use the model's tokenizer.json",
+            )
+        })?;
+        let pre_tokenizer = PreTokenizer::named(pre)?;
+        let merges =
+            self.merges.as_ref().ok_or_else(|| Error::bad_model("the GGUF vocabulary of kind \"gpt2\" has no merges"))?;
+        let mut table = TokenTable::new(self.tokens.len(), Joining::Plain);
+        for (index, token) in self.tokens.iter().enumerate() {
+            // A control or user-defined token stands there as it is written, not in the byte-level alphabet.
+            if matches!(self.token_type(index), CONTROL | USER_DEFINED | UNKNOWN) {
+                table.push(token.as_bytes(), self.is_special(index))?;
+            } else {
+                table.push(&byte_level::token_bytes(token), false)?;
+            }
+        }
+        let added: Vec<AddedToken> = self
+            .tokens
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| matches!(self.token_type(*index), CONTROL | USER_DEFINED | UNKNOWN))
+            .map(|(index, token)| AddedToken::from(token.clone(), self.is_special(index)).normalized(false))
+            .collect();
+        let vocab: tokenizers::models::bpe::Vocab =
+            self.tokens.iter().enumerate().map(|(index, token)| (token.clone(), index as u32)).collect();
+        if vocab.len() != self.tokens.len() {
+            return Err(Error::bad_model("the GGUF vocabulary holds a token twice"));
+        }
+        let merges = merges.iter().map(|merge| split_merge(merge, &vocab)).collect::<Result<Vec<_>>>()?;
+        let bad = |error: tokenizers::Error| Error::bad_model("the GGUF vocabulary was not accepted").with_source(error);
+        let bpe =
+            BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignore_merges).build().map_err(bad)?;
+        let mut tokenizer = tokenizers::Tokenizer::new(bpe);
+        tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
+        tokenizer.add_tokens(added).map_err(bad)?;
+        Ok(GgufParts {
+            encoder: Encoder::library(tokenizer),
+            table,
+            add_bos: self.add_bos.unwrap_or(pre_tokenizer.add_bos),
+            add_eos: self.add_eos.unwrap_or(false),
+        })
+    }
+}
+
+/// The byte of a token like `<0x0A>`.
+pub(crate) fn fallback_byte(token: &str) -> Option<u8> {
+    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    (digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        .then(|| u8::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+/// Splits a merge at its space. Both halves and their concatenation must be tokens.
+fn split_merge(merge: &str, vocab: &tokenizers::models::bpe::Vocab) -> Result<(String, String)> {
+    let bad = |why: &str| Error::bad_model(format!("the GGUF vocabulary's merge {merge:?} {why}"));
+    let (left, right) = merge.split_once(' ').ok_or_else(|| bad("is not a pair"))?;
+    let is_token = |text: &str| vocab.contains_key(text);
+    if !(is_token(left) && is_token(right) && is_token(&format!("{left}{right}"))) {
+        return Err(bad("is not made of tokens"));
+    }
+    Ok((left.to_owned(), right.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn fallback_bytes_are_read() {
+        assert_eq!(fallback_byte("<0x0A>"), Some(10));
+        assert_eq!(fallback_byte("<0xff>"), Some(255));
+        assert_eq!(fallback_byte("<0x+1>"), None);
+        assert_eq!(fallback_byte("<0x100>"), None);
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let vocab = |model: &str, pre: Option<&str>| GgufVocab {
+            model: model.into(),
+            pre: pre.map(Into::into),
+            tokens: strings(&["a"]),
+            merges: Some(Vec::new()),
+            ..GgufVocab::default()
+        };
+        for (vocab, name) in
+            [(vocab("bert", None), "bert"), (vocab("gpt2", Some("quux")), "quux"), (vocab("gpt2", None), "pre-tokenizer")]
+        {
+            let error = vocab.build().err().unwrap();
+            assert_eq!(error.code(), "unsupported-model");
+            assert!(error.detail().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let good = GgufVocab {
+            model: "gpt2".into(),
+            pre: Some("gpt-2".into()),
+            tokens: strings(&["a", "b", "ab"]),
+            merges: Some(strings(&["a b"])),
+            ..GgufVocab::default()
+        };
+        assert!(good.clone().build().is_ok());
+        let bad = [
+            GgufVocab { tokens: Vec::new(), ..good.clone() },
+            GgufVocab { tokens: strings(&["a", "b", "ab", "a"]), ..good.clone() },
+            GgufVocab { merges: None, ..good.clone() },
+            GgufVocab { merges: Some(strings(&["ab"])), ..good.clone() },
+            GgufVocab { merges: Some(strings(&["ab ab"])), ..good.clone() },
+            GgufVocab { eos_id: Some(3), ..good.clone() },
+            GgufVocab { token_types: Some(vec![1]), ..good.clone() },
+            GgufVocab { model: "llama".into(), ..good },
+        ];
+        for vocab in bad {
+            assert_eq!(vocab.build().err().unwrap().code(), "bad-model");
+        }
+    }
+}

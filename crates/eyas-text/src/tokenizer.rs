@@ -1,0 +1,140 @@
+//! The tokenizer, whatever file it came from.
+
+use std::{fmt, sync::Arc};
+
+use eyas_core::Result;
+use serde_json::Value;
+
+use crate::{GgufVocab, StreamDecoder, encoder::Encoder, token_table::TokenTable, tokenizer_json};
+
+/// How a text is encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// Whether BOS and EOS are added as the tokenizer's own post-processor says.
+    pub add_special: bool,
+    /// Whether special tokens that are written in the text become their ids; otherwise they are plain text. For a
+    /// rendered chat prompt, true; for what a person wrote, false.
+    pub parse_special: bool,
+}
+
+/// Text to token ids and back.
+pub struct Tokenizer {
+    encoder: Encoder,
+    table: Arc<TokenTable>,
+    bos: Option<(u32, String)>,
+    eos: Option<(u32, String)>,
+    /// Added before a text with `add_special`, where the encoder has no post-processor.
+    prefix: Option<u32>,
+    /// Added after a text, likewise.
+    suffix: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`, and the names of BOS and EOS from a `tokenizer_config.json`.
+    ///
+    /// Fails with `bad-model` where the file is malformed, and with `unsupported-model` where it uses a part that is
+    /// not known.
+    pub fn from_json(tokenizer_json: &[u8], tokenizer_config: Option<&Value>) -> Result<Self> {
+        let tokenizer_json::JsonParts { library, table, has_post_processor } = tokenizer_json::read(tokenizer_json)?;
+        let encoder = Encoder::library(library);
+        let named = |key: &str| {
+            let entry = tokenizer_config?.get(key)?;
+            let text = entry.as_str().or_else(|| entry.get("content")?.as_str())?;
+            Some((encoder.id(text)?, text.to_owned()))
+        };
+        let wants = |key: &str| {
+            !has_post_processor && tokenizer_config.and_then(|config| config.get(key)).and_then(Value::as_bool).unwrap_or(false)
+        };
+        let (bos, eos) = (named("bos_token"), named("eos_token"));
+        let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_bos_token"));
+        let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_eos_token"));
+        Ok(Self { encoder, table: Arc::new(table), bos, eos, prefix, suffix })
+    }
+
+    /// Makes a tokenizer from what a GGUF file says about its vocabulary.
+    ///
+    /// Fails with `bad-model` where the lists contradict each other, and with `unsupported-model`, naming it, for a
+    /// kind or a pre-tokenizer that is not known.
+    pub fn from_gguf(vocab: GgufVocab) -> Result<Self> {
+        let token = |id: Option<u32>| id.and_then(|id| Some((id, vocab.tokens.get(id as usize)?.clone())));
+        let (bos, eos) = (token(vocab.bos_id), token(vocab.eos_id));
+        let parts = vocab.build()?;
+        let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_bos);
+        let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_eos);
+        Ok(Self { encoder: parts.encoder, table: Arc::new(parts.table), bos, eos, prefix, suffix })
+    }
+
+    /// Token ids of a text.
+    pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
+        let mut ids = self.encoder.encode(text, options.add_special, options.parse_special)?;
+        if options.add_special {
+            if let Some(prefix) = self.prefix {
+                ids.insert(0, prefix);
+            }
+            ids.extend(self.suffix);
+        }
+        Ok(ids)
+    }
+
+    /// The text of token ids, special tokens left out where asked for. Bytes that are not UTF-8 become U+FFFD. Fails
+    /// with `bad-input` for an id outside the vocabulary.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let mut decoder = self.stream_decoder(skip_special);
+        let mut text = String::new();
+        for &id in ids {
+            text.push_str(&decoder.push(id)?);
+        }
+        text.push_str(&decoder.finish()?);
+        Ok(text)
+    }
+
+    /// A decoder for tokens as they come; it owns what it needs.
+    pub fn stream_decoder(&self, skip_special: bool) -> StreamDecoder {
+        StreamDecoder::new(Arc::clone(&self.table), skip_special)
+    }
+
+    /// One more than the highest token id. A model's logits may have more columns than that.
+    pub fn vocab_size(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The text of one token alone, with U+FFFD where it is half a character; empty where there is no such token.
+    pub fn token_text(&self, id: u32) -> String {
+        String::from_utf8_lossy(self.token_bytes(id)).into_owned()
+    }
+
+    /// The bytes of one token alone, a leading space included; empty where there is no such token.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.table.bytes(id).unwrap_or_default()
+    }
+
+    /// The id of a token as the vocabulary writes it (e.g. `Ġworld` or `▁world`).
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.encoder.id(token)
+    }
+
+    /// Whether a token is special, that is, controls the model and is no text.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.table.is_special(id)
+    }
+
+    /// The token that begins a text, and how it is written.
+    pub fn bos_token(&self) -> Option<(u32, &str)> {
+        self.bos.as_ref().map(|(id, text)| (*id, text.as_str()))
+    }
+
+    /// The token that ends a text, and how it is written.
+    pub fn eos_token(&self) -> Option<(u32, &str)> {
+        self.eos.as_ref().map(|(id, text)| (*id, text.as_str()))
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("table", &self.table)
+            .field("bos", &self.bos)
+            .field("eos", &self.eos)
+            .finish_non_exhaustive()
+    }
+}
