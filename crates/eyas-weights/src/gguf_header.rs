@@ -8,7 +8,7 @@ use eyas_core::{Error, Result};
 
 use crate::{
     GgufMetadata, RangeReader, SourceKind, TensorInfo, ggml_type,
-    gguf_value::ValueParser,
+    gguf_value_parser::ValueParser,
     header_bytes::{HeaderBytes, Stop},
     mistaken_file,
     range_reader::read_exactly,

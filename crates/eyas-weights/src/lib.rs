@@ -17,16 +17,15 @@
 //! file.extend([1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|weight| weight.to_le_bytes()));
 //! let files = ModelFiles::Folder(MemoryFiles::new(vec![("model.safetensors".to_owned(), file)]).into());
 //!
-//! # fn main() -> eyas_core::Result<()> {
 //! pollster::block_on(async {
 //!     let checkpoint = Checkpoint::open(&files).await?;
 //!     let w = checkpoint.tensor("w").expect("the file above has it");
 //!     let bytes = checkpoint.read_rows(w, 1..2).await?;
 //!     let packed = pack_rows(w.kind, &bytes, 1, w.cols(), WeightKind::F32)?;
 //!     assert_eq!(packed.words, [3.0f32.to_bits(), 4.0f32.to_bits()]);
-//!     Ok(())
-//! })
-//! # }
+//!     eyas_core::Result::Ok(())
+//! })?;
+//! # eyas_core::Result::Ok(())
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking
@@ -38,6 +37,7 @@ mod ggml_type;
 mod gguf_header;
 mod gguf_metadata;
 mod gguf_value;
+mod gguf_value_parser;
 mod header_bytes;
 mod mistaken_file;
 mod pack;

@@ -23,7 +23,7 @@ pub trait RangeReader {
     fn size(&self) -> u64;
 
     /// Reads exactly `length` bytes from `offset`; fails with `bad-model` where the file ends before that.
-    fn read<'a>(&'a self, offset: u64, length: usize) -> LocalFuture<'a, Result<Vec<u8>>>;
+    fn read(&self, offset: u64, length: usize) -> LocalFuture<'_, Result<Vec<u8>>>;
 }
 
 /// A file that is in memory.
@@ -49,7 +49,7 @@ impl RangeReader for MemoryReader {
         self.bytes.len() as u64
     }
 
-    fn read<'a>(&'a self, offset: u64, length: usize) -> LocalFuture<'a, Result<Vec<u8>>> {
+    fn read(&self, offset: u64, length: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
         Box::pin(async move {
             check_range(self, offset, length)?;
             // Lossless: the check bounds both by the length of a vector.
@@ -95,7 +95,7 @@ impl RangeReader for FileReader {
         self.size
     }
 
-    fn read<'a>(&'a self, offset: u64, length: usize) -> LocalFuture<'a, Result<Vec<u8>>> {
+    fn read(&self, offset: u64, length: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
         Box::pin(async move {
             check_range(self, offset, length)?;
             let failed = |error: std::io::Error| {
@@ -207,7 +207,7 @@ mod tests {
             fn size(&self) -> u64 {
                 4
             }
-            fn read<'a>(&'a self, _: u64, _: usize) -> LocalFuture<'a, Result<Vec<u8>>> {
+            fn read(&self, _: u64, _: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
                 Box::pin(async { Ok(vec![0; 3]) })
             }
         }
