@@ -1,0 +1,129 @@
+// A worker without a browser: the real host behind the real client, joined by copied messages, with an engine that
+// answers `echo: <the request>` one character a token.
+import internals from "./internals.mjs";
+
+const { Client, Eyas, EyasError, WorkerHost, loadInto } = internals;
+
+/** What the fake engine does, for tests to look at and to steer. */
+export class Script {
+  log = [];
+  loads = [];
+  failLoad = undefined;
+  failNext = undefined;
+  hang = false;
+  stepMs = 0;
+  requests = [];
+  freed = 0;
+  open = 0;
+}
+
+function textOf({ messages, prompt }) {
+  return messages ? messages.map(({ role, content }) => `${role}:${content}`).join("|") : `text:${prompt}`;
+}
+
+function fakeModule(kind, script) {
+  class CancelHandle {
+    cancel() {
+      this.cancelled?.(new EyasError("aborted", "cancelled"));
+    }
+    free() {}
+  }
+  class Session {
+    constructor() {
+      script.open += 1;
+    }
+    start(request) {
+      script.requests.push(request);
+      if (request.options.temperature === 666) {
+        throw new EyasError("context-overflow", "too long");
+      }
+      const text = `echo: ${textOf(request)}`;
+      let next = -1;
+      script.log.push(`start ${textOf(request)}`);
+      return {
+        next: async () => {
+          await new Promise((resolve) => (script.hang ? undefined : setTimeout(resolve, script.stepMs)));
+          if (script.failNext) {
+            throw script.failNext;
+          }
+          next += 1;
+          if (next === 0) {
+            return { type: "prefill", doneTokens: 3, totalTokens: 3 };
+          }
+          if (next > text.length) {
+            script.log.push(`end ${textOf(request)}`);
+            return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance: { tier: "local", reason: "" }, logprobs: [], seed: 1 };
+          }
+          return { type: "delta", text: text[next - 1], tokenId: next };
+        },
+        free: () => script.log.push("free generation"),
+      };
+    }
+    async fork() {
+      return new Session();
+    }
+    free() {
+      script.open -= 1;
+    }
+  }
+  class WasmEngine {
+    static load(source, options, onProgress, cancel) {
+      script.loads.push({ kind, source, options });
+      return new Promise((resolve, reject) => {
+        cancel.cancelled = reject;
+        onProgress({ phase: "weights", loadedBytes: 1, totalBytes: 2, detail: "w" });
+        const error = script.failLoad?.(kind);
+        if (error) {
+          reject(error);
+        } else if (!script.hang) {
+          resolve(new WasmEngine());
+        }
+      });
+    }
+    info() {
+      return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true };
+    }
+    session() {
+      return new Session();
+    }
+    free() {
+      script.freed += 1;
+    }
+  }
+  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine };
+}
+
+/** A worker made of a host in this thread. `emit` raises the worker's own events. */
+export function fakeWorker(script, gpu) {
+  const listeners = { message: [], error: [], messageerror: [] };
+  let alive = true;
+  const emit = (type, event) => alive && listeners[type].forEach((listener) => listener(event));
+  const post = (message) => {
+    const data = structuredClone(message);
+    setImmediate(() => emit("message", { data }));
+  };
+  const host = new WorkerHost({ post, gpu, isSecureContext: true, modules: { gpu: fakeModule("gpu", script), cpu: fakeModule("cpu", script) }, fetchModule: async () => ({}) });
+  return {
+    host,
+    emit,
+    isAlive: () => alive,
+    postMessage(message) {
+      const data = structuredClone(message);
+      setImmediate(() => alive && host.receive(data));
+    },
+    terminate() {
+      alive = false;
+    },
+    addEventListener: (type, listener) => listeners[type].push(listener),
+  };
+}
+
+/** An engine over the fake worker. */
+export async function fakeEngine(script = new Script(), options = {}, gpu = undefined) {
+  const worker = fakeWorker(script, gpu);
+  const assets = { gpuWasm: "http://localhost/gpu.wasm", cpuWasm: "http://localhost/cpu.wasm" };
+  const eyas = await loadInto(() => worker, assets, { model: "https://example.test/m/", ...options });
+  return { eyas, worker, script };
+}
+
+export { Client, Eyas, EyasError };
