@@ -1,1 +1,43 @@
-//! Being written.
+//! The hot operations of a decoder, as one Burn backend extension.
+//!
+//! Each operation has a plain reference ([`reference`], in `f64`), a GPU kernel (hand-written WGSL, feature `gpu`) and a
+//! CPU kernel (WASM SIMD128 or plain Rust, feature `cpu`). Activations are `f32`, row-major, and contiguous; matrices are
+//! packed as [`eyas_core::WeightKind`] says. f16 arithmetic is never required.
+//!
+//! What it does not do: no model, no reading of files, no automatic differentiation, no batches of sequences.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use eyas_kernels::{KernelDevice, rms_norm};
+//! let device = KernelDevice::cpu();
+//! let x_td = Tensor::<2>::from_data([[3.0_f32, 4.0]], device.burn());
+//! let weight_d = Tensor::<1>::from_data([1.0_f32, 1.0], device.burn());
+//! let y_td = rms_norm(x_td, weight_d, 0.0, device.tuning());
+//! let values = y_td.into_data().to_vec::<f32>().unwrap();
+//! assert!((values[0] - 3.0 / 12.5_f32.sqrt()).abs() < 1e-6);
+//! ```
+
+mod attention_spec;
+#[cfg(feature = "cpu")]
+mod cpu;
+mod device;
+mod extension;
+#[cfg(feature = "gpu")]
+mod gpu;
+mod matrix_spec;
+mod operations;
+pub mod reference;
+mod tuning;
+mod upload;
+
+pub use attention_spec::{AttentionSpec, RopeSpec};
+pub use device::KernelDevice;
+pub use extension::KernelBackend;
+#[cfg(feature = "gpu")]
+pub use gpu::{Recording, device_setup::GpuContext};
+pub use matrix_spec::{Activation, MatrixSpec};
+pub use operations::{
+    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, read_f32, rms_norm, rope_append, write_step,
+};
+pub use tuning::Tuning;
+pub use upload::UploadScope;

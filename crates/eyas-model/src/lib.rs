@@ -1,1 +1,36 @@
-//! Being written.
+//! Burn modules: a Llama-family decoder over packed weights, and its KV cache.
+//!
+//! The modules own the weights and say what is computed in which order; every operation is one of `eyas-kernels`.
+//!
+//! What it does not do: no text, no sampling, no sessions, no files (it reads tensors through `eyas-weights`), no training.
+//!
+//! ```
+//! use eyas_model::DecoderConfig;
+//! let config = serde_json::json!({
+//!     "model_type": "llama", "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5, "num_attention_heads": 8,
+//!     "num_key_value_heads": 4, "vocab_size": 512, "max_position_embeddings": 512, "rms_norm_eps": 1e-5
+//! });
+//! assert_eq!(DecoderConfig::from_hf(&config).unwrap().head_dim, 8);
+//! ```
+
+mod attention;
+mod config;
+mod config_gguf;
+mod config_hf;
+mod decoder;
+mod decoder_layer;
+mod kv_cache;
+mod linear;
+mod loader;
+mod matrix_builder;
+mod mlp;
+mod norm;
+mod quantize_policy;
+mod rope;
+mod tensor_names;
+
+pub use config::DecoderConfig;
+pub use decoder::{Decoder, LoadPlan, LogitsOf};
+pub use kv_cache::KvCache;
+pub use quantize_policy::target_kind;
+pub use rope::{RopeScaling, rope_table};

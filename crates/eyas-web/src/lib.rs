@@ -1,1 +1,34 @@
-//! Being written.
+//! The browser shell: the engine as wasm-bindgen exports, files over fetch and from blobs, the GPU probe and the clock.
+//!
+//! Built twice: with the feature `gpu` (WebGPU) and with the feature `cpu` (WASM SIMD); a device fetches one of the two modules.
+//! Everything here exists on `wasm32` only; natively the crate is empty, so that the workspace builds as a whole.
+//!
+//! What it does not do: no policy (which device, which tier, when to retry) and no worker protocol; those are TypeScript's.
+
+#[cfg(target_arch = "wasm32")]
+mod blob_reader;
+#[cfg(target_arch = "wasm32")]
+mod cancel_handle;
+#[cfg(target_arch = "wasm32")]
+mod clock;
+#[cfg(target_arch = "wasm32")]
+mod engine;
+#[cfg(target_arch = "wasm32")]
+mod generation;
+#[cfg(target_arch = "wasm32")]
+mod http_files;
+#[cfg(target_arch = "wasm32")]
+mod http_reader;
+#[cfg(target_arch = "wasm32")]
+mod js_error;
+#[cfg(target_arch = "wasm32")]
+mod js_value;
+#[cfg(target_arch = "wasm32")]
+mod panic_report;
+#[cfg(target_arch = "wasm32")]
+mod session;
+#[cfg(target_arch = "wasm32")]
+mod source;
+
+#[cfg(target_arch = "wasm32")]
+pub use self::{cancel_handle::CancelHandle, engine::WasmEngine, generation::WasmGeneration, session::WasmSession};

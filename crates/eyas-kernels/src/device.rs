@@ -1,0 +1,86 @@
+//! A device on which kernels run.
+
+use burn::tensor::Device;
+use eyas_core::DeviceReport;
+
+use crate::Tuning;
+
+/// A Burn device with what is known about it.
+#[derive(Debug, Clone)]
+pub struct KernelDevice {
+    burn: Device,
+    report: DeviceReport,
+    tuning: Tuning,
+    #[cfg(feature = "gpu")]
+    gpu: Option<crate::GpuContext>,
+}
+
+impl KernelDevice {
+    /// The CPU through Burn's Flex backend.
+    #[cfg(feature = "cpu")]
+    pub fn cpu() -> Self {
+        Self {
+            burn: Device::flex(),
+            report: DeviceReport {
+                kind: eyas_core::DeviceKind::Cpu,
+                name: crate::cpu::NAME.into(),
+                is_fallback_adapter: false,
+                reason: "the CPU was asked for".into(),
+            },
+            tuning: Tuning::SOFTWARE,
+            #[cfg(feature = "gpu")]
+            gpu: None,
+        }
+    }
+
+    /// The GPU through WebGPU (wgpu natively). Fails with `webgpu-unavailable` where there is no adapter or no device.
+    #[cfg(feature = "gpu")]
+    pub async fn gpu() -> eyas_core::Result<Self> {
+        crate::gpu::device_setup::open().await
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn with_gpu(burn: Device, report: DeviceReport, tuning: Tuning, context: crate::GpuContext) -> Self {
+        Self { burn, report, tuning, gpu: Some(context) }
+    }
+
+    /// The WebGPU objects, where this is a GPU.
+    #[cfg(feature = "gpu")]
+    pub fn gpu_context(&self) -> Option<&crate::GpuContext> {
+        self.gpu.as_ref()
+    }
+
+    /// Whether kernels run on a GPU.
+    pub fn is_gpu(&self) -> bool {
+        self.report.kind == eyas_core::DeviceKind::Gpu
+    }
+
+    /// The Burn device.
+    pub fn burn(&self) -> &Device {
+        &self.burn
+    }
+
+    /// Name and kind.
+    pub fn report(&self) -> &DeviceReport {
+        &self.report
+    }
+
+    /// The same device with another reason to report.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
+        self.report.reason = reason.into();
+        self
+    }
+
+    /// How kernels are cut for this device.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    /// The same device with other workgroup sizes; for tests and measurements.
+    #[must_use]
+    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+}

@@ -1,0 +1,77 @@
+//! The backend extension: what a Burn backend must implement to run a decoder.
+
+use burn::backend::{
+    Backend, backend_extension,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use crate::{Activation, AttentionSpec, MatrixSpec, RopeSpec, Tuning};
+
+/// The hot operations of a decoder. Shapes are documented at the functions of the same names in the crate's root, which are what callers use.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "a backend operation takes its tensors flat: the dispatch macro can't see into structs"
+)]
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex: cfg(feature = "cpu"))]
+pub trait KernelBackend: Backend {
+    /// See [`crate::embed`].
+    fn embed(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        step: IntTensor<Self>,
+        tokens: usize,
+        spec: MatrixSpec,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::rms_norm`].
+    fn rms_norm(x_td: FloatTensor<Self>, weight_d: FloatTensor<Self>, epsilon: f32, tuning: Tuning) -> FloatTensor<Self>;
+    /// See [`crate::matmul`].
+    fn matmul_packed(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        x_tk: FloatTensor<Self>,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::matmul_add`].
+    fn matmul_packed_add(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        x_tk: FloatTensor<Self>,
+        residual_tn: FloatTensor<Self>,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::matmul_gated`].
+    fn matmul_packed_gated(
+        words: IntTensor<Self>,
+        scales: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        x_tk: FloatTensor<Self>,
+        activation: Activation,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::rope_append`].
+    fn rope_append(
+        qkv: FloatTensor<Self>,
+        rope_table: FloatTensor<Self>,
+        step: IntTensor<Self>,
+        k_cache: FloatTensor<Self>,
+        v_cache: FloatTensor<Self>,
+        rope: RopeSpec,
+        spec: AttentionSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// See [`crate::attention`].
+    fn attention(
+        q: FloatTensor<Self>,
+        k_cache: FloatTensor<Self>,
+        v_cache: FloatTensor<Self>,
+        step: IntTensor<Self>,
+        spec: AttentionSpec,
+        tuning: Tuning,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::copy_rows`].
+    fn copy_rows(x_rd: FloatTensor<Self>, start: usize, count: usize, capacity: usize) -> FloatTensor<Self>;
+}

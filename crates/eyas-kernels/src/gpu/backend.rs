@@ -1,0 +1,198 @@
+//! The extension's implementation for CubeCL: every operation is one launch of one WGSL kernel.
+
+use burn::{
+    backend::{
+        Cube,
+        wgpu::{CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate},
+    },
+    tensor::{Bytes, DType, Shape},
+};
+use cubecl::{
+    prelude::{CubeCount, KernelId},
+    server::{Handle, KernelArguments},
+};
+
+use super::kernel::{GRID_X, Kernel, Output};
+use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, RopeSpec, Tuning};
+
+impl KernelSource for Kernel {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(Kernel::source(*self))
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(*self)
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+fn launch(like: &CubeTensor, kernel: Kernel, grid: [u32; 3], buffers: &[&Handle]) {
+    let buffers = buffers.iter().map(|handle| (*handle).clone().binding()).collect();
+    like.client.launch(
+        Box::new(SourceKernel::new(kernel, CubeDim::new_1d(kernel.threads()))),
+        CubeCount::Static(grid[0], grid[1], grid[2]),
+        KernelArguments::new().with_buffers(buffers),
+    );
+}
+
+/// A grid of at least `groups` workgroups in two dimensions, and `depth` in the third.
+fn grid(groups: u32, depth: u32) -> [u32; 3] {
+    [groups.min(GRID_X), groups.div_ceil(GRID_X), depth]
+}
+
+fn float(like: &CubeTensor, rows: usize, cols: usize) -> CubeTensor {
+    let handle = like.client.empty(rows * cols * 4);
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([rows, cols]), handle, DType::F32)
+}
+
+fn rows_and_width(tensor: &CubeTensor) -> (usize, usize) {
+    let shape = tensor.meta.shape();
+    (shape[0], shape[1])
+}
+
+/// A packed matrix as the kernels bind it.
+struct Matrix<'a> {
+    words: &'a CubeTensor,
+    scales: &'a CubeTensor,
+    bias: &'a CubeTensor,
+    spec: MatrixSpec,
+}
+
+impl Matrix<'_> {
+    fn multiply(&self, x: &CubeTensor, y: &CubeTensor, output: Output, tuning: Tuning) {
+        let (tokens, _) = rows_and_width(x);
+        // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
+        let (rows, lanes, per_thread) = if tokens == 1 {
+            (tuning.matvec_rows, tuning.matvec_lanes, 1)
+        } else if tokens.is_multiple_of(tuning.matmul_tokens as usize) {
+            (64, 1, tuning.matmul_tokens)
+        } else {
+            (64, 1, 1)
+        };
+        let units = if matches!(output, Output::Gated(_)) { self.spec.rows / 2 } else { self.spec.rows } as u32;
+        let mut buffers = vec![&self.words.handle];
+        if self.spec.kind.is_quantized() {
+            buffers.push(&self.scales.handle);
+        }
+        if self.spec.has_bias {
+            buffers.push(&self.bias.handle);
+        }
+        buffers.extend([&x.handle, &y.handle]);
+        let kernel = Kernel::Matmul { spec: self.spec, output, rows, lanes, tokens: per_thread };
+        launch(x, kernel, grid(units.div_ceil(rows), tokens as u32 / per_thread), &buffers);
+    }
+}
+
+impl KernelBackend for Cube {
+    fn embed(words: CubeTensor, scales: CubeTensor, step: CubeTensor, tokens: usize, spec: MatrixSpec) -> CubeTensor {
+        let y = float(&words, tokens, spec.cols);
+        let mut buffers = vec![&words.handle];
+        if spec.kind.is_quantized() {
+            buffers.push(&scales.handle);
+        }
+        buffers.extend([&step.handle, &y.handle]);
+        let blocks = spec.cols.div_ceil(eyas_core::BLOCK) as u32;
+        launch(&words, Kernel::Embed { spec }, [blocks.div_ceil(64), tokens as u32, 1], &buffers);
+        y
+    }
+
+    fn rms_norm(x_td: CubeTensor, weight_d: CubeTensor, epsilon: f32, tuning: Tuning) -> CubeTensor {
+        let (tokens, cols) = rows_and_width(&x_td);
+        let y = float(&x_td, tokens, cols);
+        let kernel = Kernel::RmsNorm { cols, epsilon_bits: epsilon.to_bits(), lanes: tuning.reduce_lanes };
+        launch(&x_td, kernel, [tokens as u32, 1, 1], &[&x_td.handle, &weight_d.handle, &y.handle]);
+        y
+    }
+
+    fn matmul_packed(
+        words: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        x_tk: CubeTensor,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> CubeTensor {
+        let y = float(&x_tk, rows_and_width(&x_tk).0, spec.rows);
+        Matrix { words: &words, scales: &scales, bias: &bias, spec }.multiply(&x_tk, &y, Output::Store, tuning);
+        y
+    }
+
+    fn matmul_packed_add(
+        words: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        x_tk: CubeTensor,
+        residual_tn: CubeTensor,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> CubeTensor {
+        Matrix { words: &words, scales: &scales, bias: &bias, spec }.multiply(&x_tk, &residual_tn, Output::Add, tuning);
+        residual_tn
+    }
+
+    fn matmul_packed_gated(
+        words: CubeTensor,
+        scales: CubeTensor,
+        bias: CubeTensor,
+        x_tk: CubeTensor,
+        activation: Activation,
+        spec: MatrixSpec,
+        tuning: Tuning,
+    ) -> CubeTensor {
+        let y = float(&x_tk, rows_and_width(&x_tk).0, spec.rows / 2);
+        let matrix = Matrix { words: &words, scales: &scales, bias: &bias, spec };
+        matrix.multiply(&x_tk, &y, Output::Gated(activation), tuning);
+        y
+    }
+
+    fn rope_append(
+        qkv: CubeTensor,
+        rope_table: CubeTensor,
+        step: CubeTensor,
+        k_cache: CubeTensor,
+        v_cache: CubeTensor,
+        rope: RopeSpec,
+        spec: AttentionSpec,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let (tokens, width) = rows_and_width(&qkv);
+        let q = float(&qkv, tokens, spec.q_width());
+        launch(
+            &qkv,
+            Kernel::RopeAppend { rope, spec },
+            [(width as u32).div_ceil(64), tokens as u32, 1],
+            &[&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &q.handle],
+        );
+        (q, k_cache, v_cache)
+    }
+
+    fn attention(
+        q: CubeTensor,
+        k_cache: CubeTensor,
+        v_cache: CubeTensor,
+        step: CubeTensor,
+        spec: AttentionSpec,
+        tuning: Tuning,
+    ) -> CubeTensor {
+        let (tokens, width) = rows_and_width(&q);
+        let y = float(&q, tokens, width);
+        launch(
+            &q,
+            Kernel::Attention { spec, lanes: tuning.reduce_lanes },
+            [spec.heads as u32, tokens as u32, 1],
+            &[&q.handle, &k_cache.handle, &v_cache.handle, &step.handle, &y.handle],
+        );
+        y
+    }
+
+    fn copy_rows(x_rd: CubeTensor, start: usize, count: usize, capacity: usize) -> CubeTensor {
+        let (_, d) = rows_and_width(&x_rd);
+        let y = float(&x_rd, capacity, d);
+        let extent = x_rd.client.create(Bytes::from_elems(vec![(start * d) as u32, (count * d) as u32]));
+        let groups = ((count * d) as u32).div_ceil(64).max(1);
+        launch(&x_rd, Kernel::Copy, grid(groups, 1), &[&x_rd.handle, &extent, &y.handle]);
+        y
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes the WebGPU device ourselves, with the adapter's own limits, and hands it to Burn.
+
+use burn::{
+    backend::Cube,
+    tensor::{
+        Device, Tensor, TensorData,
+        wgpu::{WgpuSetup, wgpu},
+    },
+};
+use cubecl::client::Client;
+use eyas_core::{DeviceKind, DeviceReport, Error, ErrorKind, Result};
+
+use crate::{KernelDevice, Tuning};
+
+/// Commands collected before they are submitted: more than any token launches, so that a token is one submission.
+const TASKS_MAX: usize = 4096;
+
+/// The WebGPU objects behind a device.
+#[derive(Clone)]
+pub struct GpuContext {
+    /// The device; Burn computes on it.
+    pub device: wgpu::Device,
+    /// Its adapter.
+    pub adapter: wgpu::Adapter,
+    /// CubeCL's handle on the device.
+    pub(crate) client: Client,
+}
+
+impl std::fmt::Debug for GpuContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GpuContext").finish_non_exhaustive()
+    }
+}
+
+/// Requests an adapter and a device and registers it with Burn.
+pub(crate) async fn open() -> Result<KernelDevice> {
+    let unavailable = |detail: String| Error::new(ErrorKind::WebgpuUnavailable, detail);
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = instance
+        .request_adapter(&wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        })
+        .await
+        .map_err(|error| unavailable(format!("no WebGPU adapter: {error}; use the CPU instead")))?;
+    let info = adapter.get_info();
+    let (device, queue) = adapter
+        .request_device(&wgpu::DeviceDescriptor {
+            label: Some("eyas"),
+            required_limits: adapter.limits(),
+            ..wgpu::DeviceDescriptor::default()
+        })
+        .await
+        .map_err(|error| unavailable(format!("the adapter {:?} gave no device: {error}; use the CPU instead", info.name)))?;
+    let (our_device, our_adapter) = (device.clone(), adapter.clone());
+    let backend = info.backend;
+    let burn = Device::wgpu_options()
+        .tasks_max(TASKS_MAX)
+        .setup(WgpuSetup { instance, adapter, device, queue, backend })
+        .init()
+        .map_err(|error| unavailable(format!("the compute runtime refused the device: {error}")))?;
+    let probe = Tensor::<1>::from_data(TensorData::new(vec![0.0_f32], [1]), &burn)
+        .try_into_primitive::<Cube>()
+        .map_err(|error| unavailable(format!("the device's tensors are not on the GPU: {error:?}")))?;
+    let context = GpuContext { device: our_device, adapter: our_adapter, client: probe.client };
+    let software = info.device_type == wgpu::DeviceType::Cpu || is_software_name(&info.name);
+    let name = if info.name.is_empty() { format!("{:?}", info.backend) } else { info.name };
+    let report = DeviceReport {
+        kind: DeviceKind::Gpu,
+        name,
+        is_fallback_adapter: software,
+        reason: if software { "a WebGPU adapter is there, but it computes in software" } else { "a WebGPU adapter is there" }
+            .into(),
+    };
+    Ok(KernelDevice::with_gpu(burn, report, if software { Tuning::SOFTWARE } else { Tuning::HARDWARE }, context))
+}
+
+/// Browsers don't tell an adapter's type; their software adapters are known by name.
+fn is_software_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["swiftshader", "llvmpipe", "basic render"].iter().any(|software| name.contains(software))
+}

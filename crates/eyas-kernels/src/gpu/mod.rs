@@ -1,0 +1,9 @@
+//! The operations on Burn's CubeCL tensors: hand-written WGSL, launched through CubeCL.
+
+mod backend;
+pub(crate) mod device_setup;
+mod kernel;
+mod recording;
+mod source;
+
+pub use recording::Recording;

@@ -1,0 +1,69 @@
+// One workgroup for each head of each token; positions in tiles, softmax online.
+var<workgroup> q_head: array<f32, HEAD_DIM>;
+var<workgroup> weights: array<f32, TILE>;
+var<workgroup> visible: u32;
+
+@compute @workgroup_size(GROUP_THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let head = group.x;
+    let token = group.y;
+    let q_base = token * HEADS * HEAD_DIM + head * HEAD_DIM;
+    let kv_base = head / HEADS_PER_KV * HEAD_DIM;
+    if (local == 0u) {
+        visible = select(0u, step[0] + token + 1u, token < step[1]);
+    }
+    for (var i = local; i < HEAD_DIM; i += LANES) {
+        q_head[i] = q[q_base + i] * SCALE;
+    }
+    let length = workgroupUniformLoad(&visible);
+
+    var maximum = -3.0e38;
+    var total = 0.0;
+    var sums: array<f32, DIMS_PER_LANE>;
+    for (var start = 0u; start < length; start += TILE) {
+        let count = min(TILE, length - start);
+        for (var p = local; p < count; p += LANES) {
+            let k_base = (start + p) * KV_WIDTH + kv_base;
+            var score = 0.0;
+            for (var i = 0u; i < HEAD_DIM; i++) {
+                score += q_head[i] * k_cache[k_base + i];
+            }
+            weights[p] = score;
+        }
+        workgroupBarrier();
+        var tile_maximum = maximum;
+        for (var p = 0u; p < count; p++) {
+            tile_maximum = max(tile_maximum, weights[p]);
+        }
+        workgroupBarrier();
+        for (var p = local; p < count; p += LANES) {
+            weights[p] = exp(weights[p] - tile_maximum);
+        }
+        workgroupBarrier();
+        let correction = exp(maximum - tile_maximum);
+        maximum = tile_maximum;
+        total *= correction;
+        for (var p = 0u; p < count; p++) {
+            total += weights[p];
+        }
+        for (var j = 0u; j < DIMS_PER_LANE; j++) {
+            let i = local + j * LANES;
+            if (i < HEAD_DIM) {
+                var sum = sums[j] * correction;
+                for (var p = 0u; p < count; p++) {
+                    sum += weights[p] * v_cache[(start + p) * KV_WIDTH + kv_base + i];
+                }
+                sums[j] = sum;
+            }
+        }
+        workgroupBarrier();
+    }
+    if (length > 0u) {
+        for (var j = 0u; j < DIMS_PER_LANE; j++) {
+            let i = local + j * LANES;
+            if (i < HEAD_DIM) {
+                y[q_base + i] = sums[j] / total;
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The static shape of a packed matrix and of the product with it.
+
+use eyas_core::WeightKind;
+
+/// What is applied to the gate of a gated product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `x · sigmoid(x)` (arXiv 1702.03118).
+    Silu,
+    /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))` (arXiv 1606.08415).
+    GeluTanh,
+}
+
+/// A packed matrix `[rows, cols]`, as kernels see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatrixSpec {
+    /// Output features.
+    pub rows: usize,
+    /// Input features.
+    pub cols: usize,
+    /// How weights are packed.
+    pub kind: WeightKind,
+    /// Whether a bias of `rows` values is added.
+    pub has_bias: bool,
+}
+
+impl MatrixSpec {
+    /// `u32` words of a row.
+    pub const fn words_per_row(&self) -> usize {
+        self.kind.words_per_row(self.cols)
+    }
+
+    /// Scales of a row.
+    pub const fn blocks_per_row(&self) -> usize {
+        self.kind.blocks_per_row(self.cols)
+    }
+
+    /// Bytes in memory, bias included.
+    pub const fn bytes(&self) -> u64 {
+        self.kind.matrix_bytes(self.rows, self.cols) + if self.has_bias { self.rows as u64 * 4 } else { 0 }
+    }
+}

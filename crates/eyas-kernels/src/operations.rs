@@ -1,0 +1,165 @@
+//! The operations as functions on Burn tensors: shapes, units and sources.
+//!
+//! Axes in names: `t` tokens of this step, `k` input features, `n` output features, `d` model width, `r` rows, `c` context.
+
+use burn::{
+    backend::Dispatch,
+    tensor::{DType, Int, Tensor, TensorData},
+};
+use eyas_core::{Error, Result};
+
+use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, RopeSpec, Tuning};
+
+/// Makes the tensor that tells kernels where in the sequence they are: `[position of the first token, number of tokens, ids…, 0…]`,
+/// with room for `padded_tokens` ids.
+pub fn write_step(device: &KernelDevice, position: usize, ids: &[u32], padded_tokens: usize) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::new(step_words(position, ids, padded_tokens), [2 + padded_tokens]), (device.burn(), DType::U32))
+}
+
+/// The words of a step; see [`write_step`].
+pub(crate) fn step_words(position: usize, ids: &[u32], padded_tokens: usize) -> Vec<u32> {
+    let mut words = vec![0_u32; 2 + padded_tokens];
+    words[0] = position as u32;
+    words[1] = ids.len() as u32;
+    words[2..2 + ids.len()].copy_from_slice(ids);
+    words
+}
+
+/// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name: `[tokens, d]`. An id past the vocabulary gives zeros.
+pub fn embed(words: Tensor<2, Int>, scales: Tensor<1>, step: Tensor<1, Int>, tokens: usize, spec: MatrixSpec) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::embed(
+        words.into_dispatch(),
+        scales.into_dispatch(),
+        step.into_dispatch(),
+        tokens,
+        spec,
+    ))
+}
+
+/// Root-mean-square normalisation over the last axis, `y = x / √(mean(x²) + ε) · weight` (arXiv 1910.07467): `[t, d]` to `[t, d]`.
+pub fn rms_norm(x_td: Tensor<2>, weight_d: Tensor<1>, epsilon: f32, tuning: Tuning) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::rms_norm(x_td.into_dispatch(), weight_d.into_dispatch(), epsilon, tuning))
+}
+
+/// `y = x · Wᵀ (+ bias)` with a packed `W` `[n, k]`: `[t, k]` to `[t, n]`. `bias` has `n` values, or one that is ignored where the matrix has none.
+pub fn matmul(
+    words: Tensor<2, Int>,
+    scales: Tensor<1>,
+    bias: Tensor<1>,
+    x_tk: Tensor<2>,
+    spec: MatrixSpec,
+    tuning: Tuning,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::matmul_packed(
+        words.into_dispatch(),
+        scales.into_dispatch(),
+        bias.into_dispatch(),
+        x_tk.into_dispatch(),
+        spec,
+        tuning,
+    ))
+}
+
+/// `residual + x · Wᵀ (+ bias)`, as [`matmul`]. On a GPU `residual`'s own buffer is updated in place: no other tensor may share it.
+pub fn matmul_add(
+    words: Tensor<2, Int>,
+    scales: Tensor<1>,
+    bias: Tensor<1>,
+    x_tk: Tensor<2>,
+    residual_tn: Tensor<2>,
+    spec: MatrixSpec,
+    tuning: Tuning,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::matmul_packed_add(
+        words.into_dispatch(),
+        scales.into_dispatch(),
+        bias.into_dispatch(),
+        x_tk.into_dispatch(),
+        residual_tn.into_dispatch(),
+        spec,
+        tuning,
+    ))
+}
+
+/// The gated half of an MLP (arXiv 2002.05202): `W` holds the gate's rows, then as many up rows; `y = act(x·gateᵀ) · (x·upᵀ)`, `[t, k]` to `[t, n / 2]`.
+pub fn matmul_gated(
+    words: Tensor<2, Int>,
+    scales: Tensor<1>,
+    bias: Tensor<1>,
+    x_tk: Tensor<2>,
+    activation: Activation,
+    spec: MatrixSpec,
+    tuning: Tuning,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::matmul_packed_gated(
+        words.into_dispatch(),
+        scales.into_dispatch(),
+        bias.into_dispatch(),
+        x_tk.into_dispatch(),
+        activation,
+        spec,
+        tuning,
+    ))
+}
+
+/// Rotates queries and keys (RoPE, arXiv 2104.09864, halves of the rotary part paired as in Hugging Face's Llama) and writes keys and values into
+/// the caches at the step's positions.
+///
+/// `qkv` is `[t, q_width + 2 kv_width]`; `rope_table` is `[c, rotary_dim]`: for each position the cosines of all pairs, then the sines; the caches
+/// are `[c, kv_width]`. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
+pub fn rope_append(
+    qkv: Tensor<2>,
+    rope_table: Tensor<2>,
+    step: Tensor<1, Int>,
+    k_cache: Tensor<2>,
+    v_cache: Tensor<2>,
+    rope: RopeSpec,
+    spec: AttentionSpec,
+) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+    let (q, k_cache, v_cache) = <Dispatch as KernelBackend>::rope_append(
+        qkv.into_dispatch(),
+        rope_table.into_dispatch(),
+        step.into_dispatch(),
+        k_cache.into_dispatch(),
+        v_cache.into_dispatch(),
+        rope,
+        spec,
+    );
+    (Tensor::from_dispatch(q), Tensor::from_dispatch(k_cache), Tensor::from_dispatch(v_cache))
+}
+
+/// Causal attention with grouped queries (arXiv 2305.13245) over the KV cache, softmax computed online (arXiv 1805.02867): `q` `[t, q_width]` to
+/// `[t, q_width]`. The token at position `p` sees positions `0..=p`.
+pub fn attention(
+    q: Tensor<2>,
+    k_cache: Tensor<2>,
+    v_cache: Tensor<2>,
+    step: Tensor<1, Int>,
+    spec: AttentionSpec,
+    tuning: Tuning,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::attention(
+        q.into_dispatch(),
+        k_cache.into_dispatch(),
+        v_cache.into_dispatch(),
+        step.into_dispatch(),
+        spec,
+        tuning,
+    ))
+}
+
+/// Copies rows `start..start + count` of `x` `[r, d]` into the beginning of a fresh tensor `[capacity, d]`; what follows is unspecified.
+pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize, capacity: usize) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), start, count, capacity))
+}
+
+/// Reads a float tensor back to the host, row-major.
+pub async fn read_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor.into_data_async().await.map_err(|error| {
+        Error::new(
+            eyas_core::ErrorKind::DeviceLost,
+            format!("reading results back from the device failed: {error}; load the model again"),
+        )
+    })?;
+    data.try_into_vec::<f32>().map_err(|error| Error::internal(format!("a tensor read back is not f32: {error:?}")))
+}

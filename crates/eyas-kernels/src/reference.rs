@@ -1,0 +1,109 @@
+//! The operations in plain `f64` on unpacked weights: slow, obvious, and what the kernels are tested against.
+
+use crate::{Activation, AttentionSpec, RopeSpec};
+
+/// `x [t, d]` normalised by its root mean square over `d`; see [`crate::rms_norm`].
+pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
+    let d = weight.len();
+    x.chunks(d)
+        .flat_map(|row| {
+            let mean = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / d as f64;
+            let factor = 1.0 / (mean + f64::from(epsilon)).sqrt();
+            row.iter().zip(weight).map(move |(v, w)| (f64::from(*v) * factor * f64::from(*w)) as f32).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// `x [t, cols] · weightsᵀ [rows, cols] + bias`; see [`crate::matmul`].
+pub fn matmul(weights: &[f32], bias: Option<&[f32]>, x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    x.chunks(cols)
+        .flat_map(|x_row| {
+            (0..rows).map(move |r| {
+                let dot: f64 =
+                    weights[r * cols..(r + 1) * cols].iter().zip(x_row).map(|(w, v)| f64::from(*w) * f64::from(*v)).sum();
+                (dot + bias.map_or(0.0, |b| f64::from(b[r]))) as f32
+            })
+        })
+        .collect()
+}
+
+/// The activation of a gate.
+pub fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
+    }
+}
+
+/// Gate rows, then up rows; see [`crate::matmul_gated`].
+pub fn matmul_gated(weights: &[f32], x: &[f32], activation: Activation, rows: usize, cols: usize) -> Vec<f32> {
+    let half = rows / 2;
+    matmul(weights, None, x, rows, cols)
+        .chunks(rows)
+        .flat_map(|row| {
+            (0..half).map(|i| (activate(activation, f64::from(row[i])) * f64::from(row[half + i])) as f32).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Rotates the first `rope.rotary_dim` values of a head at a position; see [`crate::rope_append`].
+pub fn rotate(head: &[f32], table_row: &[f32], rope: RopeSpec) -> Vec<f32> {
+    let half = rope.rotary_dim / 2;
+    let mut out = head.to_vec();
+    for i in 0..half {
+        let (cos, sin) = (f64::from(table_row[i]), f64::from(table_row[half + i]));
+        let (a, b) = (f64::from(head[i]), f64::from(head[half + i]));
+        out[i] = (a * cos - b * sin) as f32;
+        out[half + i] = (b * cos + a * sin) as f32;
+    }
+    out
+}
+
+/// Attention of the tokens at `position..` over the caches; see [`crate::attention`].
+pub fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, spec: AttentionSpec) -> Vec<f32> {
+    let (d, group) = (spec.head_dim, spec.heads / spec.kv_heads);
+    let mut out = Vec::with_capacity(q.len());
+    for (t, q_row) in q.chunks(spec.q_width()).enumerate() {
+        for (h, q_head) in q_row.chunks(d).enumerate() {
+            let base = (h / group) * d;
+            let scores: Vec<f64> = (0..=position + t)
+                .map(|p| {
+                    let k = &k_cache[p * spec.kv_width() + base..][..d];
+                    q_head.iter().zip(k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() / (d as f64).sqrt()
+                })
+                .collect();
+            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for i in 0..d {
+                let sum: f64 =
+                    weights.iter().enumerate().map(|(p, w)| w * f64::from(v_cache[p * spec.kv_width() + base + i])).sum();
+                out.push((sum / total) as f32);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_position_attends_to_itself() {
+        let spec = AttentionSpec { heads: 2, kv_heads: 1, head_dim: 2, context: 4 };
+        let out = attention(&[1.0, 0.0, 0.0, 1.0], &[0.5, 0.5], &[7.0, 9.0], 0, spec);
+        assert_eq!(out, vec![7.0, 9.0, 7.0, 9.0]);
+    }
+
+    #[test]
+    fn a_quarter_turn_swaps_the_halves() {
+        assert_eq!(rotate(&[1.0, 2.0], &[0.0, 1.0], RopeSpec { rotary_dim: 2 }), vec![-2.0, 1.0]);
+    }
+
+    #[test]
+    fn silu_of_zero_is_zero() {
+        assert!(activate(Activation::Silu, 0.0).abs() < 1e-12);
+        assert!((activate(Activation::GeluTanh, 1.0) - 0.841_192).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,53 @@
+//! Self-attention with grouped queries as a module.
+
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor},
+};
+use eyas_kernels::{AttentionSpec, RopeSpec, Tuning, attention, rope_append};
+
+use crate::{kv_cache::LayerCache, linear::Linear};
+
+/// What every layer of one step shares.
+pub(crate) struct Step {
+    /// `[position, tokens, ids…]`.
+    pub(crate) step: Tensor<1, Int>,
+    /// `[context, head_dim]`, see [`eyas_kernels::rope_append`].
+    pub(crate) rope_table: Tensor<2>,
+    pub(crate) rope: RopeSpec,
+    pub(crate) attention: AttentionSpec,
+    pub(crate) tuning: Tuning,
+}
+
+/// Fused query, key and value projection, rotary embedding, cache append, attention and output projection.
+#[derive(Module, Debug)]
+pub(crate) struct Attention {
+    pub(crate) qkv: Linear,
+    pub(crate) output: Linear,
+}
+
+impl Attention {
+    /// `residual + attention(x)`, both `[t, d]`. Every activation is pushed into `held`.
+    pub(crate) fn forward(
+        &self,
+        x_td: Tensor<2>,
+        residual_td: Tensor<2>,
+        cache: &mut LayerCache,
+        step: &Step,
+        held: &mut Vec<Tensor<2>>,
+    ) -> Tensor<2> {
+        let qkv = self.qkv.forward(x_td, step.tuning);
+        held.push(qkv.clone());
+        let q = cache.append(|k_cache, v_cache| {
+            rope_append(qkv, step.rope_table.clone(), step.step.clone(), k_cache, v_cache, step.rope, step.attention)
+        });
+        held.push(q.clone());
+        let mixed = attention(q, cache.keys(), cache.values(), step.step.clone(), step.attention, step.tuning);
+        held.push(mixed.clone());
+        self.output.forward_add(mixed, residual_td, step.tuning)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.qkv.bytes() + self.output.bytes()
+    }
+}

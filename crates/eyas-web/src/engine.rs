@@ -1,0 +1,87 @@
+//! The engine as JavaScript sees it.
+
+use std::rc::Rc;
+
+use eyas_core::{Error, LoadOptions, Progress};
+use eyas_engine::Engine;
+use eyas_kernels::KernelDevice;
+use js_sys::Function;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+use crate::{
+    cancel_handle::CancelHandle, clock::PerformanceClock, js_error::js_error, js_value, session::WasmSession,
+    source::model_files,
+};
+
+/// A loaded model.
+#[wasm_bindgen]
+pub struct WasmEngine {
+    engine: Engine,
+    _device: DeviceOwner,
+}
+
+#[wasm_bindgen]
+impl WasmEngine {
+    /// Loads a model on this module's device. `source` as in `source.rs`, `options` as `eyas_core::LoadOptions`; `on_progress` gets
+    /// `{ phase, loadedBytes, totalBytes, detail }`.
+    pub async fn load(
+        source: JsValue,
+        options: JsValue,
+        #[wasm_bindgen(js_name = "onProgress")] on_progress: Function,
+        cancel: &CancelHandle,
+    ) -> Result<WasmEngine, JsValue> {
+        let cancel = cancel.share();
+        let load = async {
+            let options: LoadOptions = js_value::read(&options, "load options")?;
+            let progress = move |progress: Progress| {
+                if let Ok(progress) = js_value::write(&progress) {
+                    // An exception in the page's callback is the page's; the load goes on.
+                    let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
+                }
+            };
+            let device = DeviceOwner(device().await?);
+            cancel.token.check()?;
+            let files = model_files(&source, &cancel).await?;
+            let clock = Rc::new(PerformanceClock::new());
+            let engine = Engine::load(files, device.0.clone(), options, clock, &progress, &cancel.token).await?;
+            Ok(Self { engine, _device: device })
+        };
+        load.await.map_err(|error: Error| js_error(&error))
+    }
+
+    /// `eyas_engine::EngineInfo` as an object; bytes are those of now.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        js_value::write(&self.engine.info())
+    }
+
+    /// A conversation with its own KV cache.
+    pub fn session(&self) -> WasmSession {
+        WasmSession::new(self.engine.session())
+    }
+}
+
+/// Gives the device's memory back when it goes, without waiting for garbage collection.
+struct DeviceOwner(KernelDevice);
+
+impl Drop for DeviceOwner {
+    fn drop(&mut self) {
+        #[cfg(feature = "gpu")]
+        if let Some(context) = self.0.gpu_context() {
+            context.device.destroy();
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+async fn device() -> eyas_core::Result<KernelDevice> {
+    KernelDevice::gpu().await
+}
+
+#[cfg(all(feature = "cpu", not(feature = "gpu")))]
+#[allow(clippy::unused_async, reason = "the GPU module's device needs the await")]
+async fn device() -> eyas_core::Result<KernelDevice> {
+    Ok(KernelDevice::cpu())
+}
+
+#[cfg(not(any(feature = "cpu", feature = "gpu")))]
+compile_error!("eyas-web is built with the feature \"gpu\" or \"cpu\"");
