@@ -1,0 +1,5 @@
+import { ChatPanel } from "./chat_panel";
+import { NanoPanel } from "./nano_panel";
+
+new ChatPanel();
+void new NanoPanel().load();
