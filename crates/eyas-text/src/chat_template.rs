@@ -6,12 +6,14 @@ use eyas_core::{Error, Message, Result};
 use minijinja::{Environment, ErrorKind, Value as JinjaValue, syntax::SyntaxConfig, value::Serde};
 use serde_json::Value;
 
-use crate::{RenderOptions, python_json, python_method, strftime};
+use crate::{RenderOptions, python_json, python_method, strftime, template_budget, template_guard};
 
 /// Longest template source in bytes.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// Instructions that one rendering may take; a long conversation takes some ten thousand.
 const MAX_INSTRUCTIONS: u64 = 5_000_000;
+/// Text between tags that all instructions together may print; a template with longer texts gets fewer instructions.
+const MAX_TEXT_BYTES: u64 = 1 << 29;
 /// Frames that may be open at once; a macro call counts several.
 const MAX_DEPTH: usize = 200;
 /// Longest prompt in bytes.
@@ -23,11 +25,12 @@ const TOOL_USE: &str = "tool_use";
 
 /// A chat template in Jinja, rendered as `transformers` renders it.
 ///
-/// Whatever a template does, rendering ends: it has a budget of instructions, of nesting and of output, and what goes
-/// beyond is `bad-model`.
+/// Whatever a template does, rendering ends: it has a budget of instructions, of nesting, of every value's size and of
+/// output, and what goes beyond is `bad-model`.
 #[derive(Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    instructions: u64,
 }
 
 /// What a template said through `raise_exception`.
@@ -45,7 +48,7 @@ impl StdError for Raised {}
 impl ChatTemplate {
     /// Compiles a template. A syntax error is `bad-model` and names the line.
     pub fn new(source: &str) -> Result<Self> {
-        let mut template = Self { environment: environment()? };
+        let mut template = Self { environment: environment()?, instructions: MAX_INSTRUCTIONS };
         template.add(DEFAULT, source)?;
         Ok(template)
     }
@@ -61,7 +64,7 @@ impl ChatTemplate {
                 return Err(Error::bad_model("tokenizer_config.json has a chat_template that is neither a string nor a list"));
             }
         };
-        let mut template = Self { environment: environment()? };
+        let mut template = Self { environment: environment()?, instructions: MAX_INSTRUCTIONS };
         for name in [DEFAULT, TOOL_USE] {
             let entry = entries.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(name));
             if let Some(source) = entry.and_then(|entry| entry.get("template")?.as_str()) {
@@ -81,7 +84,12 @@ impl ChatTemplate {
                 source.len()
             )));
         }
-        self.environment.add_template_owned(name, source.to_owned()).map_err(|error| explain("was not accepted", error))
+        // Compiled as it is first, so that an error speaks of what the author wrote.
+        self.environment.template_from_str(source).map_err(|error| explain("was not accepted", error))?;
+        let guarded = template_guard::guard(source);
+        let fuel = MAX_TEXT_BYTES / (guarded.longest_text as u64).max(1);
+        self.instructions = self.instructions.min(fuel);
+        self.environment.add_template_owned(name, guarded.source).map_err(|error| explain("could not be guarded", error))
     }
 
     /// Renders a conversation.
@@ -90,6 +98,8 @@ impl ChatTemplate {
     /// and names the line.
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
         let mut environment = self.environment.clone();
+        environment.set_fuel(Some(self.instructions));
+        template_budget::limit(&mut environment);
         let now = options.now;
         environment.add_function("strftime_now", move |format: &str| match now {
             Some(now) => Ok(strftime::format(format, now)),
@@ -119,9 +129,9 @@ fn environment() -> Result<Environment<'static>> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_fuel(Some(MAX_INSTRUCTIONS));
     environment.set_recursion_limit(MAX_DEPTH);
     environment.set_unknown_method_callback(python_method::call);
+    template_budget::replace_filters(&mut environment);
     environment.add_filter("tojson", python_json::tojson);
     environment.add_function("raise_exception", |message: &str| -> std::result::Result<JinjaValue, minijinja::Error> {
         Err(raised(message))
@@ -161,7 +171,7 @@ fn explain(what: &str, error: minijinja::Error) -> Error {
     }
     let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
     let detail = match error.kind() {
-        ErrorKind::OutOfFuel => format!("it took more than {MAX_INSTRUCTIONS} instructions"),
+        ErrorKind::OutOfFuel => "it took too many instructions".to_owned(),
         kind => error.detail().map_or_else(|| kind.to_string(), |detail| format!("{kind}: {detail}")),
     };
     Error::bad_model(format!("the chat template {what}{line}: {detail}")).with_source(error)

@@ -24,6 +24,7 @@
 //! ```
 
 mod byte_level;
+mod charsmap;
 mod chat_template;
 mod encoder;
 mod gguf_vocab;
@@ -37,6 +38,8 @@ mod sentence_piece;
 mod special_tokens;
 mod stream_decoder;
 mod strftime;
+mod template_budget;
+mod template_guard;
 mod token_table;
 mod tokenizer;
 mod tokenizer_json;

@@ -7,7 +7,9 @@ use eyas_core::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{byte_level, gguf_vocab::fallback_byte, joining::Joining, model_shape::ModelShape, token_table::TokenTable};
+use crate::{
+    byte_level, charsmap, gguf_vocab::fallback_byte, joining::Joining, model_shape::ModelShape, token_table::TokenTable,
+};
 
 /// Ids beyond this are taken for garbage; the largest vocabularies have some 300,000 tokens.
 const MAX_VOCAB: u64 = 1 << 22;
@@ -116,6 +118,9 @@ fn check_types(name: &str, part: &Value, known: &[&str]) -> Result<()> {
     let kind = part.get("type").and_then(Value::as_str).ok_or_else(|| bad(&format!("has a {name} without a type")))?;
     if !known.contains(&kind) {
         return Err(Error::unsupported(format!("tokenizer.json has a {name} of type {kind:?}, which is not supported")));
+    }
+    if kind == "Precompiled" && !part.get("precompiled_charsmap").and_then(Value::as_str).is_some_and(charsmap::is_sound) {
+        return Err(bad("has a precompiled_charsmap that is damaged"));
     }
     for list in ["normalizers", "pretokenizers", "processors"] {
         for inner in part.get(list).and_then(Value::as_array).into_iter().flatten() {
