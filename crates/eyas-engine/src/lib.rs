@@ -1,1 +1,67 @@
-//! Being written.
+//! A model that answers: loading, prefill, decoding, sampling, sessions and statistics.
+//!
+//! [`Engine::load`] reads a model's files and puts it on a device; [`Engine::session`] keeps a conversation's KV cache;
+//! [`Session::start`] checks a [`Request`] and gives a [`Generation`], whose every [`Generation::next`] computes one chunk of the
+//! prompt or one token. So a caller stops an answer between any two tokens by dropping it, and the session stays usable.
+//!
+//! What it does not do: no device of its own making (the shell hands one over), no clock, no network, no threads, no cloud; it answers
+//! one request of a session at a time, and many sessions only in turns.
+//!
+//! ```no_run
+//! use std::{rc::Rc, time::Instant};
+//!
+//! use eyas_core::{CancelToken, Event, GenerateOptions, LoadOptions, Progress};
+//! use eyas_engine::{Engine, Prompt, Request};
+//! use eyas_kernels::KernelDevice;
+//! use eyas_weights::{DirectoryFiles, ModelFiles};
+//!
+//! # async fn run() -> eyas_core::Result<()> {
+//! let files = ModelFiles::Folder(Rc::new(DirectoryFiles::open("path/to/model")?));
+//! let start = Instant::now();
+//! let clock = Rc::new(move || start.elapsed().as_secs_f64() * 1000.0);
+//! let progress = |report: Progress| eprintln!("{report:?}");
+//! let engine = Engine::load(files, KernelDevice::cpu(), LoadOptions::default(), clock, &progress, &CancelToken::new()).await?;
+//!
+//! let request = Request::new(Prompt::Text("Once upon a time".into()), GenerateOptions::default());
+//! let mut generation = engine.session().start(&request)?;
+//! loop {
+//!     match generation.next().await? {
+//!         Event::Prefill { .. } => {}
+//!         Event::Delta { text, .. } => print!("{text}"),
+//!         Event::Done(completion) => break println!("\n{:?}", completion.timing),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp))] // a test fails by panicking; exact values
+
+mod answer;
+mod chat_prompt;
+mod clock;
+mod engine;
+mod engine_info;
+mod generation;
+mod json_file;
+mod live_cache;
+mod logprobs;
+mod model_bundle;
+mod model_text;
+mod penalties;
+mod random;
+mod request;
+mod sampler;
+mod session;
+mod statistics;
+mod stop;
+
+pub use chat_prompt::ChatPrompt;
+pub use clock::Clock;
+pub use engine::Engine;
+pub use engine_info::EngineInfo;
+pub use generation::Generation;
+pub use model_bundle::open_config;
+pub use model_text::{open_template, open_tokenizer};
+pub use request::{Prompt, Request};
+pub use session::Session;

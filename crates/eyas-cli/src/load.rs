@@ -1,0 +1,71 @@
+//! From the command line to a loaded engine.
+
+use std::{path::Path, rc::Rc};
+
+use eyas_core::{CancelToken, Error, ErrorKind, LoadOptions, Progress, Result};
+use eyas_engine::Engine;
+use eyas_kernels::KernelDevice;
+use eyas_weights::{DirectoryFiles, FileReader, ModelFiles};
+
+use crate::{
+    arguments::{Common, Device},
+    system_clock::SystemClock,
+};
+
+/// The files at `path`: a folder as Hugging Face lays it out, or a `.gguf` file.
+pub fn open_files(path: &Path) -> Result<ModelFiles> {
+    if path.is_dir() {
+        return Ok(ModelFiles::Folder(Rc::new(DirectoryFiles::open(path)?)));
+    }
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+        return Ok(ModelFiles::Gguf(Rc::new(FileReader::open(path)?)));
+    }
+    if path.exists() {
+        let detail = format!("{} is neither a folder nor a .gguf file; give one of these", path.display());
+        return Err(Error::bad_input(detail));
+    }
+    Err(Error::new(ErrorKind::ModelNotFound, format!("{} does not exist; expected a folder or a .gguf file", path.display())))
+}
+
+/// The device that was asked for; without a wish the GPU, unless its adapter is only software.
+pub async fn open_device(wish: Option<Device>) -> Result<KernelDevice> {
+    match wish {
+        Some(Device::Cpu) => Ok(KernelDevice::cpu()),
+        Some(Device::Gpu) => KernelDevice::gpu().await,
+        None => match KernelDevice::gpu().await {
+            Ok(gpu) if !gpu.report().is_fallback_adapter => Ok(gpu),
+            Ok(gpu) => Ok(KernelDevice::cpu().with_reason(format!("{} is no real GPU", gpu.report().name))),
+            Err(error) if error.kind() == ErrorKind::WebgpuUnavailable => {
+                Ok(KernelDevice::cpu().with_reason(format!("no GPU: {}", error.detail())))
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Loads the model at `path` as the common options say.
+pub async fn load(common: &Common, path: &Path) -> Result<Engine> {
+    let files = open_files(path)?;
+    let device = open_device(common.device).await?;
+    let options = LoadOptions {
+        quantize: common.quantize.into(),
+        context_tokens: common.context_tokens,
+        prefill_chunk_tokens: common.prefill_chunk_tokens,
+    };
+    let silent = |_: Progress| {};
+    Engine::load(files, device, options, Rc::new(SystemClock::start()), &silent, &CancelToken::new()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_model_has_a_code() {
+        assert_eq!(open_files(Path::new("no/such/place")).unwrap_err().code(), "model-not-found");
+        assert_eq!(
+            open_files(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()).unwrap_err().code(),
+            "bad-input"
+        );
+    }
+}

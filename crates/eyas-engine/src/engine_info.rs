@@ -1,0 +1,26 @@
+//! What was loaded, and where.
+
+use eyas_core::{DeviceReport, WeightKind};
+use serde::Serialize;
+
+/// What was loaded, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineInfo {
+    /// The model's name.
+    pub model: String,
+    /// The architecture that its configuration names.
+    pub architecture: String,
+    /// Where it runs, and why there.
+    pub device: DeviceReport,
+    /// Bytes of weights and of live KV caches on the device.
+    pub memory_bytes: u64,
+    /// Tokens that prompt and answer may take together.
+    pub context_tokens: usize,
+    /// Tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// What became of the matrix weights: the kind in which most of them are held.
+    pub quantize: WeightKind,
+    /// Whether messages can be turned into a prompt.
+    pub has_chat_template: bool,
+}

@@ -1,0 +1,192 @@
+//! An answer in the making: one prefill chunk or one token for each call.
+
+use eyas_core::{Completion, Error, ErrorKind, Event, FinishReason, Result, TokenLogprob, TopLogprob, Usage};
+use eyas_model::LogitsOf;
+
+use crate::{
+    Engine, Request,
+    answer::Answer,
+    logprobs::{LogSoftmax, largest},
+    sampler::Sampler,
+    session::Lease,
+    statistics::Statistics,
+};
+
+/// An answer in the making. Dropping it stops it and leaves its session with exactly the tokens that were computed.
+pub struct Generation {
+    engine: Engine,
+    lease: Lease,
+    /// The prompt and the answer so far.
+    sequence: Vec<u32>,
+    prompt_tokens: usize,
+    cached_tokens: usize,
+    max_tokens: usize,
+    top_logprobs: Option<usize>,
+    seed: u64,
+    sampler: Sampler,
+    answer: Answer,
+    logits: Option<Vec<f32>>, // [vocab], of the last token of `sequence`
+    logprobs: Vec<TokenLogprob>,
+    finish: Option<FinishReason>,
+    is_over: bool,
+    statistics: Statistics,
+}
+
+impl Generation {
+    /// Checks the whole request before it borrows the session's cache.
+    pub(crate) fn new(engine: Engine, request: &Request, lend: impl FnOnce() -> Result<Lease>) -> Result<Self> {
+        let statistics = Statistics::start(engine.now_ms());
+        let options = &request.options;
+        options.validate()?;
+        let sequence = engine.encode_prompt(request)?;
+        let prompt_tokens = sequence.len();
+        let max_tokens = room(prompt_tokens, options.max_tokens, engine.context_tokens())?;
+        let seed = options.seed.unwrap_or_else(|| engine.fresh_seed());
+        let sampler = Sampler::new(options, &sequence, engine.config().vocab_size, seed)?;
+        let answer = Answer::new(engine.tokenizer(), &options.stop);
+
+        let mut lease = lend()?;
+        let cache = lease.cache_mut()?;
+        let shared = cache.ids().iter().zip(&sequence).take_while(|(a, b)| a == b).count();
+        let cached_tokens = shared.min(prompt_tokens - 1);
+        cache.truncate(cached_tokens);
+
+        Ok(Self {
+            engine,
+            lease,
+            sequence,
+            prompt_tokens,
+            cached_tokens,
+            max_tokens,
+            top_logprobs: options.logprobs.then_some(options.top_logprobs),
+            seed,
+            sampler,
+            answer,
+            logits: None,
+            logprobs: Vec::new(),
+            finish: None,
+            is_over: false,
+            statistics,
+        })
+    }
+
+    /// The next event: [`Event::Prefill`] for each chunk of the prompt, [`Event::Delta`] for each token, [`Event::Done`] once at the
+    /// end. The texts of all deltas together are the completion's text. Fails with `bad-input` after the end.
+    pub async fn next(&mut self) -> Result<Event> {
+        if self.is_over {
+            return Err(Error::bad_input("the answer is complete; start another one"));
+        }
+        if let Some(finish) = self.finish {
+            self.is_over = true;
+            return Ok(Event::Done(Box::new(self.completion(finish))));
+        }
+        if self.logits.is_none() {
+            let done_tokens = self.compute().await?;
+            if done_tokens <= self.prompt_tokens {
+                return Ok(Event::Prefill { done_tokens, total_tokens: self.prompt_tokens });
+            }
+        }
+        self.choose()
+    }
+
+    /// Computes the next chunk of what is not computed yet, and returns how many tokens are.
+    async fn compute(&mut self) -> Result<usize> {
+        let cache = self.lease.cache_mut()?;
+        let done = cache.ids().len();
+        let end = self.sequence.len().min(done + self.engine.prefill_chunk_tokens());
+        let is_last = end == self.sequence.len();
+        let of = if is_last { LogitsOf::Last } else { LogitsOf::Nothing };
+        let logits = cache.extend(self.engine.decoder(), &self.sequence[done..end], of).await?;
+        if is_last {
+            self.logits = Some(logits);
+            if end == self.prompt_tokens {
+                self.statistics.prefilled(self.engine.now_ms());
+            }
+        }
+        Ok(end)
+    }
+
+    /// Chooses a token from the logits at hand.
+    fn choose(&mut self) -> Result<Event> {
+        let logits =
+            self.logits.as_ref().ok_or_else(|| Error::internal("a token was to be chosen before its logits were there"))?;
+        let token_id = self.sampler.sample(logits)?;
+        if let Some(count) = self.top_logprobs {
+            self.logprobs.push(report(&self.engine, logits, token_id, count));
+        }
+        self.logits = None;
+        self.sequence.push(token_id);
+        self.statistics.token(self.engine.now_ms());
+
+        let is_end = self.engine.is_end_token(token_id);
+        let is_full = self.sequence.len() - self.prompt_tokens >= self.max_tokens;
+        let (mut text, mut stopped) = if is_end { (String::new(), false) } else { self.answer.push(token_id)? };
+        if (is_end || is_full) && !stopped {
+            let (rest, stopped_late) = self.answer.finish()?;
+            text.push_str(&rest);
+            stopped = stopped_late;
+        }
+        if is_end || stopped {
+            self.finish = Some(FinishReason::Stop);
+        } else if is_full {
+            self.finish = Some(FinishReason::Length);
+        }
+        Ok(Event::Delta { text, token_id })
+    }
+
+    fn completion(&mut self, finish_reason: FinishReason) -> Completion {
+        let token_ids = self.sequence[self.prompt_tokens..].to_vec();
+        Completion {
+            text: self.answer.take_text(),
+            usage: Usage {
+                prompt_tokens: self.prompt_tokens,
+                cached_tokens: self.cached_tokens,
+                completion_tokens: token_ids.len(),
+            },
+            token_ids,
+            finish_reason,
+            timing: self.statistics.timing(),
+            provenance: self.engine.provenance(),
+            logprobs: std::mem::take(&mut self.logprobs),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Tokens that the answer may have; `context-overflow` where prompt and answer don't fit.
+fn room(prompt_tokens: usize, max_tokens: Option<usize>, context_tokens: usize) -> Result<usize> {
+    let answer_tokens = max_tokens.unwrap_or(1);
+    if prompt_tokens.saturating_add(answer_tokens) <= context_tokens {
+        return Ok(max_tokens.unwrap_or(context_tokens - prompt_tokens));
+    }
+    let asked = if max_tokens.is_some() { "maxTokens asks for" } else { "the answer needs at least" };
+    let detail = format!(
+        "the prompt has {prompt_tokens} tokens and {asked} {answer_tokens} more, but the context holds {context_tokens}; \
+         shorten the prompt, lower maxTokens, or load the model with more contextTokens"
+    );
+    Err(Error::new(ErrorKind::ContextOverflow, detail))
+}
+
+fn report(engine: &Engine, logits: &[f32], id: u32, count: usize) -> TokenLogprob {
+    let log_softmax = LogSoftmax::new(logits);
+    let text = |id| engine.tokenizer().token_text(id);
+    let alternative = |id| TopLogprob { id, text: text(id), logprob: log_softmax.of(id) };
+    let top = largest(logits, count).into_iter().map(alternative).collect();
+    TokenLogprob { id, text: text(id), logprob: log_softmax.of(id), top }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn the_answer_fills_the_context_or_overflows_before_any_work() {
+        assert_eq!(room(10, None, 16).unwrap(), 6);
+        assert_eq!(room(10, Some(6), 16).unwrap(), 6);
+        let error = room(10, Some(7), 16).unwrap_err();
+        assert_eq!(error.code(), "context-overflow");
+        assert!(error.detail().contains("10 tokens") && error.detail().contains("holds 16"), "{error}");
+        assert_eq!(room(16, None, 16).unwrap_err().code(), "context-overflow");
+        assert_eq!(room(1, Some(usize::MAX), 16).unwrap_err().code(), "context-overflow");
+    }
+}

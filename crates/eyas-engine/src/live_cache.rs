@@ -1,0 +1,78 @@
+//! KV caches that are alive, and the bytes that they take together.
+
+use std::{cell::Cell, rc::Rc};
+
+use eyas_core::Result;
+use eyas_model::{Decoder, KvCache, LogitsOf};
+
+/// Bytes of all live caches of an engine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CacheLedger(Rc<Cell<u64>>);
+
+impl CacheLedger {
+    /// Bytes that live caches take now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// A KV cache together with the ids of the tokens in it.
+pub(crate) struct LiveCache {
+    cache: KvCache,
+    ids: Vec<u32>,
+    bytes: u64,
+    ledger: CacheLedger,
+}
+
+impl LiveCache {
+    /// Allocates an empty cache for `context_tokens`.
+    pub(crate) fn new(decoder: &Decoder, context_tokens: usize, ledger: &CacheLedger) -> Result<Self> {
+        Ok(Self::count(decoder.new_cache(context_tokens)?, Vec::new(), ledger))
+    }
+
+    fn count(cache: KvCache, ids: Vec<u32>, ledger: &CacheLedger) -> Self {
+        let bytes = cache.bytes();
+        ledger.0.set(ledger.0.get() + bytes);
+        Self { cache, ids, bytes, ledger: ledger.clone() }
+    }
+
+    /// A copy with the same tokens, on its own memory.
+    pub(crate) async fn fork(&self) -> Result<Self> {
+        Ok(Self::count(self.cache.fork().await?, self.ids.clone(), &self.ledger))
+    }
+
+    /// The tokens whose keys and values are in the cache.
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Forgets all tokens from position `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ids.truncate(len);
+        self.settle();
+    }
+
+    /// Brings cache and ids to the same length. They differ after a forward pass that failed or whose future was dropped: what it
+    /// wrote is then unknown, so it is forgotten.
+    pub(crate) fn settle(&mut self) {
+        let len = self.ids.len().min(self.cache.len());
+        self.ids.truncate(len);
+        if self.cache.len() > len {
+            self.cache.truncate(len);
+        }
+    }
+
+    /// Computes `ids` after the tokens that are there, and returns the logits asked for.
+    pub(crate) async fn extend(&mut self, decoder: &Decoder, ids: &[u32], logits: LogitsOf) -> Result<Vec<f32>> {
+        self.settle();
+        let logits = decoder.forward(&mut self.cache, ids, logits).await?;
+        self.ids.extend_from_slice(ids);
+        Ok(logits)
+    }
+}
+
+impl Drop for LiveCache {
+    fn drop(&mut self) {
+        self.ledger.0.set(self.ledger.0.get() - self.bytes);
+    }
+}

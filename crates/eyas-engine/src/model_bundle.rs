@@ -1,0 +1,98 @@
+//! Everything that a model's files say besides the weights.
+
+use eyas_core::Result;
+use eyas_model::DecoderConfig;
+use eyas_text::Tokenizer;
+use eyas_weights::{Checkpoint, ModelFiles};
+use serde_json::Value;
+
+use crate::{
+    ChatPrompt,
+    json_file::{read_json, require_json},
+    model_text::{metadata, open_text},
+};
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+
+/// A model's name, tokenizer, chat template and end tokens.
+pub(crate) struct ModelBundle {
+    pub(crate) name: String,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<ChatPrompt>,
+    pub(crate) end_ids: Vec<u32>, // ascending
+}
+
+impl ModelBundle {
+    /// Reads them, and the decoder's configuration.
+    pub(crate) async fn open(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<(Self, DecoderConfig)> {
+        let config = open_config(files, checkpoint).await?;
+        let (tokenizer, template) = open_text(files, checkpoint).await?;
+        let mut end_ids = config.eos_token_ids.clone();
+        end_ids.extend(tokenizer.eos_token().map(|(id, _)| id));
+        if let ModelFiles::Folder(folder) = files
+            && let Some(generation) = read_json(folder.as_ref(), GENERATION_CONFIG).await?
+        {
+            end_ids.extend(token_ids(&generation["eos_token_id"]));
+        }
+        end_ids.sort_unstable();
+        end_ids.dedup();
+        Ok((Self { name: name(files, checkpoint)?, tokenizer, template, end_ids }, config))
+    }
+}
+
+/// The decoder's configuration of a model whose headers are read: `config.json`, or the metadata of a GGUF file.
+pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<DecoderConfig> {
+    match files {
+        ModelFiles::Folder(folder) => DecoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?),
+        ModelFiles::Gguf(_) => DecoderConfig::from_gguf(metadata(checkpoint)?),
+    }
+}
+
+/// The model's name: of a GGUF file what it calls itself or the file's name, of a folder its label without the path before it.
+fn name(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<String> {
+    Ok(match files {
+        ModelFiles::Folder(folder) => short(folder.label()).to_owned(),
+        ModelFiles::Gguf(reader) => match metadata(checkpoint)?.get_str("general.name")? {
+            Some(name) if !name.trim().is_empty() => name.to_owned(),
+            _ => reader.name().trim_end_matches(".gguf").to_owned(),
+        },
+    })
+}
+
+/// The last part of a path or URL; a name like `org/model` stays whole.
+fn short(label: &str) -> &str {
+    let label = label.trim_end_matches('/');
+    let is_place = label.contains("://") || label.starts_with(['/', '.', '~']);
+    if is_place { label.rsplit('/').find(|part| !part.is_empty() && *part != ".").unwrap_or(label) } else { label }
+}
+
+/// A token id, or a list of them.
+fn token_ids(value: &Value) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(list) => list.iter().filter_map(id).collect(),
+        single => id(single).into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn end_tokens_are_one_id_or_a_list() {
+        assert_eq!(token_ids(&json!(2)), [2]);
+        assert_eq!(token_ids(&json!([2, 7])), [2, 7]);
+        assert!(token_ids(&Value::Null).is_empty());
+    }
+
+    #[test]
+    fn a_name_leaves_out_the_place() {
+        assert_eq!(short("/models/smol/"), "smol");
+        assert_eq!(short("https://host/org/smol"), "smol");
+        assert_eq!(short("org/smol"), "org/smol");
+    }
+}

@@ -1,0 +1,110 @@
+//! A conversation that keeps its KV cache from one answer to the next.
+
+use std::{cell::RefCell, rc::Rc};
+
+use eyas_core::{Error, Result};
+
+use crate::{Engine, Generation, Request, live_cache::LiveCache};
+
+/// A session. Clones are the same session; [`Session::fork`] makes another with the same past.
+#[derive(Clone)]
+pub struct Session {
+    engine: Engine,
+    slot: Rc<RefCell<Slot>>,
+}
+
+/// Where a session's cache is.
+enum Slot {
+    /// No answer was asked for yet, so nothing is allocated.
+    Unmade,
+    /// It waits here.
+    Idle(LiveCache),
+    /// A generation or a fork works on it; how many tokens it had before.
+    Lent(usize),
+}
+
+impl Session {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, slot: Rc::new(RefCell::new(Slot::Unmade)) }
+    }
+
+    /// Starts an answer. Everything that can be wrong with the request is found here, before any work: bad options and prompts are
+    /// `bad-input`, a prompt that leaves no room is `context-overflow`, a session that is still generating is `bad-input` (busy).
+    ///
+    /// Of the tokens that this session has computed, the longest prefix that it shares with the prompt is kept; only the rest
+    /// (at least the last token) is computed again.
+    pub fn start(&self, request: &Request) -> Result<Generation> {
+        self.check_idle()?;
+        Generation::new(self.engine.clone(), request, || self.lend())
+    }
+
+    /// A new session with the same past, from which both go on independently.
+    pub async fn fork(&self) -> Result<Self> {
+        let fork = Self::new(self.engine.clone());
+        self.check_idle()?;
+        if self.tokens() > 0 {
+            let lease = self.lend()?;
+            let copy = lease.cache()?.fork().await?;
+            *fork.slot.borrow_mut() = Slot::Idle(copy);
+        }
+        Ok(fork)
+    }
+
+    /// Tokens whose keys and values are cached.
+    pub fn tokens(&self) -> usize {
+        match &*self.slot.borrow() {
+            Slot::Unmade => 0,
+            Slot::Idle(cache) => cache.ids().len(),
+            Slot::Lent(tokens) => *tokens,
+        }
+    }
+
+    fn check_idle(&self) -> Result<()> {
+        match *self.slot.borrow() {
+            Slot::Lent(_) => Err(Error::bad_input(
+                "the session is busy with another answer; wait for its end, stop it, or use a session of its own for each answer",
+            )),
+            Slot::Unmade | Slot::Idle(_) => Ok(()),
+        }
+    }
+
+    fn lend(&self) -> Result<Lease> {
+        self.check_idle()?;
+        let tokens = self.tokens();
+        let cache = match std::mem::replace(&mut *self.slot.borrow_mut(), Slot::Unmade) {
+            Slot::Idle(cache) => cache,
+            Slot::Unmade | Slot::Lent(_) => self.engine.new_cache()?,
+        };
+        *self.slot.borrow_mut() = Slot::Lent(tokens);
+        Ok(Lease { cache: Some(cache), slot: self.slot.clone() })
+    }
+}
+
+/// The loan of a session's cache; dropping it gives the cache back with exactly the tokens that were computed.
+pub(crate) struct Lease {
+    cache: Option<LiveCache>,
+    slot: Rc<RefCell<Slot>>,
+}
+
+impl Lease {
+    pub(crate) fn cache(&self) -> Result<&LiveCache> {
+        self.cache.as_ref().ok_or_else(gone)
+    }
+
+    pub(crate) fn cache_mut(&mut self) -> Result<&mut LiveCache> {
+        self.cache.as_mut().ok_or_else(gone)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut cache) = self.cache.take() {
+            cache.settle();
+            *self.slot.borrow_mut() = Slot::Idle(cache);
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("a session's cache was given back while it was in use")
+}
