@@ -4,13 +4,14 @@ Written for training speed on few CPU cores: fused projections, and an optional
 slot-tagging head that exists during training only.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
 class NanoShape:
-    def __init__(self, vocab_size, hidden=192, inner=512, layers=6, heads=6, kv_heads=3):
+    def __init__(self, vocab_size, hidden=192, inner=320, layers=6, heads=6, kv_heads=2):
         self.vocab_size = vocab_size
         self.hidden = hidden
         self.inner = inner
@@ -123,12 +124,18 @@ class NanoModel(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
         hidden_from = torch.full((shape.max_positions, shape.max_positions), float("-inf"))
         self.register_buffer("causal", hidden_from.triu(1), persistent=False)
+        self.noise = np.random.default_rng(0)
 
     def drop(self, x):
-        return F.dropout(x, self.dropout, self.training)
+        if not self.training or self.dropout == 0.0:
+            return x
+        draws = torch.from_numpy(self.noise.integers(0, 256, x.shape, dtype=np.uint8))
+        threshold = round(self.dropout * 256)
+        return x * ((draws >= threshold).to(x.dtype) * (256 / (256 - threshold)))
 
-    def forward(self, ids):
-        """Returns (logits, tag logits or None) for right-padded token ids."""
+    def forward(self, ids, wanted=None):
+        """Returns (logits, tag logits or None) for right-padded token ids; `wanted`,
+        a boolean mask over ids, limits the logits to those positions."""
         length = ids.shape[1]
         cos, sin = self.cos[:length, None], self.sin[:length, None]
         visible = self.causal[:length, :length]
@@ -140,6 +147,8 @@ class NanoModel(nn.Module):
             x = x + self.drop(layer.mlp(layer.post_attention_layernorm(x)))
             if index == self.tag_layer and self.tag_head is not None:
                 tags = self.tag_head(x)
+        if wanted is not None:
+            x = x[wanted]
         return F.linear(self.norm(x), self.embed_tokens.weight), tags
 
     def advance(self, ids, positions, cache, visible):

@@ -59,7 +59,8 @@ def prompt_text(utterance_text):
     return f"{BOS}{USER}{utterance_text}{AGAIN}{utterance_text}{ASSISTANT}"
 
 
-def tokenizer_config(max_length):
+def tokenizer_config(max_length, special_ids):
+    flags = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": BOS,
@@ -69,5 +70,9 @@ def tokenizer_config(max_length):
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": max_length,
+        "added_tokens_decoder": {
+            str(number): {"content": content, "special": True} | flags
+            for content, number in special_ids.items()
+        },
         "chat_template": CHAT_TEMPLATE,
     }

@@ -1,11 +1,13 @@
 """Makes label-preserving variants of the training utterances.
 
-Everything here draws on the training part of the split only.
+Values come from the training part of the split only, and from lists of names of
+general knowledge.
 """
 
 import re
 from collections import defaultdict
 
+from known_names import KNOWN_NAMES
 from snips_data import Utterance
 
 # Slots whose values are interchangeable between intents.
@@ -24,6 +26,7 @@ OPEN_NAMES = {
     "restaurant_name",
     "track",
 }
+LEADING_WORDS = {"a", "an", "at", "for", "in", "on", "the", "this", "next", "within"}
 OPENERS = (
     "please ",
     "hey, ",
@@ -52,8 +55,10 @@ IMPERATIVES = set(REPHRASED_OPENINGS) | {"give", "search", "put", "look", "tell"
 
 
 class Augmenter:
-    def __init__(self, train, rng):
+    def __init__(self, train, rng, known_share):
+        """known_share: how often a swapped-in value is taken from the known names."""
         self.rng = rng
+        self.known_share = known_share
         self.pools = defaultdict(list)
         for utterance in train:
             for name, value in utterance.slots:
@@ -85,6 +90,12 @@ class Augmenter:
             return text, name
         pool = self.pools[self._pool_key(intent, name)]
         value = rng.choice(pool)
+        for _ in range(4):
+            if name in OPEN_NAMES or leading_word(value) == leading_word(text):
+                break
+            value = rng.choice(pool)
+        if self.known_share and name in KNOWN_NAMES and rng.random() < self.known_share:
+            value = rng.choice(KNOWN_NAMES[name])
         if name in OPEN_NAMES and rng.random() < 0.25:
             value = self._cross(value, rng.choice(pool))
         if text == text.lower() and rng.random() < 0.5:
@@ -145,6 +156,12 @@ class Augmenter:
         if draw < 0.97:
             return [(text.title() if name else text, name) for text, name in pieces]
         return [(text.upper(), name) for text, name in pieces]
+
+
+def leading_word(value):
+    """The small word a value opens with, which its surroundings must agree with."""
+    word = value.split(" ", 1)[0].lower()
+    return word if word in LEADING_WORDS else None
 
 
 def _join_plain(pieces):

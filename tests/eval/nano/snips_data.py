@@ -4,7 +4,6 @@ An utterance is kept as a list of (text, slot name or None) pieces; joined, the
 pieces give back exactly what the person wrote.
 """
 
-import codecs
 import json
 import random
 from dataclasses import dataclass
@@ -50,12 +49,13 @@ class Utterance:
         return json.dumps(answer, ensure_ascii=False)
 
 
-def _stray_bytes_as_latin1(error):
-    stray = error.object[error.start : error.end]
-    return stray.decode("latin-1"), error.end
-
-
-codecs.register_error("stray_bytes_as_latin1", _stray_bytes_as_latin1)
+def decode_text(raw):
+    """UTF-8, also where an emoji was written as two surrogate halves; else Latin-1."""
+    try:
+        halves = raw.decode("utf-8", errors="surrogatepass")
+        return halves.encode("utf-16", errors="surrogatepass").decode("utf-16")
+    except UnicodeError:
+        return raw.decode("latin-1")
 
 
 def tidy(pieces):
@@ -86,7 +86,7 @@ def tidy(pieces):
 
 def read_intent(folder, intent):
     raw = (Path(folder) / f"train_{intent}_full.json").read_bytes()
-    entries = json.loads(raw.decode("utf-8", errors="stray_bytes_as_latin1"))[intent]
+    entries = json.loads(decode_text(raw))[intent]
     for entry in entries:
         pieces = [(part["text"], part.get("entity")) for part in entry["data"]]
         yield Utterance(intent, tidy(pieces))
