@@ -33,7 +33,6 @@ impl Joining {
     pub(crate) fn append(&self, state: &mut JoinState, token: &[u8], out: &mut Vec<u8>) {
         let first = !std::mem::replace(&mut state.started, true);
         match self {
-            Self::Plain => out.extend_from_slice(token),
             Self::StripStart(spaces) => {
                 if first {
                     state.strip_left = *spaces;
@@ -44,7 +43,7 @@ impl Joining {
                 out.extend_from_slice(&token[dropped..]);
             }
             Self::FirstWithoutSpaces if first => out.extend(token.iter().copied().filter(|&byte| byte != b' ')),
-            Self::FirstWithoutSpaces => out.extend_from_slice(token),
+            Self::Plain | Self::FirstWithoutSpaces => out.extend_from_slice(token),
             Self::Spaced => {
                 if !first {
                     out.push(b' ');

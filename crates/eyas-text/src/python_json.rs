@@ -13,6 +13,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_BYTES: usize = 16 << 20;
 
 /// Writes `value` as JSON. Keyword arguments: `ensure_ascii`, `indent`, `separators`, `sort_keys`.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(crate) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent = match options.get::<Option<Value>>("indent")? {
         Some(indent) if !indent.is_none() => Some(match indent.as_str() {
@@ -165,8 +166,7 @@ fn float(number: f64) -> String {
     let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     match exponent.parse::<i32>().unwrap_or(0) {
-        exponent @ -4..16 => {
-            let _ = exponent;
+        -4..16 => {
             let plain = format!("{number}");
             if plain.contains('.') { plain } else { plain + ".0" }
         }

@@ -99,9 +99,8 @@ fn write(out: &mut String, pattern: &str, moment: &Moment) {
             Some('p') => out.push_str(if moment.hour < 12 { "AM" } else { "PM" }),
             Some('F') => write(out, "%Y-%m-%d", moment),
             Some('T') => write(out, "%H:%M:%S", moment),
-            Some('%') => out.push('%'),
+            None | Some('%') => out.push('%'),
             Some(other) => out.extend(['%', other]),
-            None => out.push('%'),
         }
     }
 }

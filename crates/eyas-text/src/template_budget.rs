@@ -12,7 +12,7 @@ use minijinja::{
 
 use crate::{
     python_method,
-    template_guard::{BOUNDED, FACTOR},
+    template_guard::{BOUNDED, FACTOR, MEMBER},
 };
 
 /// The most that a value may hold: a byte of text counts one, a value 32.
@@ -49,6 +49,14 @@ pub(crate) fn limit(environment: &mut Environment<'_>) {
             return Err(too_large());
         }
         budget.measure(&value, MAX_FACTOR_BYTES).map(|_| value)
+    });
+    let budget = Arc::clone(&used);
+    environment.add_filter(MEMBER, move |value: Value| {
+        // A namespace is the only value that can be changed, so the only way to put a value into itself.
+        if is_a(&value, "Namespace") {
+            return Err(too_large());
+        }
+        budget.measure(&value, MAX_VALUE_BYTES).map(|_| value)
     });
     environment.set_formatter(move |out, state, value| {
         let bytes = used.measure(value, MAX_VALUE_BYTES)?;
@@ -88,17 +96,29 @@ impl Used {
     }
 }
 
+/// Whether a value is of one of the engine's own types.
+fn is_a(value: &Value, name: &str) -> bool {
+    value.as_object().is_some_and(|object| object.type_name().rsplit("::").next() == Some(name))
+}
+
 fn add(value: &Value, depth: usize, limit: u64, bytes: &mut u64, nodes: &mut u64) -> Result<(), Error> {
     *nodes += 1;
     *bytes += match value.as_str() {
         Some(text) => text.len() as u64 + if depth > 0 { NODE_BYTES } else { 0 },
         None => NODE_BYTES,
     };
-    if *bytes > limit.max(NODE_BYTES) || depth > MAX_VALUE_DEPTH {
+    if *bytes > limit.max(NODE_BYTES) || depth > MAX_VALUE_DEPTH || (depth > 0 && is_a(value, "Namespace")) {
         return Err(too_large());
     }
     match value.kind() {
-        ValueKind::Seq => {
+        // Other iterables may be consumed by looking.
+        ValueKind::Iterable if !is_a(value, "MergeSeq") => {
+            *bytes = bytes.saturating_add((value.len().unwrap_or(0) as u64).saturating_mul(NODE_BYTES));
+            if *bytes > limit.max(NODE_BYTES) {
+                return Err(too_large());
+            }
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
             for item in value.try_iter()?.checked() {
                 add(&item?, depth + 1, limit, bytes, nodes)?;
             }
@@ -116,6 +136,7 @@ fn add(value: &Value, depth: usize, limit: u64, bytes: &mut u64, nodes: &mut u64
 }
 
 /// Puts texts together, as Jinja's filter does.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 fn join(items: Value, joiner: Option<Value>, attribute: Option<&str>, options: Kwargs) -> Result<Value, Error> {
     let joiner = match joiner {
         Some(joiner) => Some(joiner),
@@ -145,6 +166,7 @@ fn join(items: Value, joiner: Option<Value>, attribute: Option<&str>, options: K
 }
 
 /// Puts `width` spaces before lines: not before the first and not before empty ones, unless asked for.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 fn indent(text: &str, width: Option<usize>, first: Option<bool>, blank: Option<bool>, options: Kwargs) -> Result<String, Error> {
     let width = width.or(options.get("width")?).unwrap_or(4);
     let first = first.or(options.get("first")?).unwrap_or(false);

@@ -4,9 +4,12 @@
 //! of `+`, `~` and `*`, every bracketed value, every filter's input and every assigned value is passed through a filter
 //! that measures it ([`crate::template_budget`]). Lines stay where they are.
 
-/// The filter for values in general, and the one for operands of `*`.
+/// The filter for values in general.
 pub(crate) const BOUNDED: &str = "eyas_bounded";
+/// The filter for operands of `*`.
 pub(crate) const FACTOR: &str = "eyas_factor";
+/// The filter for what is assigned to a namespace's attribute.
+pub(crate) const MEMBER: &str = "eyas_member";
 
 const PIPE_BOUNDED: &str = "|eyas_bounded";
 const PIPE_FACTOR: &str = "|eyas_factor";
@@ -190,7 +193,8 @@ fn check_tag(source: &str, tokens: &[Token], is_block: bool, inserts: &mut Vec<(
     let mut frames = vec![Frame { is_value: false, pending: None }];
     let mut after_operand = false;
     let mut before_end = None; // the end of the token before
-    let mut assigned = false;
+    let mut dotted = false;
+    let mut assignment_end = None;
     for token in tokens {
         let word = text(token);
         // What ends an operand, at this depth.
@@ -238,9 +242,11 @@ fn check_tag(source: &str, tokens: &[Token], is_block: bool, inserts: &mut Vec<(
                 } else if let ("|", Some(at)) = (word, at) {
                     inserts.push((at, PIPE_BOUNDED));
                 } else if word == "=" && name == "set" && in_target && frames.len() == 1 {
-                    (in_target, assigned) = (false, true);
+                    in_target = false;
+                    assignment_end = Some(if dotted { ")|eyas_member" } else { ")|eyas_bounded" });
                     inserts.push((token.end, "("));
                 }
+                dotted |= in_target && word == ".";
                 after_operand = false;
             }
         }
@@ -250,9 +256,7 @@ fn check_tag(source: &str, tokens: &[Token], is_block: bool, inserts: &mut Vec<(
         if let Some(check) = frames.last_mut().and_then(|frame| frame.pending.take()) {
             inserts.push((end, check));
         }
-        if assigned {
-            inserts.push((end, ")|eyas_bounded"));
-        }
+        inserts.extend(assignment_end.map(|check| (end, check)));
     }
 }
 
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
 
     fn shortened(source: &str) -> String {
-        guard(source).source.replace("|eyas_bounded", "§").replace("|eyas_factor", "@")
+        guard(source).source.replace("|eyas_bounded", "§").replace("|eyas_factor", "@").replace("|eyas_member", "$")
     }
 
     #[test]
@@ -272,7 +276,7 @@ mod tests {
             ("{{- a * -2 -}}", "{{- a@ * -2@ -}}"),
             ("{{ f(a, [b])[1:] }}", "{{ f(a, ([b]§))[1:] }}"),
             ("{% set x = a, 'b' %}", "{% set x =( a, 'b')§ %}"),
-            ("{%- set ns.x = {'a': {}} -%}", "{%- set ns.x =( ({'a': ({}§)}§))§ -%}"),
+            ("{%- set ns.x = {'a': {}} -%}", "{%- set ns.x =( ({'a': ({}§)}§))$ -%}"),
             ("{% for (a, b) in [1] if not (c) %}", "{% for (a, b) in ([1]§) if not ((c)§) %}"),
             ("{% if a is not none and (b) %}", "{% if a is not none and ((b)§) %}"),
             ("{% macro f(a, b=1) %}", "{% macro f(a, b=1) %}"),

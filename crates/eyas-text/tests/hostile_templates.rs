@@ -81,7 +81,14 @@ const BOMBS: &[&str] = &[
     "{{ 'a\nb\nc'|indent(1000000000) }}",
     "{{ [1]|batch(1000000000, 'x')|list|length }}",
     "{{ '%1000000000d'|format(1) }}",
+    "{% for a in ['xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' * 2000] %}{% for b in [a * 2000] %}{% for c in [b * 2000] %}{{ c }}{% endfor %}{% endfor %}{% endfor %}",
+    "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x * 2 %}{% endfor %}",
+    "{% set x = messages[1:] %}{% for i in range(60) %}{% for j in range(60) %}{% set x = x * 9 * 9 * 9 * 9 * 9 * 9 * 9 * 9 %}{% endfor %}{% endfor %}",
     // values that nest
+    "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+    "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns == ns }}",
+    "{% set a = namespace() %}{% set b = namespace(x=a) %}{% set a.x = b %}{{ a == b }}",
+    "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ ns.x|upper }}",
     "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
     "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|tojson }}",
     "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|string|length }}",
@@ -92,6 +99,7 @@ const BOMBS: &[&str] = &[
 #[test]
 fn bombs_end_in_bad_model() {
     for source in BOMBS {
+        println!("{source}");
         let start = Instant::now();
         let error = render(source).expect_err(source);
         assert_eq!(error.code(), "bad-model", "{source}: {error}");
