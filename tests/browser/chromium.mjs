@@ -1,0 +1,83 @@
+// Chromium with WebGPU on SwiftShader, and the pages that the tests run in.
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+import { startFileServer } from "./file_server.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+export const root = join(here, "../..");
+export const dist = join(root, "www/eyas/dist");
+export const shared = process.env.EYAS_SHARED ?? join(root, "../shared");
+export const stories = join(shared, "oracles/stories260K");
+export const haveStories = existsSync(join(stories, "greedy_token_ids.json"));
+export const NO_STORIES = "the oracle stories260K (../shared/oracles) is not on this machine";
+
+const executablePath = [process.env.EYAS_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => path && existsSync(path));
+const ARGUMENTS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><script type="module">
+window.eyas = await import("/eyas/index.js");
+window.slim = await import("/eyas/slim.js");
+window.nano = (await import("/eyas/nano.js")).nano;
+window.ready = true;
+</script>`;
+
+/** Launches Chromium. `gpu: false` leaves WebGPU out. */
+export function launch({ gpu = true } = {}) {
+  return chromium.launch({ executablePath, headless: true, args: gpu ? ARGUMENTS : [...ARGUMENTS.slice(0, -2), "--disable-features=WebGPU", "--disable-gpu"] });
+}
+
+/** Starts what a test file needs: the browser, a server for the package, and one at another origin for models. */
+export async function startLab(options = {}) {
+  const browser = await launch(options);
+  const app = await startFileServer({
+    "": () => PAGE,
+    eyas: dist,
+    // The same package with the meter in front of the worker.
+    metered: (name) => {
+      const text = readFileSync(join(dist, name), name.endsWith(".wasm") ? undefined : "utf8");
+      return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${text}` : text;
+    },
+  });
+  const models = await startFileServer({ nano: join(dist, "models/eyas-nano"), stories: join(stories, "hf"), gguf: stories });
+  return {
+    browser,
+    app,
+    models,
+    /** A fresh page with `window.eyas`, `window.slim`, `window.nano` and, for brevity, `window.models` (an origin). */
+    async page() {
+      const page = await browser.newPage();
+      page.on("pageerror", (error) => console.error("page error:", error.message));
+      if (process.env.EYAS_VERBOSE) {
+        page.on("console", (message) => console.error("console:", message.text()));
+      }
+      await page.goto(`${app.origin}/`);
+      await page.waitForFunction("window.ready");
+      await page.evaluate((origin) => {
+        window.models = origin;
+        window.metered = { worker: "/metered/worker.js", gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
+        // What a promise did, as plain data that crosses to the test.
+        window.outcome = (promise) =>
+          promise.then(
+            (value) => ({ value }),
+            (error) => ({ error: { code: error?.code, message: String(error?.message ?? error), name: error?.name, retryable: error?.retryable } }),
+          );
+      }, models.origin);
+      return page;
+    },
+    async close() {
+      await browser.close();
+      await Promise.all([app.close(), models.close()]);
+    },
+  };
+}
+
+/** Whether this browser has a WebGPU adapter in a page. */
+export async function hasGpu(lab) {
+  const page = await lab.page();
+  const found = await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter()));
+  await page.close();
+  return found;
+}

@@ -1,0 +1,65 @@
+// Put before the worker's script by the tests: counts what is asked of WebGPU, and answers on a BroadcastChannel.
+{
+  const count = { liveBufferBytes: 0, liveBuffers: 0, buffers: 0, shaderModules: 0, pipelines: 0, bindGroups: 0, dispatches: 0, passes: 0, submits: 0, writes: 0, reads: 0, readBytes: 0, devices: 0, liveDevices: 0 };
+  const live = new Map();
+  const drop = (buffer) => {
+    const entry = live.get(buffer);
+    if (entry) {
+      live.delete(buffer);
+      count.liveBufferBytes -= entry.size;
+      count.liveBuffers -= 1;
+    }
+  };
+  const wrap = (type, name, before, after) => {
+    const original = globalThis[type]?.prototype[name];
+    if (original) {
+      globalThis[type].prototype[name] = function (...args) {
+        before?.call(this, ...args);
+        const result = original.apply(this, args);
+        return after ? after.call(this, result, ...args) : result;
+      };
+    }
+  };
+  wrap("GPUDevice", "createBuffer", undefined, function (buffer, { size }) {
+    count.buffers += 1;
+    count.liveBuffers += 1;
+    count.liveBufferBytes += size;
+    live.set(buffer, { size, device: this });
+    return buffer;
+  });
+  wrap("GPUBuffer", "destroy", function () {
+    drop(this);
+  });
+  wrap("GPUDevice", "destroy", function () {
+    count.liveDevices -= 1;
+    [...live].filter(([, entry]) => entry.device === this).forEach(([buffer]) => drop(buffer));
+  });
+  wrap("GPUAdapter", "requestDevice", () => {
+    count.devices += 1;
+    count.liveDevices += 1;
+  });
+  const add = (key) => () => {
+    count[key] += 1;
+  };
+  wrap("GPUDevice", "createShaderModule", add("shaderModules"));
+  wrap("GPUDevice", "createComputePipeline", add("pipelines"));
+  wrap("GPUDevice", "createComputePipelineAsync", add("pipelines"));
+  wrap("GPUDevice", "createBindGroup", add("bindGroups"));
+  wrap("GPUComputePassEncoder", "dispatchWorkgroups", add("dispatches"));
+  wrap("GPUComputePassEncoder", "dispatchWorkgroupsIndirect", add("dispatches"));
+  wrap("GPUCommandEncoder", "beginComputePass", add("passes"));
+  wrap("GPUQueue", "submit", add("submits"));
+  wrap("GPUQueue", "writeBuffer", add("writes"));
+  wrap("GPUBuffer", "mapAsync", function (mode, offset = 0, size = this.size - offset) {
+    count.reads += 1;
+    count.readBytes += size;
+  });
+  const channel = new BroadcastChannel("gpu-meter");
+  channel.onmessage = ({ data }) => data === "report" && channel.postMessage({ ...count });
+  // The last word of a worker that frees its memory before it ends.
+  const { postMessage } = globalThis;
+  globalThis.postMessage = (...args) => {
+    channel.postMessage({ ...count });
+    return postMessage.apply(globalThis, args);
+  };
+}
