@@ -46,7 +46,7 @@ const STAGES = [
   { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check" },
   { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs")}`, patterns: NODE },
   { name: "browser", command: `${install("tests/browser")} && ${nodeTest("tests/browser/*.test.mjs")}`, patterns: NODE, browser: true },
-  { name: "packaging", command: `${install("tests/browser")} && ${nodeTest("tests/packaging/*.test.mjs")}`, patterns: NODE, browser: true },
+  { name: "packaging", command: `${install("tests/browser")} && ${install("tests/packaging", "www/eyas/eyas-*.tgz")} && ${nodeTest("tests/packaging/*.test.mjs")}`, patterns: NODE, browser: true },
 ];
 
 const wanted = process.argv.slice(2);

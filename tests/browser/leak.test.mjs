@@ -1,0 +1,106 @@
+// Long use in one tab: nothing grows after the first time.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { hasGpu, startLab } from "./chromium.mjs";
+
+let lab;
+let gpu;
+before(async () => {
+  lab = await startLab();
+  gpu = await hasGpu(lab);
+});
+after(() => lab.close());
+
+const GENERATIONS = 200;
+const CYCLES = 20;
+
+for (const device of ["gpu", "cpu"]) {
+  test(`${GENERATIONS} generations on the ${device}: GPU buffers and WASM memory do not grow after the first`, async (t) => {
+    if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
+    const page = await lab.page();
+    const seen = await page.evaluate(
+      async ([device, generations]) => {
+        const channel = new BroadcastChannel("gpu-meter");
+        const report = () =>
+          new Promise((resolve) => {
+            channel.onmessage = ({ data }) => resolve(data);
+            channel.postMessage("report");
+          });
+        const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered });
+        const requests = ["play some jazz", "book a table for two tomorrow at eight", "will it rain in oslo", "add this to my list"];
+        const samples = [];
+        const { signal } = new AbortController();
+        let listeners = 0;
+        const { addEventListener, removeEventListener } = EventTarget.prototype;
+        EventTarget.prototype.addEventListener = function (...args) {
+          listeners += 1;
+          return addEventListener.apply(this, args);
+        };
+        EventTarget.prototype.removeEventListener = function (...args) {
+          listeners -= 1;
+          return removeEventListener.apply(this, args);
+        };
+        for (let i = 0; i < generations; i++) {
+          await eyas.chat(requests[i % requests.length], { maxTokens: 3 + (i % 4), temperature: i % 2, seed: i, signal });
+          if (i % 20 === 3 || i === generations - 1) {
+            samples.push({ after: i + 1, gpu: await report(), memory: await eyas.memory(), listeners });
+          }
+        }
+        EventTarget.prototype.addEventListener = addEventListener;
+        EventTarget.prototype.removeEventListener = removeEventListener;
+        await eyas.dispose();
+        return samples;
+      },
+      [device, GENERATIONS],
+    );
+    const [first] = seen;
+    const last = seen.at(-1);
+    const line = ({ after, gpu, memory, listeners }) => `${after}: GPU ${gpu.liveBufferBytes} bytes in ${gpu.liveBuffers} buffers, WASM ${memory.wasmBytes} bytes, device ${memory.deviceBytes}, listeners ${listeners}`;
+    console.log(`${device}: after ${line(first)}\n${device}: after ${line(last)}`);
+    assert.equal(last.gpu.liveBufferBytes, first.gpu.liveBufferBytes);
+    assert.equal(last.gpu.liveBuffers, first.gpu.liveBuffers);
+    assert.equal(last.memory.wasmBytes, first.memory.wasmBytes);
+    // One-off signals inside the package are garbage; what must not grow is what outlives a call, so compare per call.
+    const perCall = (from, to) => (to.listeners - from.listeners) / (to.after - from.after);
+    assert.equal(perCall(seen[1], last), perCall(seen[0], seen[1]));
+    if (device === "gpu") {
+      assert.ok(first.gpu.liveBufferBytes > 1e6, `${first.gpu.liveBufferBytes}`);
+    }
+    await page.close();
+  });
+
+  test(`${CYCLES} times load and dispose on the ${device}: every byte comes back`, async (t) => {
+    if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
+    const page = await lab.page();
+    const seen = await page.evaluate(
+      async ([device, cycles]) => {
+        const channel = new BroadcastChannel("gpu-meter");
+        let last;
+        channel.onmessage = ({ data }) => {
+          last = data;
+        };
+        const rows = [];
+        for (let i = 0; i < cycles; i++) {
+          const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered });
+          await eyas.chat("play jazz", { maxTokens: 2 });
+          const { wasmBytes } = await eyas.memory();
+          const held = last?.liveBufferBytes;
+          await eyas.dispose();
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          rows.push({ held, left: last?.liveBufferBytes, devices: last?.liveDevices, wasmBytes });
+        }
+        return rows;
+      },
+      [device, CYCLES],
+    );
+    console.log(`${device}: first ${JSON.stringify(seen[0])}, last ${JSON.stringify(seen.at(-1))}`);
+    for (const row of seen) {
+      assert.equal(row.left, 0);
+      assert.equal(row.devices, 0);
+      assert.equal(row.held, seen[0].held);
+      assert.ok(row.wasmBytes <= seen[0].wasmBytes * 1.02, `${row.wasmBytes} > ${seen[0].wasmBytes}`);
+    }
+    await page.close();
+  });
+}

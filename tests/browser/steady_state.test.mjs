@@ -1,0 +1,51 @@
+// After two warm-up tokens a token makes no pipeline, no shader module and no buffer.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { hasGpu, haveStories, NO_STORIES, startLab } from "./chromium.mjs";
+
+let lab;
+let gpu;
+before(async () => {
+  lab = await startLab();
+  gpu = await hasGpu(lab);
+});
+after(() => lab.close());
+
+const WARM_UP_TOKENS = 2;
+const TOKENS = 24;
+
+for (const [name, source] of [["eyas-nano", undefined], ["stories260K", "/stories/"], ["stories260K q8_0", "/gguf/stories260K-q8_0.gguf"]]) {
+  test(`${name}: what a token costs on the GPU once it runs`, async (t) => {
+    if (!gpu) return t.skip("this Chromium has no WebGPU adapter");
+    if (source && !haveStories) return t.skip(NO_STORIES);
+    const page = await lab.page();
+    const seen = await page.evaluate(
+      async ([source, tokens, warmUp]) => {
+        const channel = new BroadcastChannel("gpu-meter");
+        const model = source ? `${window.models}${source}` : window.nano;
+        const eyas = await window.slim.load({ model, device: "gpu", assets: window.metered });
+        // The meter speaks before every message of the worker: one sample a token.
+        const samples = [];
+        channel.onmessage = ({ data }) => samples.push(data);
+        const completion = await eyas.chat({ prompt: "<|bos|>Once" }, { maxTokens: tokens + warmUp + 1 });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await eyas.dispose();
+        const count = completion.tokenIds.length;
+        return { samples, count };
+      },
+      [source, TOKENS, WARM_UP_TOKENS],
+    );
+    // One sample for each part of the prompt and each token, and one for the completion.
+    const tokens = seen.samples.slice(-(seen.count + 1), -1);
+    const from = tokens[WARM_UP_TOKENS - 1];
+    const to = tokens.at(-1);
+    const steps = tokens.length - WARM_UP_TOKENS;
+    assert.ok(steps >= 2, `only ${seen.count} tokens`);
+    const delta = Object.fromEntries(Object.keys(to).map((key) => [key, to[key] - from[key]]));
+    const per = (key) => (delta[key] / steps).toFixed(2);
+    console.log(`${name}, per token over ${steps} tokens: dispatches ${per("dispatches")}, passes ${per("passes")}, submits ${per("submits")}, bind groups ${per("bindGroups")}, writes ${per("writes")}, reads ${per("reads")}, bytes read back ${per("readBytes")}`);
+    assert.deepEqual({ buffers: delta.buffers, shaderModules: delta.shaderModules, pipelines: delta.pipelines }, { buffers: 0, shaderModules: 0, pipelines: 0 });
+    await page.close();
+  });
+}
