@@ -32,5 +32,6 @@ mod tensor_names;
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use kv_cache::KvCache;
+pub use loader::planned_bytes;
 pub use quantize_policy::target_kind;
 pub use rope::{RopeScaling, rope_table};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use eyas_core::{Error, LoadPhase, Progress, Result, WeightKind};
+use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
 use eyas_kernels::KernelDevice;
 use eyas_weights::{Checkpoint, Format, PackedRows, TensorInfo, decode_rows, pack_rows};
 
@@ -36,7 +36,7 @@ pub(crate) async fn load(
     device: &KernelDevice,
     plan: &LoadPlan<'_>,
 ) -> Result<Loaded> {
-    let mut layout = Layout::check(checkpoint, config, plan)?;
+    let mut layout = Layout::check(checkpoint, config, plan.quantize)?;
     let matrix_kind = layout.matrix_kind();
     let mut finished = Finished::default();
     let mut divisors = None;
@@ -74,6 +74,13 @@ pub(crate) async fn load(
         config.rope_scaling = RopeScaling::PerPair(divisors);
     }
     Ok(Loaded { weights: finished.into_weights(&config)?, config, matrix_kind })
+}
+
+/// Checks names and shapes of all tensors without reading a weight; returns the bytes that the weights would take on a device.
+pub fn planned_bytes(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Quantize) -> Result<u64> {
+    let layout = Layout::check(checkpoint, config.clone(), quantize)?;
+    let norms = (2 * layout.config.layers as u64 + 1) * layout.config.hidden_size as u64 * 4;
+    Ok(norms + layout.matrices.values().map(|matrix| matrix.spec().bytes()).sum::<u64>())
 }
 
 async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
@@ -120,7 +127,7 @@ struct Layout {
 
 impl Layout {
     /// Gives every tensor its place, and fails where one has none, is missing, or has another shape than the configuration says.
-    fn check(checkpoint: &Checkpoint, mut config: DecoderConfig, plan: &LoadPlan<'_>) -> Result<Self> {
+    fn check(checkpoint: &Checkpoint, mut config: DecoderConfig, quantize: Quantize) -> Result<Self> {
         let format = checkpoint.format();
         let mut places = Vec::with_capacity(checkpoint.tensors().len());
         for tensor in checkpoint.tensors() {
@@ -151,7 +158,7 @@ impl Layout {
             for (part, rows) in part_rows.iter().copied().enumerate() {
                 let tensor = find(Slot::Matrix { matrix, part }).ok_or_else(|| missing(&format!("{matrix:?}, part {part}")))?;
                 expect_shape(tensor, &[rows, cols])?;
-                kinds.push(target_kind(plan.quantize, tensor.kind.natural(), model_bytes));
+                kinds.push(target_kind(quantize, tensor.kind.natural(), model_bytes));
                 let heads = match (matrix, part) {
                     (MatrixSlot::Qkv(_), 0) => config.heads,
                     (MatrixSlot::Qkv(_), 1) => config.kv_heads,

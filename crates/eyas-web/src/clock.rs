@@ -23,4 +23,9 @@ impl Clock for PerformanceClock {
         let now = self.now.as_ref().and_then(|now| now.call0(&self.performance).ok());
         now.and_then(|now| now.as_f64()).unwrap_or_else(js_sys::Date::now)
     }
+
+    fn local_seconds(&self) -> Option<i64> {
+        let now = js_sys::Date::new_0();
+        Some((now.get_time() / 1000.0 - now.get_timezone_offset() * 60.0) as i64)
+    }
 }

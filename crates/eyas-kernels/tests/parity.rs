@@ -1,0 +1,266 @@
+//! Every kernel against its reference over random shapes, on the CPU and, where there is an adapter, on the GPU.
+
+use std::sync::OnceLock;
+
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use eyas_core::WeightKind;
+use eyas_kernels::{
+    Activation, AttentionSpec, KernelDevice, MatrixSpec, RopeSpec, Tuning, attention, copy_rows, embed, matmul, matmul_add,
+    matmul_gated, read_f32, reference, rms_norm, rope_append, write_step,
+};
+use half::{bf16, f16};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+/// The GPU with both ways to cut workgroups, or none with a printed reason.
+fn gpu() -> Option<&'static KernelDevice> {
+    static GPU: OnceLock<Option<KernelDevice>> = OnceLock::new();
+    GPU.get_or_init(|| match pollster::block_on(KernelDevice::gpu()) {
+        Ok(device) => {
+            eprintln!("parity on {}", device.report().name);
+            Some(device)
+        }
+        Err(error) => {
+            eprintln!("SKIPPED on the GPU: {error}");
+            None
+        }
+    })
+    .as_ref()
+}
+
+/// The CPU, and the GPU with workgroups cut for software and for hardware.
+fn devices() -> Vec<KernelDevice> {
+    let mut devices = vec![KernelDevice::cpu()];
+    if let Some(gpu) = gpu() {
+        devices.push(gpu.clone().with_tuning(Tuning::SOFTWARE));
+        devices.push(gpu.clone().with_tuning(Tuning::HARDWARE));
+    }
+    devices
+}
+
+/// A seeded runner: the same cases every time.
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]))
+}
+
+/// Numbers in -1..1 that depend on a seed only.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Packs floats; returns words, scales and the values that they stand for.
+fn pack(kind: WeightKind, values: &[f32], rows: usize, cols: usize) -> (Vec<u32>, Vec<f32>, Vec<f32>) {
+    let (mut words, mut scales, mut exact) = (Vec::new(), Vec::new(), Vec::new());
+    for row in values.chunks(cols).take(rows) {
+        match kind {
+            WeightKind::F32 => {
+                words.extend(row.iter().map(|v| v.to_bits()));
+                exact.extend_from_slice(row);
+            }
+            WeightKind::F16 | WeightKind::Bf16 => {
+                let bits = |v: f32| if kind == WeightKind::F16 { f16::from_f32(v).to_bits() } else { bf16::from_f32(v).to_bits() };
+                let back = |b: u16| if kind == WeightKind::F16 { f16::from_bits(b).to_f32() } else { bf16::from_bits(b).to_f32() };
+                exact.extend(row.iter().map(|v| back(bits(*v))));
+                words.extend(row.chunks(2).map(|p| u32::from(bits(p[0])) | u32::from(bits(*p.get(1).unwrap_or(&0.0))) << 16));
+            }
+            WeightKind::Q8 | WeightKind::Q4 => {
+                for block in row.chunks(32) {
+                    let scale = block.iter().fold(1e-3_f32, |a, v| a.max(v.abs())) / if kind == WeightKind::Q8 { 127.0 } else { 7.0 };
+                    scales.push(scale);
+                    let mut levels: Vec<i32> = block.iter().map(|v| (v / scale).round() as i32).collect();
+                    exact.extend(levels.iter().map(|level| *level as f32 * scale));
+                    levels.resize(32, 0);
+                    if kind == WeightKind::Q8 {
+                        words.extend(levels.chunks(4).map(|c| u32::from_le_bytes([c[0] as u8, c[1] as u8, c[2] as u8, c[3] as u8])));
+                    } else {
+                        words.extend(levels.chunks(8).map(|c| c.iter().enumerate().fold(0, |w, (j, l)| w | ((l + 8) as u32) << (4 * j))));
+                    }
+                }
+            }
+        }
+    }
+    (words, scales, exact)
+}
+
+fn floats2(values: &[f32], rows: usize, device: &KernelDevice) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [rows, values.len() / rows]), device.burn())
+}
+
+fn floats1(values: &[f32], device: &KernelDevice) -> Tensor<1> {
+    let values = if values.is_empty() { vec![0.0] } else { values.to_vec() };
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device.burn())
+}
+
+fn words2(words: Vec<u32>, rows: usize, device: &KernelDevice) -> Tensor<2, Int> {
+    let cols = words.len() / rows;
+    Tensor::from_data(TensorData::new(words, [rows, cols]), (device.burn(), DType::U32))
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    pollster::block_on(read_f32(tensor)).unwrap()
+}
+
+/// Fails unless every value is within `tolerance` of the largest expected magnitude.
+fn close(what: &str, device: &KernelDevice, found: &[f32], expected: &[f32], tolerance: f32) -> Result<(), TestCaseError> {
+    prop_assert_eq!(found.len(), expected.len(), "{} on {}", what, device.report().name);
+    let scale = expected.iter().fold(1e-6_f32, |a, v| a.max(v.abs()));
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let error = (f - e).abs() / scale;
+        prop_assert!(error <= tolerance, "{what} on {}: value {i} is {f}, expected {e}", device.report().name);
+    }
+    Ok(())
+}
+
+/// Tokens as the model gives them: one, or a whole number of a thread's share.
+fn tokens() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1_usize), Just(8), Just(16), 2_usize..7]
+}
+
+fn kind() -> impl Strategy<Value = WeightKind> {
+    prop::sample::select(WeightKind::ALL.to_vec())
+}
+
+#[test]
+fn products() {
+    let strategy = (kind(), 1_usize..80, 1_usize..150, tokens(), any::<bool>(), any::<u64>());
+    runner(60)
+        .run(&strategy, |(kind, rows, cols, tokens, has_bias, seed)| {
+            let rows = rows * 2;
+            let (words, scales, exact) = pack(kind, &noise(seed, rows * cols), rows, cols);
+            let x = noise(seed ^ 1, tokens * cols);
+            let bias = if has_bias { noise(seed ^ 2, rows) } else { Vec::new() };
+            let residual = noise(seed ^ 3, tokens * rows);
+            let spec = MatrixSpec { rows, cols, kind, has_bias };
+            let expected = reference::matmul(&exact, has_bias.then_some(&bias[..]), &x, rows, cols);
+            let summed: Vec<f32> = expected.iter().zip(&residual).map(|(a, b)| a + b).collect();
+            for device in devices() {
+                let tuning = device.tuning();
+                let (words, scales) = (words2(words.clone(), rows, &device), floats1(&scales, &device));
+                let bias = floats1(&bias, &device);
+                let x_tk = floats2(&x, tokens, &device);
+                let y = matmul(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), spec, tuning);
+                close("matmul", &device, &read(y), &expected, 1e-5)?;
+                let residual = floats2(&residual, tokens, &device);
+                let y = matmul_add(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), residual, spec, tuning);
+                close("matmul_add", &device, &read(y), &summed, 1e-5)?;
+                if !has_bias {
+                    for activation in [Activation::Silu, Activation::GeluTanh] {
+                        let expected = reference::matmul_gated(&exact, &x, activation, rows, cols);
+                        let y = matmul_gated(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), activation, spec, tuning);
+                        close("matmul_gated", &device, &read(y), &expected, 2e-5)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn embeddings() {
+    runner(30)
+        .run(&(kind(), 1_usize..60, 1_usize..150, 1_usize..9, any::<u64>()), |(kind, rows, cols, tokens, seed)| {
+            let (words, scales, exact) = pack(kind, &noise(seed, rows * cols), rows, cols);
+            let ids: Vec<u32> = (0..tokens as u64).map(|t| ((seed ^ t.wrapping_mul(31)) % (rows as u64 + 1)) as u32).collect();
+            let expected: Vec<f32> = ids
+                .iter()
+                .flat_map(|id| (0..cols).map(|c| exact.get(*id as usize * cols + c).copied().unwrap_or(0.0)).collect::<Vec<_>>())
+                .collect();
+            let spec = MatrixSpec { rows, cols, kind, has_bias: false };
+            for device in devices() {
+                let step = write_step(&device, 0, &ids, tokens);
+                let y = embed(words2(words.clone(), rows, &device), floats1(&scales, &device), step, tokens, spec);
+                close("embed", &device, &read(y), &expected, 1e-6)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn normalisation() {
+    runner(30)
+        .run(&(1_usize..200, tokens(), any::<u64>()), |(d, tokens, seed)| {
+            let (x, weight) = (noise(seed, tokens * d), noise(seed ^ 1, d));
+            let expected = reference::rms_norm(&x, &weight, 1e-5);
+            for device in devices() {
+                let y = rms_norm(floats2(&x, tokens, &device), floats1(&weight, &device), 1e-5, device.tuning());
+                close("rms_norm", &device, &read(y), &expected, 1e-5)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn rotation_append_and_attention() {
+    let strategy = (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, any::<u64>());
+    runner(40)
+        .run(&strategy, |(kv_heads, group, half, position, tokens, seed)| {
+            let context = position + tokens + 3;
+            let spec = AttentionSpec { heads: kv_heads * group, kv_heads, head_dim: 2 * half, context };
+            let rope = RopeSpec { rotary_dim: spec.head_dim };
+            let (kv, d) = (spec.kv_width(), spec.head_dim);
+            let table = noise(seed, context * rope.rotary_dim);
+            let qkv = noise(seed ^ 1, tokens * spec.qkv_width());
+            let (mut keys, mut values) = (noise(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
+            let (old_keys, old_values) = (keys.clone(), values.clone());
+            let mut queries = Vec::new();
+            for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
+                let at = position + t;
+                let table_row = &table[at * rope.rotary_dim..][..rope.rotary_dim];
+                let rotated: Vec<f32> = row[..spec.q_width() + kv].chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
+                queries.extend_from_slice(&rotated[..spec.q_width()]);
+                keys[at * kv..][..kv].copy_from_slice(&rotated[spec.q_width()..]);
+                values[at * kv..][..kv].copy_from_slice(&row[spec.q_width() + kv..]);
+            }
+            let mixed = reference::attention(&queries, &keys, &values, position, spec);
+            for device in devices() {
+                let step = write_step(&device, position, &vec![0; tokens], tokens);
+                let (q, k_cache, v_cache) = rope_append(
+                    floats2(&qkv, tokens, &device),
+                    floats2(&table, context, &device),
+                    step.clone(),
+                    floats2(&old_keys, context, &device),
+                    floats2(&old_values, context, &device),
+                    rope,
+                    spec,
+                );
+                let y = attention(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, device.tuning());
+                close("rope_append's queries", &device, &read(q), &queries, 1e-5)?;
+                close("rope_append's keys", &device, &read(k_cache), &keys, 1e-5)?;
+                close("rope_append's values", &device, &read(v_cache), &values, 0.0)?;
+                close("attention", &device, &read(y), &mixed, 2e-5)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn copies() {
+    runner(20)
+        .run(&(1_usize..40, 1_usize..100, any::<u64>()), |(rows, d, seed)| {
+            let x = noise(seed, rows * d);
+            let start = seed as usize % rows;
+            let count = rows - start;
+            for device in devices() {
+                let y = read(copy_rows(floats2(&x, rows, &device), start, count, rows));
+                close("copy_rows", &device, &y[..count * d], &x[start * d..], 0.0)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
