@@ -84,6 +84,7 @@ impl ChatTemplate {
                 source.len()
             )));
         }
+        let source = &template_guard::without_generation_marks(source);
         // Compiled as it is first, so that an error speaks of what the author wrote.
         self.environment.template_from_str(source).map_err(|error| explain("was not accepted", error))?;
         let guarded = template_guard::guard(source);

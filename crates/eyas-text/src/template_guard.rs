@@ -81,6 +81,27 @@ pub(crate) fn guard(source: &str) -> Guarded {
     Guarded { source: out, longest_text }
 }
 
+/// Turns `{% generation %}` blocks, which mark what the assistant wrote and change nothing in a prompt, into `{% with %}`.
+pub(crate) fn without_generation_marks(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = rest.find("{%") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let names = [("generation", "with"), ("endgeneration", "endwith")];
+        let found = names.iter().find_map(|(name, with)| simple_tag(rest, name).map(|len| (len, name, with)));
+        let len = found.map_or(2, |(len, ..)| len);
+        let tag = &rest[..len];
+        match found {
+            Some((_, name, with)) => out.push_str(&tag.replacen(name, with, 1)),
+            None => out.push_str(tag),
+        }
+        rest = &rest[len..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The end of the raw block that begins at `at`, or none where no raw block begins.
 fn raw_block(source: &str, at: usize) -> Option<usize> {
     let mut end = at + simple_tag(&source[at..], "raw")?;
@@ -286,6 +307,14 @@ mod tests {
         ] {
             assert_eq!(shortened(source), expected);
         }
+    }
+
+    #[test]
+    fn generation_marks_become_scopes() {
+        assert_eq!(
+            without_generation_marks("a{%- generation %}{{ x }}{% endgeneration -%}{% generations %}"),
+            "a{%- with %}{{ x }}{% endwith -%}{% generations %}"
+        );
     }
 
     #[test]

@@ -58,6 +58,12 @@ fn extra_variables_win() {
     assert_eq!(ChatTemplate::new("{{ bos_token }}{{ enable_thinking }}").unwrap().render(&[], &options).unwrap(), "BFalse");
 }
 
+#[test]
+fn generation_marks_change_nothing() {
+    let source = "{% for m in messages %}\n{% generation %}\n{{ m.content }}\n{% endgeneration %}\n{% endfor %}";
+    assert_eq!(render(source).unwrap(), "be brief\nhi\n");
+}
+
 /// Templates that would run, nest or grow without end.
 const BOMBS: &[&str] = &[
     // time
