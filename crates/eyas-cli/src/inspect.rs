@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use eyas_core::{Error, Quantize, Result, WeightKind, format_bytes};
 use eyas_engine::{open_config, open_template, open_tokenizer};
-use eyas_model::{DecoderConfig, target_kind};
+use eyas_model::{DecoderConfig, planned_bytes, target_kind};
 use eyas_weights::{Checkpoint, ModelFiles, TensorInfo};
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ struct Report {
     checkpoint: Option<Checkpoint>,
     config: Option<DecoderConfig>,
     kinds: Vec<WeightKind>, // of the checkpoint's tensors once loaded
+    loaded_bytes: Option<u64>,
     vocab_size: Option<usize>,
     has_chat_template: bool,
     refusals: Vec<(&'static str, Error)>,
@@ -44,19 +45,24 @@ struct Report {
 impl Report {
     async fn gather(files: &ModelFiles, quantize: Quantize) -> Self {
         let mut report = Self::default();
-        report.checkpoint = report.keep("weights", Checkpoint::open(files).await);
-        if let Some(checkpoint) = &report.checkpoint {
+        let checkpoint = report.keep("weights", Checkpoint::open(files).await);
+        if let Some(checkpoint) = &checkpoint {
             let stored = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
             report.kinds = checkpoint.tensors().iter().map(|tensor| loaded_kind(tensor, quantize, stored)).collect();
             let config = open_config(files, checkpoint).await;
+            if let Ok(config) = &config {
+                let planned = planned_bytes(checkpoint, config, quantize);
+                report.loaded_bytes = report.keep("tensors", planned);
+            }
             report.config = report.keep("configuration", config);
         }
         // A GGUF file that can't be read would only be refused a second and a third time.
-        if report.checkpoint.is_some() || matches!(files, ModelFiles::Folder(_)) {
+        if checkpoint.is_some() || matches!(files, ModelFiles::Folder(_)) {
             let tokenizer = report.keep("tokenizer", open_tokenizer(files).await);
             report.vocab_size = tokenizer.map(|tokenizer| tokenizer.vocab_size());
             report.has_chat_template = report.keep("chat template", open_template(files).await).flatten().is_some();
         }
+        report.checkpoint = checkpoint;
         report
     }
 
@@ -71,10 +77,6 @@ impl Report {
 
     fn stored_bytes(&self) -> u64 {
         self.tensors().map(|(tensor, ..)| tensor.bytes).sum()
-    }
-
-    fn loaded_bytes(&self) -> u64 {
-        self.tensors().map(|(_, _, bytes)| bytes).sum()
     }
 
     fn to_json(&self) -> Value {
@@ -108,7 +110,7 @@ impl Report {
             "hasChatTemplate": self.has_chat_template,
             "tensors": tensors,
             "storedBytes": self.stored_bytes(),
-            "loadedBytes": self.loaded_bytes(),
+            "loadedBytes": self.loaded_bytes,
             "refusals": refusals,
         })
     }
@@ -143,7 +145,8 @@ impl Report {
                     tensor.bytes
                 );
             }
-            println!("bytes: {} as stored, {} as loaded", self.stored_bytes(), self.loaded_bytes());
+            let loaded = self.loaded_bytes.map_or("can't be".to_owned(), |bytes| bytes.to_string());
+            println!("bytes: {} as stored, {loaded} as loaded", self.stored_bytes());
         }
         for (part, error) in &self.refusals {
             println!("refused: {part}: {error}");

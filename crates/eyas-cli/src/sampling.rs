@@ -10,19 +10,19 @@ pub struct Sampling {
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
     /// 0 is greedy
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
     temperature: f32,
     /// Keep the K most probable tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: usize,
     /// Keep the smallest set of tokens whose probabilities sum to P
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f32,
     /// Keep tokens at least P times as probable as the most probable one
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     min_p: f32,
     /// Divide the logits of tokens seen before; 1 is off
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repetition_penalty: f32,
     /// Subtract from the logit of each token of the answer
     #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]

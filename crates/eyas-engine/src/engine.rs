@@ -150,7 +150,7 @@ impl Engine {
             let detail = format!("{} tokens were given, but the context holds {}; give fewer", ids.len(), self.0.context_tokens);
             return Err(Error::new(ErrorKind::ContextOverflow, detail));
         }
-        let mut cache = self.new_cache()?;
+        let mut cache = self.new_cache().await?;
         let mut logits = Vec::with_capacity(ids.len() * self.config().vocab_size);
         for chunk in ids.chunks(self.0.prefill_chunk_tokens) {
             logits.extend(cache.extend(self.decoder(), chunk, LogitsOf::All).await?);
@@ -174,7 +174,7 @@ impl Engine {
 
     /// Computes a chunk of a prompt and a token behind it, so that the first answer waits for no pipeline.
     async fn warm_up(&self, cancel: &CancelToken) -> Result<()> {
-        let mut cache = self.new_cache()?;
+        let mut cache = self.new_cache().await?;
         if self.0.context_tokens > 2 {
             cache.extend(self.decoder(), &[0, 0], LogitsOf::Last).await?;
             cancel.check()?;
@@ -197,8 +197,12 @@ impl Engine {
         &self.0.decoder
     }
 
-    pub(crate) fn new_cache(&self) -> Result<LiveCache> {
-        LiveCache::new(&self.0.decoder, self.0.context_tokens, &self.0.ledger)
+    /// Allocates a cache for the whole context. A GPU tells only later that it had no room, so the device is watched until it has.
+    pub(crate) async fn new_cache(&self) -> Result<LiveCache> {
+        let upload = self.0.decoder.device().begin_upload();
+        let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, &self.0.ledger);
+        upload.finish().await.map_err(|error| error.context("KV cache"))?;
+        cache
     }
 
     pub(crate) fn context_tokens(&self) -> usize {

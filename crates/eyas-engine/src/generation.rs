@@ -46,10 +46,7 @@ impl Generation {
         let answer = Answer::new(engine.tokenizer(), &options.stop);
 
         let mut lease = lend()?;
-        let cache = lease.cache_mut()?;
-        let shared = cache.ids().iter().zip(&sequence).take_while(|(a, b)| a == b).count();
-        let cached_tokens = shared.min(prompt_tokens - 1);
-        cache.truncate(cached_tokens);
+        let cached_tokens = lease.keep_prefix(&sequence);
 
         Ok(Self {
             engine,
@@ -91,7 +88,7 @@ impl Generation {
 
     /// Computes the next chunk of what is not computed yet, and returns how many tokens are.
     async fn compute(&mut self) -> Result<usize> {
-        let cache = self.lease.cache_mut()?;
+        let cache = self.lease.cache(&self.engine).await?;
         let done = cache.ids().len();
         let end = self.sequence.len().min(done + self.engine.prefill_chunk_tokens());
         let is_last = end == self.sequence.len();

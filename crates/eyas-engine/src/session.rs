@@ -43,8 +43,8 @@ impl Session {
         let fork = Self::new(self.engine.clone());
         self.check_idle()?;
         if self.tokens() > 0 {
-            let lease = self.lend()?;
-            let copy = lease.cache()?.fork().await?;
+            let mut lease = self.lend()?;
+            let copy = lease.cache(&self.engine).await?.fork().await?;
             *fork.slot.borrow_mut() = Slot::Idle(copy);
         }
         Ok(fork)
@@ -70,41 +70,50 @@ impl Session {
 
     fn lend(&self) -> Result<Lease> {
         self.check_idle()?;
-        let tokens = self.tokens();
-        let cache = match std::mem::replace(&mut *self.slot.borrow_mut(), Slot::Unmade) {
-            Slot::Idle(cache) => cache,
-            Slot::Unmade | Slot::Lent(_) => self.engine.new_cache()?,
+        let lent = Slot::Lent(self.tokens());
+        let cache = match std::mem::replace(&mut *self.slot.borrow_mut(), lent) {
+            Slot::Idle(cache) => Some(cache),
+            Slot::Unmade | Slot::Lent(_) => None,
         };
-        *self.slot.borrow_mut() = Slot::Lent(tokens);
-        Ok(Lease { cache: Some(cache), slot: self.slot.clone() })
+        Ok(Lease { cache, slot: self.slot.clone() })
     }
 }
 
 /// The loan of a session's cache; dropping it gives the cache back with exactly the tokens that were computed.
 pub(crate) struct Lease {
+    /// Absent until the session's first step.
     cache: Option<LiveCache>,
     slot: Rc<RefCell<Slot>>,
 }
 
 impl Lease {
-    pub(crate) fn cache(&self) -> Result<&LiveCache> {
-        self.cache.as_ref().ok_or_else(gone)
+    /// Keeps the longest prefix that the cached tokens share with `ids`, short of the last one; returns its length.
+    pub(crate) fn keep_prefix(&mut self, ids: &[u32]) -> usize {
+        let Some(cache) = &mut self.cache else { return 0 };
+        let shared = cache.ids().iter().zip(ids).take_while(|(a, b)| a == b).count();
+        let kept = shared.min(ids.len().saturating_sub(1));
+        cache.truncate(kept);
+        kept
     }
 
-    pub(crate) fn cache_mut(&mut self) -> Result<&mut LiveCache> {
-        self.cache.as_mut().ok_or_else(gone)
+    /// The cache, which is made if this is the session's first step.
+    pub(crate) async fn cache(&mut self, engine: &Engine) -> Result<&mut LiveCache> {
+        let cache = match self.cache.take() {
+            Some(cache) => cache,
+            None => engine.new_cache().await?,
+        };
+        Ok(self.cache.insert(cache))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(mut cache) = self.cache.take() {
-            cache.settle();
-            *self.slot.borrow_mut() = Slot::Idle(cache);
-        }
+        *self.slot.borrow_mut() = match self.cache.take() {
+            Some(mut cache) => {
+                cache.settle();
+                Slot::Idle(cache)
+            }
+            None => Slot::Unmade,
+        };
     }
-}
-
-fn gone() -> Error {
-    Error::internal("a session's cache was given back while it was in use")
 }
