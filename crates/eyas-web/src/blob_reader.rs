@@ -38,7 +38,9 @@ impl RangeReader for BlobReader {
                     self.size()
                 ))
             })?;
-            let failed = |error| Error::new(ErrorKind::ModelNotFound, format!("{}: reading the file failed: {}", self.name, describe(&error)));
+            let failed = |error| {
+                Error::new(ErrorKind::ModelNotFound, format!("{}: reading the file failed: {}", self.name, describe(&error)))
+            };
             let slice = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(failed)?;
             let buffer = JsFuture::from(slice.array_buffer()).await.map_err(failed)?;
             Ok(Uint8Array::new(&buffer).to_vec())

@@ -9,8 +9,7 @@ use js_sys::Function;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
-    cancel_handle::CancelHandle, clock::PerformanceClock, js_error::js_error, js_value, session::WasmSession,
-    source::model_files,
+    cancel_handle::CancelHandle, clock::PerformanceClock, js_error::js_error, js_value, session::WasmSession, source::model_files,
 };
 
 /// A loaded model.

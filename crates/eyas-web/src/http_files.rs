@@ -13,7 +13,12 @@ use crate::{
 };
 
 /// Opens a URL as a file.
-pub(crate) async fn open_url(name: &str, url: &str, page_is_missing: bool, cancel: &Cancel) -> Result<Option<Rc<dyn RangeReader>>> {
+pub(crate) async fn open_url(
+    name: &str,
+    url: &str,
+    page_is_missing: bool,
+    cancel: &Cancel,
+) -> Result<Option<Rc<dyn RangeReader>>> {
     Ok(match HttpReader::open(name, url, page_is_missing, cancel).await? {
         Opened::File(reader) => Some(Rc::new(reader)),
         Opened::Missing => None,

@@ -63,10 +63,11 @@ impl HttpReader {
         if page_is_missing && header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
             return Ok(Opened::Missing);
         }
-        // A compressed body's length is not the file's.
+        // A compressed body's length is not the file's, and another origin's answer hides that it is compressed: text is read to its end.
+        let is_text = [".json", ".jinja"].iter().any(|ending| name.ends_with(ending));
         let length = match header("content-encoding") {
-            None => header("content-length").and_then(|length| length.parse::<u64>().ok()),
-            Some(_) => None,
+            None if !is_text => header("content-length").and_then(|length| length.parse::<u64>().ok()),
+            _ => None,
         };
         let mut body = Body::of(&response, 0).map_err(|error| download_failed(name, url, &describe(&error)))?;
         let (size, state) = match length {
@@ -74,7 +75,11 @@ impl HttpReader {
             None => {
                 while body.pull(name, url, cancel).await? {
                     if body.pending.len() > UNSIZED_LIMIT_BYTES {
-                        return Err(download_failed(name, url, "the server gives no Content-Length for a large file"));
+                        return Err(download_failed(
+                            name,
+                            url,
+                            "the file is large and its length is not known from the answer's headers",
+                        ));
                     }
                 }
                 (body.pending.len() as u64, State::Whole(body.pending))

@@ -13,9 +13,7 @@ pub(crate) fn js_error(error: &Error) -> JsValue {
         source = cause.source();
     }
     let js: JsValue = js_sys::Error::new(&message).into();
-    for (key, value) in
-        [("code", JsValue::from_str(error.code())), ("retryable", JsValue::from_bool(error.kind().retryable()))]
-    {
+    for (key, value) in [("code", JsValue::from_str(error.code())), ("retryable", JsValue::from_bool(error.kind().retryable()))] {
         // Setting a property of a fresh Error can't fail.
         let _ = Reflect::set(&js, &JsValue::from_str(key), &value);
     }

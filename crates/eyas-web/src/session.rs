@@ -22,7 +22,7 @@ impl WasmSession {
     /// Begins an answer: `{ messages | prompt, options, templateVariables?, tools? }`. Everything that can be checked is checked here, before any work.
     pub fn start(&self, request: &JsValue) -> Result<WasmGeneration, JsValue> {
         let request: Request = js_value::read(request, "request").map_err(|error| js_error(&error))?;
-        let generation = self.session.start(request).map_err(|error| js_error(&error))?;
+        let generation = self.session.start(&request).map_err(|error| js_error(&error))?;
         Ok(WasmGeneration::new(generation))
     }
 

@@ -30,7 +30,8 @@ pub(crate) async fn model_files(source: &JsValue, cancel: &Cancel) -> Result<Mod
 
 async fn named_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
     let list = field(source, "files");
-    let list = list.dyn_ref::<Array>().ok_or_else(|| Error::bad_input("a model source of the kind \"files\" needs a list of files"))?;
+    let list =
+        list.dyn_ref::<Array>().ok_or_else(|| Error::bad_input("a model source of the kind \"files\" needs a list of files"))?;
     let mut files = BTreeMap::new();
     for file in list.iter() {
         let place = match field(&file, "blob").dyn_into::<Blob>() {
