@@ -1,0 +1,12 @@
+//! What the whole engine must do, over real and random models.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
+mod abort;
+mod answers;
+mod bad_input;
+mod llama_goldens;
+mod nano;
+mod properties;
+mod sessions;
+mod stories260k;
