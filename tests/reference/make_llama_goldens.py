@@ -195,13 +195,17 @@ def make(name: str, case: dict) -> None:
     for seed in range(case["first_seed"], case["first_seed"] + 1000):
         model = LlamaForCausalLM(LlamaConfig(**case["config"])).eval()
         randomize(model, seed)
-        model = model.to(case["dtype"])
+        with torch.no_grad():
+            # Only the weights: converting the whole model would round its rotary frequencies too.
+            for parameter in model.parameters():
+                parameter.copy_(parameter.to(case["dtype"]))
         ids, greedy, logits, margin = reference(copy.deepcopy(model).to(torch.float64), seed)
         if is_decisive(greedy, margin):
             break
     else:
         raise SystemExit(f"{name}: no seed gives a decisive greedy continuation")
 
+    model = model.to(case["dtype"])
     model.save_pretrained(folder, **({"max_shard_size": case["shard"]} if case["shard"] else {}))
     spell_config(folder, case)
     write_json(folder / "tokenizer.json", tokenizer_json())
