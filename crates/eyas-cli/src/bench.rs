@@ -35,10 +35,10 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
     let engine = load(common, &command.model).await?;
     let load_ms = start.elapsed().as_secs_f64() * 1000.0;
 
-    once(&engine, command).await?;
+    let (_, memory_bytes) = once(&engine, command).await?;
     let mut timings = Vec::with_capacity(command.repeats);
     for _ in 0..command.repeats {
-        timings.push(once(&engine, command).await?);
+        timings.push(once(&engine, command).await?.0);
     }
     let of = |value: fn(&Timing) -> f64| median(timings.iter().map(value).collect());
     let prefill_ms = of(|timing| timing.prefill_ms);
@@ -49,7 +49,7 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
 
     if common.json {
         let report = json!({
-            "model": info.model, "device": info.device, "quantize": info.quantize, "memoryBytes": info.memory_bytes,
+            "model": info.model, "device": info.device, "quantize": info.quantize, "memoryBytes": memory_bytes,
             "promptTokens": command.prompt_tokens, "tokens": command.tokens, "repeats": command.repeats, "loadMs": load_ms,
             "prefillMs": prefill_ms, "prefillTokensPerSecond": prefill_tokens_per_second, "firstTokenMs": first_token_ms,
             "decodeTokensPerSecond": decode_tokens_per_second,
@@ -58,7 +58,7 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
         return Ok(());
     }
     println!("{} on {} ({})", info.model, info.device.name, info.device.reason);
-    println!("memory       {:>12}", format_bytes(info.memory_bytes));
+    println!("memory       {:>12}", format_bytes(memory_bytes));
     println!("load         {load_ms:>12.1} ms");
     println!(
         "prefill      {prefill_ms:>12.1} ms  {prefill_tokens_per_second:>10.1} tokens/s  ({} tokens)",
@@ -70,8 +70,8 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
     Ok(())
 }
 
-/// One answer of exactly the tokens asked for: end tokens are banned.
-async fn once(engine: &Engine, command: &BenchCommand) -> Result<Timing> {
+/// One answer of exactly the tokens asked for (end tokens are banned): its times, and the memory while it was made.
+async fn once(engine: &Engine, command: &BenchCommand) -> Result<(Timing, u64)> {
     let vocab_size = engine.config().vocab_size;
     // Any ids do: nothing computed depends on their values. A fixed stride avoids one row of the embedding in the cache.
     let ids = (0..command.prompt_tokens).map(|position| (position * 7919 % vocab_size) as u32).collect();
@@ -83,7 +83,7 @@ async fn once(engine: &Engine, command: &BenchCommand) -> Result<Timing> {
     let mut generation = engine.session().start(&Request::new(Prompt::Ids(ids), options))?;
     loop {
         if let Event::Done(completion) = generation.next().await? {
-            return Ok(completion.timing);
+            return Ok((completion.timing, engine.info().memory_bytes));
         }
     }
 }

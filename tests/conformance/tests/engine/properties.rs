@@ -102,13 +102,25 @@ fn any_chunk_size_gives_the_same_answer() {
 }
 
 #[test]
-fn reusing_a_prefix_equals_not_reusing_it() {
-    let engine = engine();
+fn sessions_on_the_cpu() {
+    reusing_a_prefix_equals_not_reusing_it(&engine());
+    forks_that_diverge_are_like_two_fresh_sessions(&engine());
+}
+
+#[test]
+fn sessions_on_the_gpu() {
+    let Some(gpu) = conformance::gpu() else { return };
+    let engine = Loading::default().on(gpu).load(&golden_folder(MODEL));
+    reusing_a_prefix_equals_not_reusing_it(&engine);
+    forks_that_diverge_are_like_two_fresh_sessions(&engine);
+}
+
+fn reusing_a_prefix_equals_not_reusing_it(engine: &Engine) {
     let session = engine.session();
     let mut prompt = some_ids(20);
     for turn in 0..4 {
         let reused = answer_with(&session, Prompt::Ids(prompt.clone()), greedy(8));
-        let fresh = answer(&engine, Prompt::Ids(prompt.clone()), greedy(8));
+        let fresh = answer(engine, Prompt::Ids(prompt.clone()), greedy(8));
         assert_eq!(reused.token_ids, fresh.token_ids, "turn {turn}");
         assert_eq!(fresh.usage.cached_tokens, 0);
         if turn > 0 {
@@ -127,12 +139,10 @@ fn reusing_a_prefix_equals_not_reusing_it() {
     prompt[0] += 1;
     let other = answer_with(&session, Prompt::Ids(prompt.clone()), greedy(8));
     assert_eq!(other.usage.cached_tokens, 0);
-    assert_eq!(other.token_ids, answer(&engine, Prompt::Ids(prompt), greedy(8)).token_ids);
+    assert_eq!(other.token_ids, answer(engine, Prompt::Ids(prompt), greedy(8)).token_ids);
 }
 
-#[test]
-fn forks_that_diverge_are_like_two_fresh_sessions() {
-    let engine = engine();
+fn forks_that_diverge_are_like_two_fresh_sessions(engine: &Engine) {
     let session = engine.session();
     let start = some_ids(30);
     answer_with(&session, Prompt::Ids(start.clone()), greedy(4));
@@ -144,7 +154,7 @@ fn forks_that_diverge_are_like_two_fresh_sessions() {
     for _ in 0..2 {
         for (session, prompt) in [(&session, &prompts[0]), (&fork, &prompts[1])] {
             let found = answer_with(session, Prompt::Ids(prompt.clone()), greedy(12));
-            let fresh = answer(&engine, Prompt::Ids(prompt.clone()), greedy(12));
+            let fresh = answer(engine, Prompt::Ids(prompt.clone()), greedy(12));
             assert_eq!(found.token_ids, fresh.token_ids);
             assert!(found.usage.cached_tokens >= start.len());
         }
