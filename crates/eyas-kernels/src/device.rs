@@ -13,6 +13,8 @@ pub struct KernelDevice {
     tuning: Tuning,
     #[cfg(feature = "gpu")]
     gpu: Option<crate::GpuContext>,
+    #[cfg(feature = "gpu")]
+    reads: crate::gpu::read_queue::ReadQueue,
 }
 
 impl KernelDevice {
@@ -30,6 +32,8 @@ impl KernelDevice {
             tuning: Tuning::SOFTWARE,
             #[cfg(feature = "gpu")]
             gpu: None,
+            #[cfg(feature = "gpu")]
+            reads: crate::gpu::read_queue::ReadQueue::default(),
         }
     }
 
@@ -41,13 +45,24 @@ impl KernelDevice {
 
     #[cfg(feature = "gpu")]
     pub(crate) fn with_gpu(burn: Device, report: DeviceReport, tuning: Tuning, context: crate::GpuContext) -> Self {
-        Self { burn, report, tuning, gpu: Some(context) }
+        Self { burn, report, tuning, gpu: Some(context), reads: crate::gpu::read_queue::ReadQueue::default() }
     }
 
     /// The WebGPU objects, where this is a GPU.
     #[cfg(feature = "gpu")]
     pub fn gpu_context(&self) -> Option<&crate::GpuContext> {
         self.gpu.as_ref()
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn reads(&self) -> &crate::gpu::read_queue::ReadQueue {
+        &self.reads
+    }
+
+    /// Waits until nothing is being read from the device. Call it before submitting work after a future of this crate may have been dropped.
+    pub async fn settle(&self) {
+        #[cfg(feature = "gpu")]
+        self.reads.settle().await;
     }
 
     /// Whether kernels run on a GPU.

@@ -153,13 +153,18 @@ pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize, capacity: usize) -
     Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), start, count, capacity))
 }
 
-/// Reads a float tensor back to the host, row-major.
-pub async fn read_f32<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let data = tensor.into_data_async().await.map_err(|error| {
-        Error::new(
-            eyas_core::ErrorKind::DeviceLost,
-            format!("reading results back from the device failed: {error}; load the model again"),
-        )
-    })?;
+/// Reads a float tensor back to the host, row-major. Dropping the future is safe if [`KernelDevice::settle`] runs before the next work.
+pub async fn read_f32<const D: usize>(device: &KernelDevice, tensor: Tensor<D>) -> Result<Vec<f32>> {
+    #[cfg(feature = "gpu")]
+    if device.is_gpu() {
+        let tensor = tensor
+            .try_into_primitive::<burn::backend::Cube>()
+            .map_err(|error| Error::internal(format!("a tensor to read is not on the GPU: {error:?}")))?;
+        return device.reads().read(&tensor).await;
+    }
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|error| Error::internal(format!("reading results back from {} failed: {error}", device.report().name)))?;
     data.try_into_vec::<f32>().map_err(|error| Error::internal(format!("a tensor read back is not f32: {error:?}")))
 }

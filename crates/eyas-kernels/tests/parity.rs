@@ -72,22 +72,29 @@ fn pack(kind: WeightKind, values: &[f32], rows: usize, cols: usize) -> (Vec<u32>
                 exact.extend_from_slice(row);
             }
             WeightKind::F16 | WeightKind::Bf16 => {
-                let bits = |v: f32| if kind == WeightKind::F16 { f16::from_f32(v).to_bits() } else { bf16::from_f32(v).to_bits() };
-                let back = |b: u16| if kind == WeightKind::F16 { f16::from_bits(b).to_f32() } else { bf16::from_bits(b).to_f32() };
+                let bits =
+                    |v: f32| if kind == WeightKind::F16 { f16::from_f32(v).to_bits() } else { bf16::from_f32(v).to_bits() };
+                let back =
+                    |b: u16| if kind == WeightKind::F16 { f16::from_bits(b).to_f32() } else { bf16::from_bits(b).to_f32() };
                 exact.extend(row.iter().map(|v| back(bits(*v))));
                 words.extend(row.chunks(2).map(|p| u32::from(bits(p[0])) | u32::from(bits(*p.get(1).unwrap_or(&0.0))) << 16));
             }
             WeightKind::Q8 | WeightKind::Q4 => {
                 for block in row.chunks(32) {
-                    let scale = block.iter().fold(1e-3_f32, |a, v| a.max(v.abs())) / if kind == WeightKind::Q8 { 127.0 } else { 7.0 };
+                    let scale =
+                        block.iter().fold(1e-3_f32, |a, v| a.max(v.abs())) / if kind == WeightKind::Q8 { 127.0 } else { 7.0 };
                     scales.push(scale);
                     let mut levels: Vec<i32> = block.iter().map(|v| (v / scale).round() as i32).collect();
                     exact.extend(levels.iter().map(|level| *level as f32 * scale));
                     levels.resize(32, 0);
                     if kind == WeightKind::Q8 {
-                        words.extend(levels.chunks(4).map(|c| u32::from_le_bytes([c[0] as u8, c[1] as u8, c[2] as u8, c[3] as u8])));
+                        words.extend(
+                            levels.chunks(4).map(|c| u32::from_le_bytes([c[0] as u8, c[1] as u8, c[2] as u8, c[3] as u8])),
+                        );
                     } else {
-                        words.extend(levels.chunks(8).map(|c| c.iter().enumerate().fold(0, |w, (j, l)| w | ((l + 8) as u32) << (4 * j))));
+                        words.extend(
+                            levels.chunks(8).map(|c| c.iter().enumerate().fold(0, |w, (j, l)| w | ((l + 8) as u32) << (4 * j))),
+                        );
                     }
                 }
             }
@@ -111,8 +118,8 @@ fn words2(words: Vec<u32>, rows: usize, device: &KernelDevice) -> Tensor<2, Int>
     Tensor::from_data(TensorData::new(words, [rows, cols]), (device.burn(), DType::U32))
 }
 
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    pollster::block_on(read_f32(tensor)).unwrap()
+fn read<const D: usize>(device: &KernelDevice, tensor: Tensor<D>) -> Vec<f32> {
+    pollster::block_on(read_f32(device, tensor)).unwrap()
 }
 
 /// Fails unless every value is within `tolerance` of the largest expected magnitude.
@@ -154,15 +161,15 @@ fn products() {
                 let bias = floats1(&bias, &device);
                 let x_tk = floats2(&x, tokens, &device);
                 let y = matmul(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), spec, tuning);
-                close("matmul", &device, &read(y), &expected, 1e-5)?;
+                close("matmul", &device, &read(&device, y), &expected, 1e-5)?;
                 let residual = floats2(&residual, tokens, &device);
                 let y = matmul_add(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), residual, spec, tuning);
-                close("matmul_add", &device, &read(y), &summed, 1e-5)?;
+                close("matmul_add", &device, &read(&device, y), &summed, 1e-5)?;
                 if !has_bias {
                     for activation in [Activation::Silu, Activation::GeluTanh] {
                         let expected = reference::matmul_gated(&exact, &x, activation, rows, cols);
                         let y = matmul_gated(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), activation, spec, tuning);
-                        close("matmul_gated", &device, &read(y), &expected, 2e-5)?;
+                        close("matmul_gated", &device, &read(&device, y), &expected, 2e-5)?;
                     }
                 }
             }
@@ -185,7 +192,7 @@ fn embeddings() {
             for device in devices() {
                 let step = write_step(&device, 0, &ids, tokens);
                 let y = embed(words2(words.clone(), rows, &device), floats1(&scales, &device), step, tokens, spec);
-                close("embed", &device, &read(y), &expected, 1e-6)?;
+                close("embed", &device, &read(&device, y), &expected, 1e-6)?;
             }
             Ok(())
         })
@@ -200,7 +207,7 @@ fn normalisation() {
             let expected = reference::rms_norm(&x, &weight, 1e-5);
             for device in devices() {
                 let y = rms_norm(floats2(&x, tokens, &device), floats1(&weight, &device), 1e-5, device.tuning());
-                close("rms_norm", &device, &read(y), &expected, 1e-5)?;
+                close("rms_norm", &device, &read(&device, y), &expected, 1e-5)?;
             }
             Ok(())
         })
@@ -224,7 +231,8 @@ fn rotation_append_and_attention() {
             for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
                 let at = position + t;
                 let table_row = &table[at * rope.rotary_dim..][..rope.rotary_dim];
-                let rotated: Vec<f32> = row[..spec.q_width() + kv].chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
+                let rotated: Vec<f32> =
+                    row[..spec.q_width() + kv].chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
                 queries.extend_from_slice(&rotated[..spec.q_width()]);
                 keys[at * kv..][..kv].copy_from_slice(&rotated[spec.q_width()..]);
                 values[at * kv..][..kv].copy_from_slice(&row[spec.q_width() + kv..]);
@@ -242,10 +250,10 @@ fn rotation_append_and_attention() {
                     spec,
                 );
                 let y = attention(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, device.tuning());
-                close("rope_append's queries", &device, &read(q), &queries, 1e-5)?;
-                close("rope_append's keys", &device, &read(k_cache), &keys, 1e-5)?;
-                close("rope_append's values", &device, &read(v_cache), &values, 0.0)?;
-                close("attention", &device, &read(y), &mixed, 2e-5)?;
+                close("rope_append's queries", &device, &read(&device, q), &queries, 1e-5)?;
+                close("rope_append's keys", &device, &read(&device, k_cache), &keys, 1e-5)?;
+                close("rope_append's values", &device, &read(&device, v_cache), &values, 0.0)?;
+                close("attention", &device, &read(&device, y), &mixed, 2e-5)?;
             }
             Ok(())
         })
@@ -260,7 +268,7 @@ fn copies() {
             let start = seed as usize % rows;
             let count = rows - start;
             for device in devices() {
-                let y = read(copy_rows(floats2(&x, rows, &device), start, count, rows));
+                let y = read(&device, copy_rows(floats2(&x, rows, &device), start, count, rows));
                 close("copy_rows", &device, &y[..count * d], &x[start * d..], 0.0)?;
             }
             Ok(())

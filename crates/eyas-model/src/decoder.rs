@@ -179,6 +179,7 @@ impl Decoder {
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
             return Err(Error::bad_input(format!("token {id} is outside the vocabulary of {} tokens", self.config.vocab_size)));
         }
+        self.device.settle().await;
         #[cfg(feature = "gpu")]
         if let (&[id], LogitsOf::Last, true) = (ids, logits, self.device.is_gpu()) {
             return self.decode_recorded(cache, id).await;
@@ -197,7 +198,7 @@ impl Decoder {
             LogitsOf::Last => copy_rows(hidden, ids.len() - 1, 1, 1),
             LogitsOf::All => hidden,
         };
-        let mut values = read_f32(weights.logits(rows, step.tuning, &mut held)).await?;
+        let mut values = read_f32(&self.device, weights.logits(rows, step.tuning, &mut held)).await?;
         cache.len += ids.len();
         values.truncate(if logits == LogitsOf::All { ids.len() } else { 1 } * self.config.vocab_size);
         Ok(values)
@@ -221,7 +222,7 @@ impl Decoder {
         let Some(recording) = &cache.recording else {
             return Err(Error::internal("the decode step was not recorded"));
         };
-        let logits = recording.replay(position, id).await?;
+        let logits = recording.replay(&self.device, position, id).await?;
         cache.len += 1;
         Ok(logits)
     }

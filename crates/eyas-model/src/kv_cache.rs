@@ -120,6 +120,7 @@ impl KvCache {
 
     /// A second cache with the same tokens; the two then go their own ways.
     pub async fn fork(&self) -> Result<Self> {
+        self.device.settle().await;
         let upload = self.device.begin_upload();
         let layers = self
             .layers

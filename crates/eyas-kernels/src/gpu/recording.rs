@@ -51,7 +51,7 @@ impl Recording {
     }
 
     /// Computes the step for another position and id, and reads its output back.
-    pub async fn replay(&self, position: usize, id: u32) -> Result<Vec<f32>> {
+    pub async fn replay(&self, device: &KernelDevice, position: usize, id: u32) -> Result<Vec<f32>> {
         let lost = |error: String| {
             Error::new(ErrorKind::DeviceLost, format!("a decode step failed on the GPU: {error}; load the model again"))
         };
@@ -59,10 +59,7 @@ impl Recording {
         client.write(&self.step.handle, Bytes::from_elems(step_words(position, &[id], 1)));
         // SAFETY: `self` owns every tensor of the graph, and all work goes through one client on one stream.
         unsafe { self.graph.replay() }.map_err(|error| lost(error.to_string()))?;
-        let bytes = client.read_async(vec![self.output.handle.clone()]).await.map_err(|error| lost(error.to_string()))?;
-        let bytes = bytes.first().ok_or_else(|| Error::internal("reading one buffer returned none"))?;
-        let values = self.output.meta.shape().num_elements();
-        Ok(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[..values * 4]))
+        device.reads().read(&self.output).await
     }
 }
 
