@@ -15,7 +15,9 @@ use crate::{
 /// The files at `path`: a folder as Hugging Face lays it out, or a `.gguf` file.
 pub fn open_files(path: &Path) -> Result<ModelFiles> {
     if path.is_dir() {
-        return Ok(ModelFiles::Folder(Rc::new(DirectoryFiles::open(path)?)));
+        // The whole path, so that `.` has a name too.
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        return Ok(ModelFiles::Folder(Rc::new(DirectoryFiles::open(whole)?)));
     }
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
         return Ok(ModelFiles::Gguf(Rc::new(FileReader::open(path)?)));

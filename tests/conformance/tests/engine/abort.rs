@@ -97,6 +97,12 @@ fn a_step_can_be_dropped_while_it_waits_on_the_cpu() {
     assert_eq!(dropped_steps(conformance::cpu()), 0, "a CPU computes without waiting; test that it can be left if that changes");
 }
 
+#[test]
+fn a_step_can_be_dropped_while_it_waits_on_the_gpu() {
+    let Some(gpu) = conformance::gpu() else { return };
+    println!("{} steps were dropped while they waited", dropped_steps(gpu));
+}
+
 /// Lets go of each step once where it waits, and takes it again; returns how many did wait.
 fn dropped_steps(device: KernelDevice) -> usize {
     let engine = Loading::default().on(device).chunks_of(7).load(&golden_folder(MODEL));
