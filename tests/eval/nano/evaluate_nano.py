@@ -35,7 +35,8 @@ def f1(tally):
     recall = hits / expected if expected else 0.0
     both = precision + recall
     score = 2 * precision * recall / both if both else 0.0
-    return {"precision": round(precision, 4), "recall": round(recall, 4), "f1": round(score, 4), "expected": expected}
+    rounded = {"precision": precision, "recall": recall, "f1": score}
+    return {name: round(value, 4) for name, value in rounded.items()} | {"expected": expected}
 
 
 def answer_all(model, tokenizer, utterances):

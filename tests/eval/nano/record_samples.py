@@ -3,7 +3,8 @@
     python record_samples.py --model DIR --samples FILE
 
 The answers come from `transformers` in float32, so that another implementation of
-the model can be tested against them token by token.
+the model can be tested against them token by token. `smallest_margin` tells by how
+much the chosen tokens led at least; `output_ids` end with the end-of-answer token.
 """
 
 import argparse
@@ -29,6 +30,14 @@ UTTERANCES = (
     "Can you add Bill Evans to my late night jazz list, please?",
     "is it going to be colder in Nairobi in two hours",
 )
+
+
+@torch.no_grad()
+def smallest_margin(model, ids, prompt_length):
+    """The least lead, in logits, of a chosen token over the next best."""
+    logits = model(ids).logits[0, prompt_length - 1 : -1]
+    best = logits.topk(2, dim=-1).values
+    return round((best[:, 0] - best[:, 1]).min().item(), 4)
 
 
 def main():
@@ -59,9 +68,10 @@ def main():
                 "prompt_ids": prompt_ids,
                 "output_ids": output_ids,
                 "output_text": tokenizer.decode(output_ids, skip_special_tokens=True),
+                "smallest_margin": smallest_margin(model, ids, len(prompt_ids)),
             }
         )
-        print(utterance, "->", samples[-1]["output_text"])
+        print(samples[-1]["smallest_margin"], utterance, "->", samples[-1]["output_text"])
     listing = ",\n".join(json.dumps(sample, ensure_ascii=False) for sample in samples)
     Path(args.samples).write_text(f"[\n{listing}\n]\n", encoding="utf-8")
 

@@ -36,8 +36,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of train_*_full.json")
     parser.add_argument("--work", required=True, help="folder for checkpoints")
-    parser.add_argument("--epochs", type=int, default=36)
-    parser.add_argument("--decay-share", type=float, default=0.4)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--until", type=int, help="stop after this epoch, to be resumed")
+    parser.add_argument("--decay-share", type=float, default=0.6)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--dropout", type=float, default=0.1)
@@ -131,7 +132,7 @@ def main():
         history, step, first_epoch = saved["history"], saved["step"], saved["epoch"]
 
     model.train()
-    for epoch in range(first_epoch, args.epochs):
+    for epoch in range(first_epoch, args.until or args.epochs):
         started = time.time()
         rng = np.random.default_rng([args.seed, epoch])
         model.noise = np.random.default_rng([args.seed, epoch, 1])
@@ -161,7 +162,8 @@ def main():
             count += 1
             if count % 50 == 0:
                 pace = (time.time() - started) / count
-                print(f"  step {step} answer {sums[0] / count:.4f} tags {sums[1] / count:.4f} {pace:.2f} s/step", flush=True)
+                means = f"answer {sums[0] / count:.4f} tags {sums[1] / count:.4f}"
+                print(f"  step {step} {means} {pace:.2f} s/step", flush=True)
         entry = {
             "epoch": epoch + 1,
             "train_loss": round(float(sums[0] / count), 5),
