@@ -11,7 +11,7 @@ use crate::{kv_cache::LayerCache, linear::Linear};
 /// What every layer of one step shares.
 pub(crate) struct Step {
     /// `[position, tokens, ids…]`.
-    pub(crate) step: Tensor<1, Int>,
+    pub(crate) words: Tensor<1, Int>,
     /// `[context, head_dim]`, see [`eyas_kernels::rope_append`].
     pub(crate) rope_table: Tensor<2>,
     pub(crate) rope: RopeSpec,
@@ -39,10 +39,10 @@ impl Attention {
         let qkv = self.qkv.forward(x_td, step.tuning);
         held.push(qkv.clone());
         let q = cache.append(|k_cache, v_cache| {
-            rope_append(qkv, step.rope_table.clone(), step.step.clone(), k_cache, v_cache, step.rope, step.attention)
+            rope_append(qkv, step.rope_table.clone(), step.words.clone(), k_cache, v_cache, step.rope, step.attention)
         });
         held.push(q.clone());
-        let mixed = attention(q, cache.keys(), cache.values(), step.step.clone(), step.attention, step.tuning);
+        let mixed = attention(q, cache.keys(), cache.values(), step.words.clone(), step.attention, step.tuning);
         held.push(mixed.clone());
         self.output.forward_add(mixed, residual_td, step.tuning)
     }

@@ -6,6 +6,7 @@ use eyas_kernels::{Activation, AttentionSpec, RopeSpec};
 use crate::RopeScaling;
 
 /// Everything that a decoder's computation depends on besides its weights.
+#[allow(clippy::struct_excessive_bools, reason = "each is a yes or no of the file's own configuration")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     /// The architecture as the file names it, e.g. `llama`.

@@ -58,7 +58,7 @@ impl Weights {
 
     /// Hidden states `[tokens, d]` of the step's tokens before the final normalisation.
     fn hidden(&self, layers: &mut [LayerCache], step: &Step, tokens: usize, hold: Hold, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
-        let mut x_td = self.embedding.rows(step.step.clone(), tokens);
+        let mut x_td = self.embedding.rows(step.words.clone(), tokens);
         if hold == Hold::All {
             // Only a recording may share this buffer: a CPU tensor that is shared would be copied at every residual.
             held.push(x_td.clone());
@@ -212,8 +212,8 @@ impl Decoder {
             let weights = cache.weights.clone();
             let template = self.step(write_step(&self.device, position, &[id], 1), cache);
             let layers = &mut cache.layers;
-            let recording = eyas_kernels::Recording::capture(&self.device, position, id, |step, held| {
-                let step = Step { step, rope_table: template.rope_table.clone(), ..template };
+            let recording = eyas_kernels::Recording::capture(&self.device, position, id, |words, held| {
+                let step = Step { words, rope_table: template.rope_table.clone(), ..template };
                 let hidden = weights.hidden(layers, &step, 1, Hold::All, held);
                 weights.logits(hidden, step.tuning, held)
             })?;
@@ -227,9 +227,9 @@ impl Decoder {
         Ok(logits)
     }
 
-    fn step(&self, step: Tensor<1, Int>, cache: &KvCache) -> Step {
+    fn step(&self, words: Tensor<1, Int>, cache: &KvCache) -> Step {
         Step {
-            step,
+            words,
             rope_table: cache.rope_table.clone(),
             rope: self.config.rope_spec(),
             attention: self.config.attention_spec(cache.capacity()),

@@ -15,11 +15,10 @@ pub fn target_kind(quantize: Quantize, stored: WeightKind, model_bytes: u64) -> 
     match (quantize, stored) {
         (Quantize::None, kind) => kind,
         (Quantize::Auto | Quantize::Q8, WeightKind::Q8) | (_, WeightKind::Q4) => stored,
-        (Quantize::Q8, _) => WeightKind::Q8,
-        (Quantize::Q4, _) => WeightKind::Q4,
         (Quantize::Auto, kind) if model_bytes <= SMALL_BYTES => kind,
+        (Quantize::Q8, _) => WeightKind::Q8,
         (Quantize::Auto, _) if model_bytes <= MEDIUM_BYTES => WeightKind::Q8,
-        (Quantize::Auto, _) => WeightKind::Q4,
+        (Quantize::Auto | Quantize::Q4, _) => WeightKind::Q4,
     }
 }
 

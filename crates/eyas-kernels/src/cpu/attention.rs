@@ -61,7 +61,9 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
                 }
             }
             let factor = 1.0 / total;
-            out_head.iter_mut().for_each(|o| *o *= factor);
+            for o in out_head {
+                *o *= factor;
+            }
         }
     }
     out
