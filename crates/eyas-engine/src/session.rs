@@ -18,7 +18,7 @@ enum Slot {
     /// No answer was asked for yet, so nothing is allocated.
     Unmade,
     /// It waits here.
-    Idle(LiveCache),
+    Idle(Box<LiveCache>),
     /// A generation or a fork works on it; how many tokens it had before.
     Lent(usize),
 }
@@ -45,7 +45,7 @@ impl Session {
         if self.tokens() > 0 {
             let mut lease = self.lend()?;
             let copy = lease.cache(&self.engine).await?.fork().await?;
-            *fork.slot.borrow_mut() = Slot::Idle(copy);
+            *fork.slot.borrow_mut() = Slot::Idle(Box::new(copy));
         }
         Ok(fork)
     }
@@ -82,7 +82,7 @@ impl Session {
 /// The loan of a session's cache; dropping it gives the cache back with exactly the tokens that were computed.
 pub(crate) struct Lease {
     /// Absent until the session's first step.
-    cache: Option<LiveCache>,
+    cache: Option<Box<LiveCache>>,
     slot: Rc<RefCell<Slot>>,
 }
 
@@ -100,7 +100,7 @@ impl Lease {
     pub(crate) async fn cache(&mut self, engine: &Engine) -> Result<&mut LiveCache> {
         let cache = match self.cache.take() {
             Some(cache) => cache,
-            None => engine.new_cache().await?,
+            None => Box::new(engine.new_cache().await?),
         };
         Ok(self.cache.insert(cache))
     }
