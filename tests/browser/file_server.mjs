@@ -45,6 +45,8 @@ const ANSWERS = {
   nocors: (file, response) => response.writeHead(200, { "content-length": statSync(file).size }).end(readFileSync(file)),
 };
 
+const NEEDS_NO_FILE = ["404", "500", "html", "page", "empty"];
+
 function serveFile(file, request, response) {
   const { size } = statSync(file);
   const kind = { "content-type": KINDS[extname(file)] ?? "application/octet-stream", "accept-ranges": "bytes" };
@@ -96,12 +98,13 @@ export async function startFileServer(mounts) {
     }
     const file = mount && !name.startsWith("..") ? join(mount, name.endsWith("/") || name === "." ? `${name}/index.html` : name) : undefined;
     const [kind, only] = (mode ?? "").split("@");
-    if (kind in ANSWERS && (only === undefined || only === rest.at(-1))) {
+    const exists = file !== undefined && existsSync(file) && statSync(file).isFile();
+    if (kind in ANSWERS && (exists || NEEDS_NO_FILE.includes(kind)) && (only === undefined || only === rest.at(-1))) {
       if (kind === "nocors") {
         response.removeHeader("access-control-allow-origin");
       }
       void ANSWERS[kind](file, response);
-    } else if (file && existsSync(file) && statSync(file).isFile()) {
+    } else if (exists) {
       serveFile(file, request, response);
     } else {
       ANSWERS[404](file, response);

@@ -48,7 +48,7 @@ for (const file of MODEL_FILES) {
     mkdirSync(join(dist, "models/eyas-nano"), { recursive: true });
     cpSync(source, join(dist, "models/eyas-nano", file));
   } else {
-    console.warn(`models/eyas-nano/${file} is missing: the package will have no embedded model`);
+    console.warn(`models/eyas-nano/${file} is missing from the package`);
   }
 }
 writeFileSync(join(dist, ".complete"), "");

@@ -1,25 +1,40 @@
 import { EyasError, type ErrorCode } from "./error.js";
 import type { DeviceChoice } from "./load_options.js";
 
+/** The part of a GPUAdapter that the choice needs. */
+export interface AdapterLike {
+  info?: { vendor?: string; architecture?: string; device?: string; description?: string; isFallbackAdapter?: boolean };
+  /** Where older browsers say it. */
+  isFallbackAdapter?: boolean;
+}
+
+/** The part of `navigator.gpu` that the choice needs. */
+export interface GpuLike {
+  requestAdapter(options?: { powerPreference?: "high-performance" }): Promise<AdapterLike | null>;
+}
+
 /** A device kind to try, and why. */
 export interface DevicePlan {
   kind: "gpu" | "cpu";
   /** Why this device, in words. */
   reason: string;
+  /** The GPU adapter, as the browser describes it. */
+  adapter?: { name: string; isFallbackAdapter: boolean };
 }
 
-/** The part of `navigator.gpu` that the choice needs. */
-export interface GpuLike {
-  requestAdapter(options?: { powerPreference?: "high-performance" }): Promise<unknown>;
+/** What the browser tells about an adapter; for privacy that is often no more than vendor and architecture. */
+function described({ info = {}, isFallbackAdapter }: AdapterLike): { name: string; isFallbackAdapter: boolean } {
+  const parts = [info.vendor, info.architecture, info.device, info.description].filter((part) => part);
+  return { name: [...new Set(parts)].join(" ") || "WebGPU adapter without a name", isFallbackAdapter: info.isFallbackAdapter ?? isFallbackAdapter ?? false };
 }
 
-/** Why there is no GPU adapter, or undefined where there is one. */
-async function missingAdapter(gpu: GpuLike | undefined, isSecureContext: boolean): Promise<string | undefined> {
+/** The adapter, or why there is none. */
+async function findAdapter(gpu: GpuLike | undefined, isSecureContext: boolean): Promise<AdapterLike | string> {
   if (!gpu) {
     return isSecureContext ? "this browser offers no WebGPU in a worker" : "WebGPU needs a secure page (https or localhost)";
   }
   try {
-    return (await gpu.requestAdapter({ powerPreference: "high-performance" })) ? undefined : "the browser offers no WebGPU adapter";
+    return (await gpu.requestAdapter({ powerPreference: "high-performance" })) ?? "the browser offers no WebGPU adapter";
   } catch (error) {
     return `the browser refused a WebGPU adapter: ${(error as Error).message}`;
   }
@@ -30,14 +45,14 @@ export async function chooseDevice(choice: DeviceChoice, gpu: GpuLike | undefine
   if (choice === "cpu") {
     return { kind: "cpu", reason: "the caller asked for the CPU" };
   }
-  const missing = await missingAdapter(gpu, isSecureContext);
-  if (missing === undefined) {
-    return { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available" };
+  const found = await findAdapter(gpu, isSecureContext);
+  if (typeof found !== "string") {
+    return { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available", adapter: described(found) };
   }
   if (choice === "gpu") {
-    throw new EyasError("webgpu-unavailable", `${missing}; use device: "auto" or "cpu"`);
+    throw new EyasError("webgpu-unavailable", `${found}; use device: "auto" or "cpu"`);
   }
-  return { kind: "cpu", reason: missing };
+  return { kind: "cpu", reason: found };
 }
 
 const RESCUED: readonly ErrorCode[] = ["webgpu-unavailable", "device-lost", "out-of-memory"];

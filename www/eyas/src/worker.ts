@@ -24,11 +24,16 @@ const host = new WorkerHost({
   fetchModule,
 });
 
-// A panic inside an async export never settles its promise: these two events and the hook are the only word of it.
+// A panic inside an async export never settles its promise: these two events and the hook are the only word of it. Other
+// rejections that nobody awaits (a stream that was cancelled) break nothing.
 let panicMessage = "";
 scope.eyasPanic = (message) => {
   panicMessage = message;
 };
 scope.addEventListener("error", (event: ErrorEvent) => host.panic(panicMessage || event.message));
-scope.addEventListener("unhandledrejection", (event: PromiseRejectionEvent) => host.panic(panicMessage || String(event.reason)));
+scope.addEventListener("unhandledrejection", (event: PromiseRejectionEvent) => {
+  if (panicMessage !== "" || event.reason instanceof WebAssembly.RuntimeError) {
+    host.panic(panicMessage || event.reason.message);
+  }
+});
 scope.addEventListener("message", (event: MessageEvent<ToWorker>) => host.receive(event.data));

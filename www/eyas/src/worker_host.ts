@@ -1,5 +1,5 @@
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
-import type { EngineInfo } from "./engine_info.js";
+import type { DeviceReport, EngineInfo } from "./engine_info.js";
 import { EyasError, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
@@ -29,7 +29,7 @@ export class WorkerHost {
   readonly #aborts = new Map<number, AbortController>();
   #engine: WasmEngine | undefined;
   #memory: WebAssembly.Memory | undefined;
-  #reason = "";
+  #device: DeviceReport | undefined;
   #last: Promise<void> = Promise.resolve();
 
   constructor(environment: HostEnvironment) {
@@ -138,12 +138,12 @@ export class WorkerHost {
       const engine = await wasm.WasmEngine.load(call.source, call.options, onProgress, handle);
       this.#engine = engine;
       this.#memory = memory;
-      this.#reason = plan.reason;
+      const info = engine.info();
+      this.#device = { ...info.device, ...plan.adapter, reason: plan.reason };
+      return { ...info, device: this.#device };
     } finally {
       signal.removeEventListener("abort", cancel);
     }
-    const info = this.#engine.info();
-    return { ...info, device: { ...info.device, reason: plan.reason } };
   }
 
   async #generate(id: number, call: GenerateCall, signal: AbortSignal) {
@@ -153,7 +153,8 @@ export class WorkerHost {
         const event = await generation.next();
         if (event.type === "done") {
           const { type: _, ...completion } = event;
-          return { ...completion, provenance: { ...completion.provenance, reason: this.#reason } };
+          const { name = "", reason = "" } = this.#device ?? {};
+          return { ...completion, provenance: { ...completion.provenance, device: name, reason } };
         }
         this.#environment.post({ type: "event", id, event });
         await eventLoopTurn();
