@@ -147,7 +147,7 @@ fn kind() -> impl Strategy<Value = WeightKind> {
 #[test]
 fn products() {
     let strategy = (kind(), 1_usize..80, 1_usize..150, tokens(), any::<bool>(), any::<u64>());
-    runner(12)
+    runner(40)
         .run(&strategy, |(kind, rows, cols, tokens, has_bias, seed)| {
             let rows = rows * 2;
             let (words, scales, exact) = pack(kind, &noise(seed, rows * cols), rows, cols);
@@ -182,7 +182,7 @@ fn products() {
 
 #[test]
 fn embeddings() {
-    runner(8)
+    runner(20)
         .run(&(kind(), 1_usize..60, 1_usize..150, 1_usize..9, any::<u64>()), |(kind, rows, cols, tokens, seed)| {
             let (words, scales, exact) = pack(kind, &noise(seed, rows * cols), rows, cols);
             let ids: Vec<u32> = (0..tokens as u64).map(|t| ((seed ^ t.wrapping_mul(31)) % (rows as u64 + 1)) as u32).collect();
@@ -203,7 +203,7 @@ fn embeddings() {
 
 #[test]
 fn normalisation() {
-    runner(8)
+    runner(20)
         .run(&(1_usize..200, tokens(), any::<u64>()), |(d, tokens, seed)| {
             let (x, weight) = (noise(seed, tokens * d), noise(seed ^ 1, d));
             let expected = reference::rms_norm(&x, &weight, 1e-5);
@@ -219,7 +219,7 @@ fn normalisation() {
 #[test]
 fn rotation_append_and_attention() {
     let strategy = (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, any::<u64>());
-    runner(10)
+    runner(25)
         .run(&strategy, |(kv_heads, group, half, position, tokens, seed)| {
             let context = position + tokens + 3;
             let spec = AttentionSpec { heads: kv_heads * group, kv_heads, head_dim: 2 * half, context };
@@ -264,7 +264,7 @@ fn rotation_append_and_attention() {
 
 #[test]
 fn copies() {
-    runner(6)
+    runner(10)
         .run(&(1_usize..40, 1_usize..100, any::<u64>()), |(rows, d, seed)| {
             let x = noise(seed, rows * d);
             let start = seed as usize % rows;

@@ -1,67 +1,87 @@
 //! Reads from the GPU that survive being abandoned.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
+    task::{Context, Poll},
 };
 
-use burn::backend::wgpu::CubeTensor;
+use burn::{backend::wgpu::CubeTensor, tensor::Bytes};
 use cubecl::server::ServerError;
 use eyas_core::{Error, ErrorKind, Result};
 
-type Read = Pin<Box<dyn Future<Output = std::result::Result<Vec<burn::tensor::Bytes>, ServerError>> + Send>>;
+type Outcome = std::result::Result<Vec<Bytes>, ServerError>;
+type Read = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Holds the read under way outside of the caller's future.
+/// Keeps the reads whose callers went away before they were finished.
 ///
 /// CubeCL maps a staging buffer for a read. Where the caller drops the read's future before the map is there, the buffer stays mapped, and the next
-/// submission that uses it is invalid. So an abandoned read stays here, and is finished before the next work is submitted.
+/// submission that uses it is invalid. So an abandoned read is kept here, and is finished before the next work is submitted.
 #[derive(Clone, Default)]
-pub(crate) struct ReadQueue(Arc<Mutex<Option<Read>>>);
+pub(crate) struct ReadQueue(Arc<Mutex<Vec<Read>>>);
 
 impl ReadQueue {
-    fn slot(&self) -> MutexGuard<'_, Option<Read>> {
+    fn abandoned(&self) -> MutexGuard<'_, Vec<Read>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finishes a read that was abandoned; its outcome concerns nobody any more.
+    /// Finishes the reads that were abandoned; their outcomes concern nobody any more.
     pub(crate) async fn settle(&self) {
-        let _ = self.outcome().await;
+        loop {
+            let Some(read) = self.abandoned().pop() else { return };
+            let _ = self.watched(read).await;
+        }
     }
 
     /// Reads a whole tensor, row-major.
     pub(crate) async fn read(&self, tensor: &CubeTensor) -> Result<Vec<f32>> {
-        self.settle().await;
         let (client, handle) = (tensor.client.clone(), tensor.handle.clone());
-        *self.slot() = Some(Box::pin(async move { client.read_async(vec![handle]).await }));
+        let read = self.watched(Box::pin(async move { client.read_async(vec![handle]).await }));
         let lost = |error: String| {
             Error::new(ErrorKind::DeviceLost, format!("reading from the GPU failed: {error}; load the model again"))
         };
-        let buffers = self.outcome().await.ok_or_else(|| Error::internal("a read was finished by somebody else"))?;
-        let buffers = buffers.map_err(|error| lost(error.to_string()))?;
+        let buffers = read.await.map_err(|error| lost(error.to_string()))?;
         let bytes = buffers.first().ok_or_else(|| Error::internal("reading one buffer returned none"))?;
         let length = tensor.meta.shape().num_elements() * 4;
         let bytes = bytes.get(..length).ok_or_else(|| lost(format!("expected {length} bytes, found {}", bytes.len())))?;
         Ok(bytemuck::pod_collect_to_vec(bytes))
     }
 
-    /// Waits for the read under way; none where there is none.
-    async fn outcome(&self) -> Option<<Read as Future>::Output> {
-        poll_fn(|context| {
-            let mut slot = self.slot();
-            let Some(read) = slot.as_mut() else { return Poll::Ready(None) };
-            read.as_mut().poll(context).map(|outcome| {
-                *slot = None;
-                Some(outcome)
-            })
-        })
-        .await
+    fn watched(&self, read: Read) -> Watched {
+        Watched { read: Some(read), queue: self.clone() }
     }
 }
 
 impl std::fmt::Debug for ReadQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ReadQueue").field(&self.slot().is_some()).finish()
+        f.debug_tuple("ReadQueue").field(&self.abandoned().len()).finish()
+    }
+}
+
+/// A read that goes to the queue when it is dropped unfinished.
+struct Watched {
+    read: Option<Read>,
+    queue: ReadQueue,
+}
+
+impl Future for Watched {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(read) = self.read.as_mut() else { return Poll::Pending };
+        let outcome = read.as_mut().poll(context);
+        if outcome.is_ready() {
+            self.read = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(read) = self.read.take() {
+            self.queue.abandoned().push(read);
+        }
     }
 }
