@@ -1,7 +1,7 @@
 //! The JSON files of a model's folder.
 
 use eyas_core::{Error, ErrorKind, Result};
-use eyas_weights::{FileSet, read_all};
+use eyas_weights::{FileSet, describe_mistaken_file, read_all};
 use serde_json::Value;
 
 /// Larger than any tokenizer.json that is known (gemma's takes 33 MB).
@@ -33,14 +33,17 @@ pub fn missing(files: &dyn FileSet, name: &str) -> Error {
 }
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let found = if bytes.trim_ascii_start().starts_with(b"<") {
-            "found what looks like an HTML page; check the URL, a server answers so for a page that it doesn't have".to_owned()
-        } else {
-            format!("found {} bytes that are none ({error}); download it again", bytes.len())
-        };
-        Error::bad_model(format!("{name}: expected JSON, {found}"))
-    })
+    serde_json::from_slice(bytes).map_err(|error| not_json(name, bytes, &error.to_string()))
+}
+
+/// Says what a file that is no JSON is instead.
+pub fn not_json(name: &str, bytes: &[u8], error: &str) -> Error {
+    let found = if bytes.trim_ascii_start().starts_with(b"{") {
+        format!("found {} bytes that are none ({error}); download it again", bytes.len())
+    } else {
+        describe_mistaken_file(bytes)
+    };
+    Error::bad_model(format!("{name}: expected JSON, {found}"))
 }
 
 #[cfg(test)]

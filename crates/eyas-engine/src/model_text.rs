@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     ChatPrompt,
-    json_file::{missing, read_file, read_json},
+    json_file::{missing, not_json, read_file, read_json},
 };
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -59,6 +59,9 @@ pub(crate) fn metadata(checkpoint: &Checkpoint) -> Result<&GgufMetadata> {
 
 async fn folder_tokenizer(folder: &dyn FileSet, config: Option<&Value>) -> Result<Tokenizer> {
     let bytes = read_file(folder, TOKENIZER).await?.ok_or_else(|| missing(folder, TOKENIZER))?;
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(not_json(TOKENIZER, &bytes, "it does not begin with a brace"));
+    }
     Tokenizer::from_json(&bytes, config).map_err(|error| error.context(TOKENIZER))
 }
 

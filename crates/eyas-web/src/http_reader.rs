@@ -6,7 +6,7 @@ use eyas_core::{Error, ErrorKind, Result};
 use eyas_weights::{LocalFuture, RangeReader};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStreamDefaultReader, Request, RequestCredentials, RequestInit, Response, WorkerGlobalScope};
 
 use crate::{cancel_handle::Cancel, js_error::describe};
@@ -204,8 +204,11 @@ impl Body {
     }
 
     fn close(self) {
-        // The promise settles by itself; an error in closing concerns nobody.
-        let _ = self.reader.cancel();
+        // An error in closing concerns nobody, but a rejection that nobody awaits would be reported.
+        let closing = self.reader.cancel();
+        spawn_local(async move {
+            let _ = JsFuture::from(closing).await;
+        });
     }
 }
 

@@ -56,6 +56,7 @@ pub use decode::decode_rows;
 pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, check_file_name};
 pub use gguf_metadata::GgufMetadata;
 pub use gguf_value::{GgufArray, GgufStrings, GgufValue};
+pub use mistaken_file::describe as describe_mistaken_file;
 pub use pack::{PackedRows, pack_rows};
 pub use range_reader::{FileReader, LocalFuture, MemoryReader, RangeReader, read_all};
 pub use source_kind::SourceKind;

@@ -1,7 +1,7 @@
 //! Files that are not what their name says, as downloads often are.
 
 /// Says what a file that does not begin like a model begins like, with what to do about it.
-pub(crate) fn describe(beginning: &[u8]) -> String {
+pub fn describe(beginning: &[u8]) -> String {
     let text = beginning.trim_ascii_start();
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     if beginning.is_empty() {
