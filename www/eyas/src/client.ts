@@ -63,12 +63,15 @@ export class Client {
     const end = () => own.abort(this.#end.signal.reason);
     signal?.addEventListener("abort", abort);
     this.#end.signal.addEventListener("abort", end);
+    let giveUp = () => {};
     try {
       return await new Promise<Answers[K]>((resolve, reject) => {
-        own.signal.addEventListener("abort", () => reject(own.signal.reason));
+        giveUp = () => reject(own.signal.reason);
+        own.signal.addEventListener("abort", giveUp);
         this.#queue.run(async () => this.#send(call(), listeners, own.signal), own.signal).then(resolve, reject);
       });
     } finally {
+      own.signal.removeEventListener("abort", giveUp);
       signal?.removeEventListener("abort", abort);
       this.#end.signal.removeEventListener("abort", end);
     }
