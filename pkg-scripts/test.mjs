@@ -35,6 +35,14 @@ function needBrowser() {
   return haveBrowser();
 }
 
+/** Native GPU tests run on Mesa's software Vulkan where there is no other driver; without one they are printed skips. */
+function needVulkan() {
+  const drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"].filter((folder) => existsSync(folder));
+  if (drivers.length === 0 && process.getuid?.() === 0) {
+    spawnSync("bash", ["-c", "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1"], { stdio: ["ignore", 2, 2] });
+  }
+}
+
 const install = (folder, ...files) => `. pkg-scripts/toolchain.sh && npm_ci ${folder} ${files.join(" ")}`;
 const nodeTest = (files) => `node --test --test-force-exit --test-concurrency=1 --test-reporter=spec ${files}`;
 
@@ -42,7 +50,7 @@ const nodeTest = (files) => `node --test --test-force-exit --test-concurrency=1 
 const STAGES = [
   { name: "fmt", command: "cargo fmt --all --check" },
   { name: "clippy", command: "cargo clippy --quiet --workspace --all-targets -- -D warnings" },
-  { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO },
+  { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO, prepare: needVulkan },
   { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check" },
   { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs")}`, patterns: NODE },
   { name: "browser", command: `${install("tests/browser")} && ${nodeTest("tests/browser/*.test.mjs")}`, patterns: NODE, browser: true },
@@ -58,7 +66,7 @@ if (unknown.length > 0) {
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
 const rows = [];
-for (const { name, command, patterns, browser } of STAGES) {
+for (const { name, command, patterns, browser, prepare } of STAGES) {
   if (wanted.length > 0 && !wanted.includes(name)) {
     continue;
   }
@@ -69,6 +77,7 @@ for (const { name, command, patterns, browser } of STAGES) {
     sum.skipped += 1;
     continue;
   }
+  prepare?.();
   const begin = Date.now();
   const { status, output } = await run(command);
   let [passed, failed, skipped] = patterns ? counted(output, patterns) : [status === 0 ? 1 : 0, status === 0 ? 0 : 1, 0];

@@ -59,7 +59,7 @@ test("a request is typed and its fields come out, by keyboard alone", async () =
   assert.ok(slots.some((slot) => /artist.*miles davis/.test(slot)), slots.join());
   assert.ok((await page.locator("#utterance mark").count()) >= 1);
   await page.waitForFunction(() => /miles davis/.test(document.querySelector("#nano-said").textContent));
-  assert.match(await page.locator("#nano-status").textContent(), /because .* of memory.* first token .* ms/);
+  await page.waitForFunction(() => /because .* of memory.* first token .* ms/.test(document.querySelector("#nano-status").textContent));
   assert.deepEqual(page.errors, []);
   await page.close();
 });
@@ -70,6 +70,7 @@ test("a model from a URL continues text, is stopped, and goes on", async (t) => 
   await ready(page);
   await loadModel(page, "folder", `${lab.models.origin}/stories/`);
   await page.waitForSelector("#conversation:not([hidden])");
+  await page.waitForFunction(() => /memory/.test(document.querySelector("#chat-status").textContent));
   assert.match(await page.locator("#chat-status").textContent(), /CPU \(WASM SIMD\), because the caller asked for the CPU · .* of memory/);
   await page.locator("#message").fill("Once upon a time");
   await page.locator("#max-tokens").fill("400");

@@ -20,7 +20,7 @@ after(() => browser.close());
 
 function bundle(bundler) {
   const bin = join(here, "node_modules/.bin", bundler);
-  const options = bundler === "vite" ? ["build", "--outDir", "dist/vite", "--logLevel", "error"] : ["--config", "webpack.config.mjs"];
+  const options = bundler === "vite" ? ["build", "--base", "./", "--outDir", "dist/vite", "--logLevel", "error"] : ["--config", "webpack.config.mjs"];
   execFileSync(bin, options, { cwd: here, stdio: ["ignore", "ignore", "inherit"] });
   if (bundler === "webpack") {
     writeFileSync(join(here, "dist/webpack/index.html"), '<!doctype html><meta charset="utf-8"><title>Eyas in webpack</title><script src="main.js"></script>');
@@ -38,7 +38,7 @@ for (const bundler of ["vite", "webpack"]) {
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
     page.on("pageerror", (error) => errors.push(error.message));
     await page.goto(`${server.origin}/app/`);
-    const answers = await page.waitForFunction(() => globalThis.answers, undefined, { timeout: 120_000 }).then((handle) => handle.jsonValue(), () => ({}));
+    const answers = await page.waitForFunction(() => globalThis.answers, undefined, { timeout: 60_000 }).then((handle) => handle.jsonValue(), () => ({}));
     assert.deepEqual(errors, []);
     for (const device of ["auto", "cpu"]) {
       assert.ok(answers[device]?.text, `${device}: ${JSON.stringify(answers[device])}`);

@@ -58,7 +58,7 @@ export class ChatPanel {
     try {
       const { model, device, quantize } = pick;
       this.#eyas = await load({ model, device, quantize, signal: controller.signal, onProgress: (progress) => this.#meter.show(progress) });
-      this.#begin(this.#eyas, pick);
+      await this.#begin(this.#eyas, pick);
     } catch (error) {
       if (controller.signal.aborted) {
         this.#status.textContent = "The load was cancelled.";
@@ -72,15 +72,15 @@ export class ChatPanel {
     }
   }
 
-  #begin(eyas: Eyas, pick: Pick): void {
+  async #begin(eyas: Eyas, pick: Pick): Promise<void> {
     const { hasChatTemplate, architecture, contextTokens } = eyas.info;
     this.#session = hasChatTemplate && pick.remembers ? eyas.session() : undefined;
     element("message-label").textContent = hasChatTemplate ? "Message" : "Text to continue (this model has no chat template)";
     this.#sendButton.textContent = hasChatTemplate ? "Send" : "Continue";
-    this.#log.replaceChildren(make("p", "loaded", `${eyas.info.model || pick.name} is ready: ${architecture}, ${contextTokens.toLocaleString("en")} tokens of context.`));
+    this.#log.replaceChildren(make("p", "loaded", `${pick.name} is ready: ${architecture}, ${contextTokens.toLocaleString("en")} tokens of context.`));
     element("conversation").hidden = false;
-    this.#status.textContent = statusText(eyas.info);
     this.#message.focus();
+    this.#status.textContent = statusText(eyas.info, await eyas.memory());
   }
 
   #answer(eyas: Eyas, text: string, signal: AbortSignal): TextStream {
@@ -127,10 +127,11 @@ export class ChatPanel {
       this.#log.setAttribute("aria-busy", "false");
       this.#sendButton.disabled = false;
       this.#stopButton.disabled = true;
-      if (this.#eyas === eyas) {
-        this.#status.textContent = statusText(eyas.info, completion?.timing);
-      }
       this.#message.focus();
+      const memory = await eyas.memory().catch(() => undefined); // undefined: the engine is gone
+      if (memory && this.#eyas === eyas) {
+        this.#status.textContent = statusText(eyas.info, memory, completion?.timing);
+      }
     }
   }
 }

@@ -50,7 +50,7 @@ export class NanoPanel {
   async load(): Promise<void> {
     try {
       this.#eyas = await load({ model: nano, onProgress: (progress) => this.#meter.show(progress) });
-      this.#status.textContent = statusText(this.#eyas.info);
+      this.#status.textContent = statusText(this.#eyas.info, await this.#eyas.memory());
       this.#soon(0);
     } catch (error) {
       this.#notice.show(error);
@@ -83,7 +83,7 @@ export class NanoPanel {
       const { timing } = await stream.result();
       this.#notice.clear();
       this.#say(raw);
-      this.#status.textContent = statusText(this.#eyas.info, timing);
+      this.#status.textContent = statusText(this.#eyas.info, await this.#eyas.memory(), timing);
     } catch (error) {
       if (!controller.signal.aborted) {
         this.#notice.show(error);

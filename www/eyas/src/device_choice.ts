@@ -40,14 +40,22 @@ async function findAdapter(gpu: GpuLike | undefined, isSecureContext: boolean): 
   }
 }
 
-/** Chooses the device. `gpu` without an adapter is `webgpu-unavailable`; `auto` then takes the CPU and says why. */
+/**
+ * Chooses the device. `gpu` takes any adapter, also one that computes in software, and is `webgpu-unavailable` without one; `auto` takes the CPU
+ * where there is no adapter or only such a one, and says why.
+ */
 export async function chooseDevice(choice: DeviceChoice, gpu: GpuLike | undefined, isSecureContext: boolean): Promise<DevicePlan> {
   if (choice === "cpu") {
     return { kind: "cpu", reason: "the caller asked for the CPU" };
   }
   const found = await findAdapter(gpu, isSecureContext);
   if (typeof found !== "string") {
-    return { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available", adapter: described(found) };
+    const adapter = described(found);
+    if (choice === "auto" && adapter.isFallbackAdapter) {
+      // The same processor computes either way, and WASM SIMD needs no detour through shaders.
+      return { kind: "cpu", reason: `the only WebGPU adapter (${adapter.name}) computes in software` };
+    }
+    return { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available", adapter };
   }
   if (choice === "gpu") {
     throw new EyasError("webgpu-unavailable", `${found}; use device: "auto" or "cpu"`);

@@ -2,6 +2,8 @@ import { ensure, shown } from "./option_check.js";
 
 /** A model's files by name (`config.json`, `tokenizer.json`, `model.safetensors`, …), each with where it is. */
 export interface ModelFiles {
+  /** What the model is called in `info.model` and in messages. */
+  name?: string;
   /** Per file name: a URL, or its bytes. */
   files: Readonly<Record<string, string | URL | Blob>>;
 }
@@ -22,7 +24,7 @@ export type ModelSource = string | URL | readonly File[] | FileList | ModelFiles
 export type WireSource =
   | { kind: "folder"; url: string }
   | { kind: "gguf"; url: string }
-  | { kind: "files"; files: { name: string; blob?: Blob; url?: string }[] };
+  | { kind: "files"; name?: string; files: { name: string; blob?: Blob; url?: string }[] };
 
 const HUB = "https://huggingface.co";
 
@@ -90,5 +92,7 @@ export function wireSource(model: ModelSource, base: string): WireSource {
       ? Object.entries(model.files ?? {})
       : Array.from(model as ArrayLike<File>, (file) => [file instanceof Blob && "name" in file ? file.name : "", file]);
   ensure(entries.length > 0, () => "model has no files; expected config.json, tokenizer.json and *.safetensors, or one .gguf");
-  return { kind: "files", files: entries.map(([name, where]) => fromFile(name, where, base)) };
+  const files = entries.map(([name, where]) => fromFile(name, where, base));
+  const name = "name" in model && typeof model.name === "string" ? { name: model.name } : {};
+  return { kind: "files", ...name, files };
 }

@@ -9,6 +9,7 @@ import type { ModelFiles } from "./model_source.js";
  * ```
  */
 export const nano: ModelFiles = {
+  name: "eyas-nano",
   files: {
     "config.json": new URL("./models/eyas-nano/config.json", import.meta.url).href,
     "generation_config.json": new URL("./models/eyas-nano/generation_config.json", import.meta.url).href,

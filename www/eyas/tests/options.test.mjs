@@ -97,10 +97,13 @@ test("wrong model sources are bad-input", () => {
 
 test("the device is chosen and the reason said", async () => {
   const adapter = { requestAdapter: async () => ({}) };
+  const software = { requestAdapter: async () => ({ info: { vendor: "google", architecture: "swiftshader", isFallbackAdapter: true } }) };
   const none = { requestAdapter: async () => null };
   const broken = { requestAdapter: async () => Promise.reject(new Error("blocked")) };
   const cases = [
     ["auto", adapter, true, "gpu", /adapter is available/],
+    ["auto", software, true, "cpu", /swiftshader.*computes in software/],
+    ["gpu", software, true, "gpu", /caller asked/],
     ["gpu", adapter, true, "gpu", /caller asked/],
     ["cpu", adapter, true, "cpu", /caller asked/],
     ["auto", none, true, "cpu", /no WebGPU adapter/],
