@@ -37,8 +37,10 @@ export async function startLab(options = {}) {
     eyas: dist,
     // The same package with the meter in front of the worker.
     metered: (name) => {
-      const text = readFileSync(join(dist, name), name.endsWith(".wasm") ? undefined : "utf8");
-      return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${text}` : text;
+      if (name === "deviceless.js") {
+        return `globalThis.refuseDevices = true;\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+      }
+      return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}` : undefined;
     },
   });
   const models = await startFileServer({ nano: join(dist, "models/eyas-nano"), stories: join(stories, "hf"), gguf: stories });

@@ -1,4 +1,5 @@
-// Put before the worker's script by the tests: counts what is asked of WebGPU, and answers on a BroadcastChannel.
+// Put before the worker's script by the tests: counts what is asked of WebGPU, answers on a BroadcastChannel,
+// and breaks things when it is told to.
 {
   const count = { liveBufferBytes: 0, liveBuffers: 0, buffers: 0, shaderModules: 0, pipelines: 0, bindGroups: 0, dispatches: 0, passes: 0, submits: 0, writes: 0, reads: 0, readBytes: 0, devices: 0, liveDevices: 0 };
   const live = new Map();
@@ -34,9 +35,16 @@
     count.liveDevices -= 1;
     [...live].filter(([, entry]) => entry.device === this).forEach(([buffer]) => drop(buffer));
   });
-  wrap("GPUAdapter", "requestDevice", () => {
+  const made = [];
+  wrap("GPUAdapter", "requestDevice", undefined, async (promise) => {
+    if (globalThis.refuseDevices) {
+      throw new DOMException("refused by the test", "OperationError");
+    }
     count.devices += 1;
     count.liveDevices += 1;
+    const device = await promise;
+    made.push(device);
+    return device;
   });
   const add = (key) => () => {
     count[key] += 1;
@@ -55,7 +63,19 @@
     count.readBytes += size;
   });
   const channel = new BroadcastChannel("gpu-meter");
-  channel.onmessage = ({ data }) => data === "report" && channel.postMessage({ ...count });
+  channel.onmessage = ({ data }) => {
+    if (data === "report") {
+      channel.postMessage({ ...count });
+    } else if (data === "lose") {
+      made.forEach((device) => device.destroy());
+    } else if (data === "trap") {
+      void Promise.reject(new WebAssembly.RuntimeError("unreachable")); // as a panic in an async export looks from outside
+    } else if (data === "throw") {
+      setTimeout(() => {
+        throw new Error("thrown in the worker");
+      });
+    }
+  };
   // The last word of a worker that frees its memory before it ends.
   const { postMessage } = globalThis;
   globalThis.postMessage = (...args) => {
