@@ -61,13 +61,14 @@ pub(crate) enum Place {
 
 /// Files that were dropped, selected, or given by their URLs.
 pub(crate) struct NamedFiles {
+    pub(crate) label: String,
     pub(crate) files: BTreeMap<String, Place>,
     pub(crate) cancel: Cancel,
 }
 
 impl FileSet for NamedFiles {
     fn label(&self) -> &str {
-        "the given files"
+        &self.label
     }
 
     fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn RangeReader>>>> {

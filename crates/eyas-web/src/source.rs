@@ -13,7 +13,7 @@ use crate::{
     http_files::{HttpFolder, NamedFiles, Place, open_url},
 };
 
-/// Reads `{ kind: "folder", url } | { kind: "gguf", url } | { kind: "files", files: { name, blob?, url? }[] }`.
+/// Reads `{ kind: "folder", url } | { kind: "gguf", url } | { kind: "files", name?, files: { name, blob?, url? }[] }`.
 pub(crate) async fn model_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
     match text(source, "kind")?.as_str() {
         "folder" => Ok(ModelFiles::Folder(Rc::new(HttpFolder::new(&text(source, "url")?, cancel)))),
@@ -47,7 +47,10 @@ async fn named_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
             Ok(ModelFiles::Gguf(reader.ok_or_else(|| not_found(name))?))
         }
         (None, _) if files.is_empty() => Err(Error::bad_input("no model files were given")),
-        (None, _) => Ok(ModelFiles::Folder(Rc::new(NamedFiles { files, cancel: cancel.clone() }))),
+        (None, _) => {
+            let label = field(source, "name").as_string().unwrap_or_else(|| "the given files".into());
+            Ok(ModelFiles::Folder(Rc::new(NamedFiles { label, files, cancel: cancel.clone() })))
+        }
         (Some(_), Some(_)) => Err(Error::bad_input("more than one .gguf file was given; give one")),
     }
 }

@@ -51,7 +51,9 @@ pub(crate) async fn open() -> Result<KernelDevice> {
             ..wgpu::DeviceDescriptor::default()
         })
         .await
-        .map_err(|error| unavailable(format!("the adapter {:?} gave no device: {error}; use the CPU instead", info.name)))?;
+        .map_err(|error| {
+            unavailable(format!("the adapter gave no device: {}; use the CPU instead", plain(&error.to_string())))
+        })?;
     let (our_device, our_adapter) = (device.clone(), adapter.clone());
     let backend = info.backend;
     let burn = Device::wgpu_options()
@@ -73,6 +75,12 @@ pub(crate) async fn open() -> Result<KernelDevice> {
             .into(),
     };
     Ok(KernelDevice::with_gpu(burn, report, if software { Tuning::SOFTWARE } else { Tuning::HARDWARE }, context))
+}
+
+/// A browser's error comes as `JsValue(Name: message`, then its stack: this is its first line without the wrapping.
+fn plain(error: &str) -> &str {
+    let line = error.lines().next().unwrap_or(error);
+    line.split_once("JsValue(").map_or(line, |(_, message)| message)
 }
 
 /// Browsers don't tell an adapter's type; their software adapters are known by name.
