@@ -53,6 +53,12 @@ impl WasmEngine {
         js_value::write(&self.engine.info())
     }
 
+    /// Logits at every position of `ids`, row-major `[ids, vocab]`, so that anyone can compare with a reference.
+    pub async fn logits(&self, ids: Vec<u32>) -> Result<Vec<f32>, JsValue> {
+        let engine = self.engine.clone();
+        engine.logits(&ids).await.map_err(|error| js_error(&error))
+    }
+
     /// A conversation with its own KV cache.
     pub fn session(&self) -> WasmSession {
         WasmSession::new(self.engine.session())

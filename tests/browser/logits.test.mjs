@@ -1,0 +1,88 @@
+// Logits of the built modules in a real browser against their references, without the package in between.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { haveStories, hasGpu, NO_STORIES, root, startLab, stories } from "./chromium.mjs";
+import { startFileServer } from "./file_server.mjs";
+
+const GOLDENS = ["llama-gqa-llama3", "llama-tied-linear", "llama-mqa-f16", "llama-yarn"];
+
+let lab;
+let gpu;
+let files;
+before(async () => {
+  lab = await startLab();
+  gpu = await hasGpu(lab);
+  files = await startFileServer({ glue: join(root, "www/eyas/wasm"), goldens: join(root, "tests/goldens"), stories: join(stories, "hf"), gguf: stories });
+});
+after(async () => {
+  await files.close();
+  await lab.close();
+});
+
+const floats = (file) => {
+  const bytes = readFileSync(file);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+};
+
+/** Logits at every position of `ids`, computed in the page. */
+async function logitsInPage(device, source, ids) {
+  const page = await lab.page();
+  const logits = await page.evaluate(
+    async ({ glue, source, ids }) => {
+      const module = await import(`${glue}.js`);
+      await module.default({ module_or_path: `${glue}_bg.wasm` });
+      const cancel = new module.CancelHandle();
+      const engine = await module.WasmEngine.load(source, { quantize: "none" }, () => {}, cancel);
+      const logits = await engine.logits(new Uint32Array(ids));
+      engine.free();
+      return Array.from(logits);
+    },
+    { glue: `${files.origin}/glue/eyas_${device}`, source, ids },
+  );
+  await page.close();
+  return logits;
+}
+
+function largestDifference(found, expected) {
+  assert.equal(found.length, expected.length);
+  return found.reduce((largest, value, i) => {
+    assert.ok(Number.isFinite(value), `logit ${i} is ${value}`);
+    return Math.max(largest, Math.abs(value - expected[i]));
+  }, 0);
+}
+
+for (const device of ["cpu", "gpu"]) {
+  const noAdapter = () => device === "gpu" && !gpu && "this Chromium has no WebGPU adapter";
+
+  // The f16 file holds rounded weights: natively, too, its logits differ by up to 1.1e-2.
+  for (const [name, source, tolerance] of [
+    ["safetensors", (origin) => ({ kind: "folder", url: `${origin}/stories/` }), 1e-3],
+    ["f16 GGUF", (origin) => ({ kind: "gguf", url: `${origin}/gguf/stories260K-f16.gguf` }), 2e-2],
+  ]) {
+    test(`stories260K from ${name}: every logit of 256 positions within ${tolerance} on the ${device}`, async (t) => {
+      if (!haveStories) return t.skip(NO_STORIES);
+      if (noAdapter()) return t.skip(noAdapter());
+      const ids = JSON.parse(readFileSync(join(stories, "greedy_token_ids.json"), "utf8")).slice(0, 256);
+      const expected = floats(join(stories, "greedy_logits_f32le_512.bin"));
+      const difference = largestDifference(await logitsInPage(device, source(files.origin), ids), expected);
+      console.log(`${device}, ${name}: largest difference ${difference.toExponential(1)}`);
+      assert.ok(difference <= tolerance, `largest difference ${difference}`);
+    });
+  }
+
+  for (const name of GOLDENS) {
+    test(`${name}: logits within 1e-3 of transformers on the ${device}`, async (t) => {
+      if (noAdapter()) return t.skip(noAdapter());
+      const folder = join(root, "tests/goldens", name);
+      const { ids: prompt, greedy_ids: answer, largest_logit: scale } = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
+      const ids = [...prompt, ...answer.slice(0, -1)];
+      const found = await logitsInPage(device, { kind: "folder", url: `${files.origin}/goldens/${name}/` }, ids);
+      const difference = largestDifference(found, floats(join(folder, "logits.f32"))) / scale;
+      console.log(`${device}, ${name}: largest difference ${difference.toExponential(1)} of the largest logit`);
+      assert.ok(difference <= 1e-3, `largest difference ${difference} of the largest logit`);
+    });
+  }
+}
