@@ -38,7 +38,8 @@ export async function startLab(options = {}) {
     // The same package with the meter in front of the worker.
     metered: (name) => {
       if (name === "deviceless.js") {
-        return `globalThis.refuseDevices = true;\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+        // A GPU that does not compute in software, for all that the worker can see, and that gives no device.
+        return `globalThis.refuseDevices = true; Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
       }
       return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}` : undefined;
     },
