@@ -1,6 +1,6 @@
-//! The static shape of attention and of rotary position embedding.
+//! The static shape of attention and of rotary position embedding. Floats are kept as bits, so that a shape can be a key.
 
-/// Heads and sizes of one attention layer.
+/// Heads, sizes and scores of one attention layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttentionSpec {
     /// Query heads.
@@ -9,11 +9,40 @@ pub struct AttentionSpec {
     pub kv_heads: usize,
     /// Size of a head.
     pub head_dim: usize,
-    /// Tokens that the KV cache holds.
+    /// Rows of the KV cache. Without a window, position `p` is in row `p`; with one, in row `p % context`, so that a cache of at least
+    /// `window + tokens - 1` rows serves steps of `tokens` tokens at any position.
     pub context: usize,
+    /// How many positions a token sees, itself included; all before it where there is none.
+    pub window: Option<usize>,
+    scale_bits: u32,
+    softcap_bits: Option<u32>,
 }
 
 impl AttentionSpec {
+    /// Attention to all positions with scores divided by `√head_dim`.
+    pub fn new(heads: usize, kv_heads: usize, head_dim: usize, context: usize) -> Self {
+        let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
+        Self { heads, kv_heads, head_dim, context, window: None, scale_bits: scale.to_bits(), softcap_bits: None }
+    }
+
+    /// The same with another factor on scores.
+    #[must_use]
+    pub fn with_scale(self, scale: f32) -> Self {
+        Self { scale_bits: scale.to_bits(), ..self }
+    }
+
+    /// The same with scores bent below `cap` by `cap · tanh(score / cap)` (Gemma 2, arXiv 2408.00118).
+    #[must_use]
+    pub fn with_softcap(self, cap: f32) -> Self {
+        Self { softcap_bits: Some(cap.to_bits()), ..self }
+    }
+
+    /// The same where a token sees `window` positions, itself included (arXiv 2004.05150).
+    #[must_use]
+    pub fn with_window(self, window: usize) -> Self {
+        Self { window: Some(window), ..self }
+    }
+
     /// Width of a query row.
     pub const fn q_width(&self) -> usize {
         self.heads * self.head_dim
@@ -29,15 +58,69 @@ impl AttentionSpec {
         self.q_width() + 2 * self.kv_width()
     }
 
-    /// The factor on a score: `1 / √head_dim`.
-    pub fn scale(&self) -> f32 {
-        (1.0 / (self.head_dim as f64).sqrt()) as f32
+    /// The factor on a score.
+    pub const fn scale(&self) -> f32 {
+        f32::from_bits(self.scale_bits)
+    }
+
+    /// What scores are bent below.
+    pub fn softcap(&self) -> Option<f32> {
+        self.softcap_bits.map(f32::from_bits)
+    }
+
+    /// The cache row of a position.
+    pub const fn row(&self, position: usize) -> usize {
+        if self.window.is_some() { position % self.context } else { position }
+    }
+
+    /// The first position that the token at `position` sees.
+    pub fn first_visible(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
-/// Which part of a head is rotated.
+/// How queries and keys are normalised before they are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QkNorm {
+    /// Not at all.
+    None,
+    /// Each head by its own root mean square; weights `[2 head_dim]`: those of queries, then those of keys (Qwen 3, arXiv 2505.09388).
+    PerHead {
+        /// ε as bits of an `f32`.
+        epsilon_bits: u32,
+    },
+    /// All heads of a token together; weights `[q_width + kv_width]` (OLMo 2, arXiv 2501.00656).
+    FullWidth {
+        /// ε as bits of an `f32`.
+        epsilon_bits: u32,
+    },
+}
+
+/// What happens to queries and keys before attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RopeSpec {
-    /// Leading dimensions of a head that are rotated (all of them in Llama); even.
+    /// Leading dimensions of a head that are rotated (all of them in Llama); even, and 0 where there is no position embedding.
     pub rotary_dim: usize,
+    /// How they are normalised before.
+    pub qk_norm: QkNorm,
+}
+
+impl RopeSpec {
+    /// Rotation only.
+    pub const fn new(rotary_dim: usize) -> Self {
+        Self { rotary_dim, qk_norm: QkNorm::None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_counts_the_token_itself() {
+        let spec = AttentionSpec::new(1, 1, 4, 5).with_window(3);
+        assert_eq!((spec.first_visible(1), spec.first_visible(2), spec.first_visible(3)), (0, 0, 1));
+        assert_eq!((spec.row(4), spec.row(5)), (4, 0));
+        assert!((spec.scale() - 0.5).abs() < 1e-9);
+    }
 }

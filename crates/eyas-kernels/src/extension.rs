@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Activation, AttentionSpec, MatrixSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
 /// The hot operations of a decoder. Shapes are documented at the functions of the same names in the crate's root, which are what callers use.
 #[allow(
@@ -20,10 +20,22 @@ pub trait KernelBackend: Backend {
         scales: FloatTensor<Self>,
         step: IntTensor<Self>,
         tokens: usize,
+        scale: f32,
         spec: MatrixSpec,
     ) -> FloatTensor<Self>;
     /// See [`crate::rms_norm`].
     fn rms_norm(x_td: FloatTensor<Self>, weight_d: FloatTensor<Self>, epsilon: f32, tuning: Tuning) -> FloatTensor<Self>;
+    /// See [`crate::residual_norm`].
+    fn residual_norm(
+        residual_td: FloatTensor<Self>,
+        x_td: FloatTensor<Self>,
+        post_weight_d: FloatTensor<Self>,
+        next_weight_d: FloatTensor<Self>,
+        spec: ResidualSpec,
+        tuning: Tuning,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// See [`crate::softcap`].
+    fn softcap(x_tn: FloatTensor<Self>, cap: f32) -> FloatTensor<Self>;
     /// See [`crate::matmul`].
     fn matmul_packed(
         words: IntTensor<Self>,
@@ -57,11 +69,13 @@ pub trait KernelBackend: Backend {
     fn rope_append(
         qkv: FloatTensor<Self>,
         rope_table: FloatTensor<Self>,
+        norm_weights: FloatTensor<Self>,
         step: IntTensor<Self>,
         k_cache: FloatTensor<Self>,
         v_cache: FloatTensor<Self>,
         rope: RopeSpec,
         spec: AttentionSpec,
+        tuning: Tuning,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     /// See [`crate::attention`].
     fn attention(

@@ -27,17 +27,20 @@ mod gpu;
 mod matrix_spec;
 mod operations;
 pub mod reference;
+mod residual_spec;
 mod tuning;
 mod upload;
 
-pub use attention_spec::{AttentionSpec, RopeSpec};
+pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
 pub use device::KernelDevice;
 pub use extension::KernelBackend;
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use operations::{
-    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, read_f32, rms_norm, rope_append, write_step,
+    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, read_f32, residual_norm, rms_norm, rope_append, softcap,
+    write_step,
 };
+pub use residual_spec::ResidualSpec;
 pub use tuning::Tuning;
 pub use upload::UploadScope;

@@ -8,7 +8,7 @@ use burn::{
 };
 use eyas_core::{Error, Result};
 
-use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
 /// Makes the tensor that tells kernels where in the sequence they are: `[position of the first token, number of tokens, ids…, 0…]`,
 /// with room for `padded_tokens` ids.
@@ -25,13 +25,22 @@ pub(crate) fn step_words(position: usize, ids: &[u32], padded_tokens: usize) -> 
     words
 }
 
-/// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name: `[tokens, d]`. An id past the vocabulary gives zeros.
-pub fn embed(words: Tensor<2, Int>, scales: Tensor<1>, step: Tensor<1, Int>, tokens: usize, spec: MatrixSpec) -> Tensor<2> {
+/// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name, times `scale`: `[tokens, d]`. An id past the
+/// vocabulary gives zeros.
+pub fn embed(
+    words: Tensor<2, Int>,
+    scales: Tensor<1>,
+    step: Tensor<1, Int>,
+    tokens: usize,
+    scale: f32,
+    spec: MatrixSpec,
+) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::embed(
         words.into_dispatch(),
         scales.into_dispatch(),
         step.into_dispatch(),
         tokens,
+        scale,
         spec,
     ))
 }
@@ -39,6 +48,35 @@ pub fn embed(words: Tensor<2, Int>, scales: Tensor<1>, step: Tensor<1, Int>, tok
 /// Root-mean-square normalisation over the last axis, `y = x / √(mean(x²) + ε) · weight` (arXiv 1910.07467): `[t, d]` to `[t, d]`.
 pub fn rms_norm(x_td: Tensor<2>, weight_d: Tensor<1>, epsilon: f32, tuning: Tuning) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::rms_norm(x_td.into_dispatch(), weight_d.into_dispatch(), epsilon, tuning))
+}
+
+/// Adds a layer's contribution to the residual stream and normalises for what comes next: `residual + multiplier · post(x)`, then `next` of
+/// that, where `post` and `next` are [`rms_norm`] or nothing as `spec` says; a weight without its norm is ignored. All `[t, d]`.
+///
+/// Returns `(residual, normed)`; without `next` both are the residual. On a GPU `residual`'s own buffer is updated in place: no other tensor may
+/// share it.
+pub fn residual_norm(
+    residual_td: Tensor<2>,
+    x_td: Tensor<2>,
+    post_weight_d: Tensor<1>,
+    next_weight_d: Tensor<1>,
+    spec: ResidualSpec,
+    tuning: Tuning,
+) -> (Tensor<2>, Tensor<2>) {
+    let (residual, normed) = <Dispatch as KernelBackend>::residual_norm(
+        residual_td.into_dispatch(),
+        x_td.into_dispatch(),
+        post_weight_d.into_dispatch(),
+        next_weight_d.into_dispatch(),
+        spec,
+        tuning,
+    );
+    (Tensor::from_dispatch(residual), Tensor::from_dispatch(normed))
+}
+
+/// `cap · tanh(x / cap)` of every value (Gemma 2, arXiv 2408.00118). On a GPU `x`'s own buffer is updated in place.
+pub fn softcap(x_tn: Tensor<2>, cap: f32) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::softcap(x_tn.into_dispatch(), cap))
 }
 
 /// `y = x · Wᵀ (+ bias)` with a packed `W` `[n, k]`: `[t, k]` to `[t, n]`. `bias` has `n` values, or one that is ignored where the matrix has none.
@@ -102,34 +140,40 @@ pub fn matmul_gated(
     ))
 }
 
-/// Rotates queries and keys (RoPE, arXiv 2104.09864, halves of the rotary part paired as in Hugging Face's Llama) and writes keys and values into
-/// the caches at the step's positions.
+/// Normalises queries and keys where `rope` says so, rotates them (RoPE, arXiv 2104.09864, halves of the rotary part paired as in Hugging Face's
+/// Llama) and writes keys and values into the caches at the step's positions.
 ///
-/// `qkv` is `[t, q_width + 2 kv_width]`; `rope_table` is `[c, rotary_dim]`: for each position the cosines of all pairs, then the sines; the caches
-/// are `[c, kv_width]`. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
+/// `qkv` is `[t, q_width + 2 kv_width]`; `rope_table` is `[positions, rotary_dim]`: for each position the cosines of all pairs, then the sines;
+/// `norm_weights` is as [`crate::QkNorm`] says, or one value that is ignored; the caches are `[c, kv_width]`, their rows as
+/// [`AttentionSpec::context`] says. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
+#[allow(clippy::too_many_arguments, reason = "each is a tensor of its own or a shape")]
 pub fn rope_append(
     qkv: Tensor<2>,
     rope_table: Tensor<2>,
+    norm_weights: Tensor<1>,
     step: Tensor<1, Int>,
     k_cache: Tensor<2>,
     v_cache: Tensor<2>,
     rope: RopeSpec,
     spec: AttentionSpec,
+    tuning: Tuning,
 ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
     let (q, k_cache, v_cache) = <Dispatch as KernelBackend>::rope_append(
         qkv.into_dispatch(),
         rope_table.into_dispatch(),
+        norm_weights.into_dispatch(),
         step.into_dispatch(),
         k_cache.into_dispatch(),
         v_cache.into_dispatch(),
         rope,
         spec,
+        tuning,
     );
     (Tensor::from_dispatch(q), Tensor::from_dispatch(k_cache), Tensor::from_dispatch(v_cache))
 }
 
 /// Causal attention with grouped queries (arXiv 2305.13245) over the KV cache, softmax computed online (arXiv 1805.02867): `q` `[t, q_width]` to
-/// `[t, q_width]`. The token at position `p` sees positions `0..=p`.
+/// `[t, q_width]`. The token at position `p` sees positions `0..=p`, or the last of them where `spec` has a window.
 pub fn attention(
     q: Tensor<2>,
     k_cache: Tensor<2>,

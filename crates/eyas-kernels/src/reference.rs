@@ -1,6 +1,6 @@
 //! The operations in plain `f64` on unpacked weights: slow, obvious, and what the kernels are tested against.
 
-use crate::{Activation, AttentionSpec, RopeSpec};
+use crate::{Activation, AttentionSpec, QkNorm, ResidualSpec, RopeSpec};
 
 /// `x [t, d]` normalised by its root mean square over `d`; see [`crate::rms_norm`].
 pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
@@ -12,6 +12,20 @@ pub fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
             row.iter().zip(weight).map(move |(v, w)| (f64::from(*v) * factor * f64::from(*w)) as f32).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// The residual stream after `x [t, d]` joined it, and that normalised; see [`crate::residual_norm`].
+pub fn residual_norm(residual: &[f32], x: &[f32], post: &[f32], next: &[f32], spec: ResidualSpec) -> (Vec<f32>, Vec<f32>) {
+    let x = spec.post_epsilon().map_or_else(|| x.to_vec(), |epsilon| rms_norm(x, post, epsilon));
+    let multiplier = f64::from(spec.multiplier());
+    let sum: Vec<f32> = residual.iter().zip(&x).map(|(r, v)| (f64::from(*r) + multiplier * f64::from(*v)) as f32).collect();
+    let normed = spec.next_epsilon().map_or_else(|| sum.clone(), |epsilon| rms_norm(&sum, next, epsilon));
+    (sum, normed)
+}
+
+/// `cap · tanh(x / cap)`; see [`crate::softcap`].
+pub fn softcap(x: f64, cap: f32) -> f64 {
+    f64::from(cap) * (x / f64::from(cap)).tanh()
 }
 
 /// `x [t, cols] · weightsᵀ [rows, cols] + bias`; see [`crate::matmul`].
@@ -46,6 +60,25 @@ pub fn matmul_gated(weights: &[f32], x: &[f32], activation: Activation, rows: us
         .collect()
 }
 
+/// Normalises the queries and keys of a token, `[q_width + kv_width]`; see [`QkNorm`].
+pub fn qk_norm(row: &[f32], weights: &[f32], norm: QkNorm, spec: AttentionSpec) -> Vec<f32> {
+    match norm {
+        QkNorm::None => row.to_vec(),
+        QkNorm::PerHead { epsilon_bits } => {
+            let (q_weight, k_weight) = weights.split_at(spec.head_dim);
+            let (q, k) = row.split_at(spec.q_width());
+            let epsilon = f32::from_bits(epsilon_bits);
+            [rms_norm(q, q_weight, epsilon), rms_norm(k, k_weight, epsilon)].concat()
+        }
+        QkNorm::FullWidth { epsilon_bits } => {
+            let (q_weight, k_weight) = weights.split_at(spec.q_width());
+            let (q, k) = row.split_at(spec.q_width());
+            let epsilon = f32::from_bits(epsilon_bits);
+            [rms_norm(q, q_weight, epsilon), rms_norm(k, k_weight, epsilon)].concat()
+        }
+    }
+}
+
 /// Rotates the first `rope.rotary_dim` values of a head at a position; see [`crate::rope_append`].
 pub fn rotate(head: &[f32], table_row: &[f32], rope: RopeSpec) -> Vec<f32> {
     let half = rope.rotary_dim / 2;
@@ -66,18 +99,22 @@ pub fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, s
     for (t, q_row) in q.chunks(spec.q_width()).enumerate() {
         for (h, q_head) in q_row.chunks(d).enumerate() {
             let base = (h / group) * d;
-            let scores: Vec<f64> = (0..=position + t)
+            let visible = spec.first_visible(position + t)..=position + t;
+            let scores: Vec<f64> = visible
+                .clone()
                 .map(|p| {
-                    let k = &k_cache[p * spec.kv_width() + base..][..d];
-                    q_head.iter().zip(k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() / (d as f64).sqrt()
+                    let k = &k_cache[spec.row(p) * spec.kv_width() + base..][..d];
+                    let dot = q_head.iter().zip(k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+                    let score = dot * f64::from(spec.scale());
+                    spec.softcap().map_or(score, |cap| softcap(score, cap))
                 })
                 .collect();
             let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
             let total: f64 = weights.iter().sum();
             for i in 0..d {
-                let sum: f64 =
-                    weights.iter().enumerate().map(|(p, w)| w * f64::from(v_cache[p * spec.kv_width() + base + i])).sum();
+                let value = |p: usize| f64::from(v_cache[spec.row(p) * spec.kv_width() + base + i]);
+                let sum: f64 = weights.iter().zip(visible.clone()).map(|(w, p)| w * value(p)).sum();
                 out.push((sum / total) as f32);
             }
         }
@@ -91,14 +128,29 @@ mod tests {
 
     #[test]
     fn a_single_position_attends_to_itself() {
-        let spec = AttentionSpec { heads: 2, kv_heads: 1, head_dim: 2, context: 4 };
+        let spec = AttentionSpec::new(2, 1, 2, 4);
         let out = attention(&[1.0, 0.0, 0.0, 1.0], &[0.5, 0.5], &[7.0, 9.0], 0, spec);
         assert_eq!(out, vec![7.0, 9.0, 7.0, 9.0]);
     }
 
     #[test]
+    fn a_window_of_one_sees_itself_in_its_row() {
+        let spec = AttentionSpec::new(1, 1, 1, 2).with_window(1);
+        assert_eq!(attention(&[1.0], &[5.0, 5.0], &[7.0, 9.0], 3, spec), vec![9.0]);
+    }
+
+    #[test]
+    fn a_contribution_is_normalised_before_and_the_sum_behind() {
+        let spec = ResidualSpec::new(2.0).with_post_norm(0.0).with_next_norm(0.0);
+        let (sum, normed) = residual_norm(&[1.0, -3.0], &[5.0, 5.0], &[1.0, 2.0], &[1.0, 1.0], spec);
+        assert_eq!(sum, vec![3.0, 1.0]);
+        assert!((normed[0] - 3.0 / 5.0_f32.sqrt()).abs() < 1e-6);
+        assert!((softcap(1e9, 30.0) - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn a_quarter_turn_swaps_the_halves() {
-        assert_eq!(rotate(&[1.0, 2.0], &[0.0, 1.0], RopeSpec { rotary_dim: 2 }), vec![-2.0, 1.0]);
+        assert_eq!(rotate(&[1.0, 2.0], &[0.0, 1.0], RopeSpec::new(2)), vec![-2.0, 1.0]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use eyas_core::WeightKind;
 use eyas_kernels::{
-    Activation, AttentionSpec, KernelDevice, MatrixSpec, RopeSpec, Tuning, attention, copy_rows, embed, matmul, matmul_add,
-    matmul_gated, read_f32, reference, rms_norm, rope_append, write_step,
+    Activation, AttentionSpec, KernelDevice, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, Tuning, attention, copy_rows, embed,
+    matmul, matmul_add, matmul_gated, read_f32, reference, residual_norm, rms_norm, rope_append, softcap, write_step,
 };
 use half::{bf16, f16};
 use proptest::{
@@ -191,9 +191,11 @@ fn embeddings() {
                 .flat_map(|id| (0..cols).map(|c| exact.get(*id as usize * cols + c).copied().unwrap_or(0.0)).collect::<Vec<_>>())
                 .collect();
             let spec = MatrixSpec { rows, cols, kind, has_bias: false };
+            let scale = 1.0 + (seed % 7) as f32;
+            let expected: Vec<f32> = expected.iter().map(|value| value * scale).collect();
             for device in devices() {
                 let step = write_step(&device, 0, &ids, tokens);
-                let y = embed(words2(words.clone(), rows, &device), floats1(&scales, &device), step, tokens, spec);
+                let y = embed(words2(words.clone(), rows, &device), floats1(&scales, &device), step, tokens, scale, spec);
                 close("embed", &device, &read(&device, y), &expected, 1e-6)?;
             }
             Ok(())
@@ -217,24 +219,103 @@ fn normalisation() {
 }
 
 #[test]
+fn ways_into_the_residual_stream() {
+    let strategy = (1_usize..200, tokens(), any::<[bool; 2]>(), 0.1_f32..2.0, any::<u64>());
+    runner(20)
+        .run(&strategy, |(d, tokens, [has_post, has_next], multiplier, seed)| {
+            let (residual, x) = (noise(seed, tokens * d), noise(seed ^ 1, tokens * d));
+            let (post, next) = (noise(seed ^ 2, d), noise(seed ^ 3, d));
+            let mut spec = ResidualSpec::new(multiplier);
+            if has_post {
+                spec = spec.with_post_norm(1e-5);
+            }
+            if has_next {
+                spec = spec.with_next_norm(1e-6);
+            }
+            let (sum, normed) = reference::residual_norm(&residual, &x, &post, &next, spec);
+            for device in devices() {
+                let (found_sum, found_normed) = residual_norm(
+                    floats2(&residual, tokens, &device),
+                    floats2(&x, tokens, &device),
+                    floats1(&post, &device),
+                    floats1(&next, &device),
+                    spec,
+                    device.tuning(),
+                );
+                close("residual_norm's sum", &device, &read(&device, found_sum), &sum, 1e-5)?;
+                close("residual_norm's normed", &device, &read(&device, found_normed), &normed, 1e-5)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn caps() {
+    runner(10)
+        .run(&(1_usize..300, tokens(), 0.5_f32..50.0, any::<u64>()), |(n, tokens, cap, seed)| {
+            let x: Vec<f32> = noise(seed, tokens * n).iter().map(|value| value * 200.0).collect();
+            let expected: Vec<f32> = x.iter().map(|value| reference::softcap(f64::from(*value), cap) as f32).collect();
+            for device in devices() {
+                let y = softcap(floats2(&x, tokens, &device), cap);
+                close("softcap", &device, &read(&device, y), &expected, 1e-5)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// What an attention layer may have besides heads.
+#[derive(Debug, Clone)]
+struct Features {
+    /// Rotated pairs, of the head's.
+    rotary_half: usize,
+    qk_norm: QkNorm,
+    softcap: Option<f32>,
+    scale: Option<f32>,
+    /// The window, and the rows that its cache has beyond the least.
+    window: Option<(usize, usize)>,
+}
+
+fn features() -> impl Strategy<Value = Features> {
+    let epsilon_bits = 1e-5_f32.to_bits();
+    let norms = [QkNorm::None, QkNorm::PerHead { epsilon_bits }, QkNorm::FullWidth { epsilon_bits }];
+    let window = prop::option::of((1_usize..90, 0_usize..20));
+    let scores = (prop::option::of(0.3_f32..5.0), prop::option::of(0.1_f32..1.5));
+    (0_usize..40, prop::sample::select(norms.to_vec()), scores, window)
+        .prop_map(|(rotary_half, qk_norm, (softcap, scale), window)| Features { rotary_half, qk_norm, softcap, scale, window })
+}
+
+#[test]
 fn rotation_append_and_attention() {
-    let strategy = (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, any::<u64>());
-    runner(25)
-        .run(&strategy, |(kv_heads, group, half, position, tokens, seed)| {
-            let context = position + tokens + 3;
-            let spec = AttentionSpec { heads: kv_heads * group, kv_heads, head_dim: 2 * half, context };
-            let rope = RopeSpec { rotary_dim: spec.head_dim };
+    let plain =
+        (0_usize..1).prop_map(|_| Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None });
+    let features = prop_oneof![1 => plain, 3 => features()];
+    let strategy = (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, features, any::<u64>());
+    runner(50)
+        .run(&strategy, |(kv_heads, group, half, position, tokens, features, seed)| {
+            let context = features.window.map_or(position + tokens + 3, |(window, spare)| window + tokens - 1 + spare);
+            let mut spec = AttentionSpec::new(kv_heads * group, kv_heads, 2 * half, context);
+            spec = features.scale.map_or(spec, |scale| spec.with_scale(scale));
+            spec = features.softcap.map_or(spec, |cap| spec.with_softcap(cap));
+            spec = features.window.map_or(spec, |(window, _)| spec.with_window(window));
+            let rope = RopeSpec { rotary_dim: 2 * features.rotary_half.min(half), qk_norm: features.qk_norm };
             let (kv, d) = (spec.kv_width(), spec.head_dim);
-            let table = noise(seed, context * rope.rotary_dim);
+            let table = noise(seed, (position + tokens) * rope.rotary_dim.max(1));
+            let weights = match rope.qk_norm {
+                QkNorm::None => Vec::new(),
+                QkNorm::PerHead { .. } => noise(seed ^ 4, 2 * d),
+                QkNorm::FullWidth { .. } => noise(seed ^ 4, spec.q_width() + kv),
+            };
             let qkv = noise(seed ^ 1, tokens * spec.qkv_width());
             let (mut keys, mut values) = (noise(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
             let (old_keys, old_values) = (keys.clone(), values.clone());
             let mut queries = Vec::new();
             for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
-                let at = position + t;
-                let table_row = &table[at * rope.rotary_dim..][..rope.rotary_dim];
-                let rotated: Vec<f32> =
-                    row[..spec.q_width() + kv].chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
+                let at = spec.row(position + t);
+                let table_row = &table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
+                let normed = reference::qk_norm(&row[..spec.q_width() + kv], &weights, rope.qk_norm, spec);
+                let rotated: Vec<f32> = normed.chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
                 queries.extend_from_slice(&rotated[..spec.q_width()]);
                 keys[at * kv..][..kv].copy_from_slice(&rotated[spec.q_width()..]);
                 values[at * kv..][..kv].copy_from_slice(&row[spec.q_width() + kv..]);
@@ -244,12 +325,14 @@ fn rotation_append_and_attention() {
                 let step = write_step(&device, position, &vec![0; tokens], tokens);
                 let (q, k_cache, v_cache) = rope_append(
                     floats2(&qkv, tokens, &device),
-                    floats2(&table, context, &device),
+                    floats2(&table, position + tokens, &device),
+                    floats1(&weights, &device),
                     step.clone(),
                     floats2(&old_keys, context, &device),
                     floats2(&old_values, context, &device),
                     rope,
                     spec,
+                    device.tuning(),
                 );
                 let y = attention(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, device.tuning());
                 close("rope_append's queries", &device, &read(&device, q), &queries, 1e-5)?;

@@ -24,6 +24,8 @@ pub(crate) struct Step {
 pub(crate) struct Attention {
     pub(crate) qkv: Linear,
     pub(crate) output: Linear,
+    /// See [`eyas_kernels::QkNorm`]; one value where there is none.
+    pub(crate) qk_norm_weights: Tensor<1>,
 }
 
 impl Attention {
@@ -39,7 +41,8 @@ impl Attention {
         let qkv = self.qkv.forward(x_td, step.tuning);
         held.push(qkv.clone());
         let q = cache.append(|k_cache, v_cache| {
-            rope_append(qkv, step.rope_table.clone(), step.words.clone(), k_cache, v_cache, step.rope, step.attention)
+            let (table, weights) = (step.rope_table.clone(), self.qk_norm_weights.clone());
+            rope_append(qkv, table, weights, step.words.clone(), k_cache, v_cache, step.rope, step.attention, step.tuning)
         });
         held.push(q.clone());
         let mixed = attention(q, cache.keys(), cache.values(), step.words.clone(), step.attention, step.tuning);

@@ -92,12 +92,12 @@ impl DecoderConfig {
 
     /// The attention's shape for a cache of `context` tokens.
     pub fn attention_spec(&self, context: usize) -> AttentionSpec {
-        AttentionSpec { heads: self.heads, kv_heads: self.kv_heads, head_dim: self.head_dim, context }
+        AttentionSpec::new(self.heads, self.kv_heads, self.head_dim, context)
     }
 
     /// Which part of a head is rotated.
     pub fn rope_spec(&self) -> RopeSpec {
-        RopeSpec { rotary_dim: self.head_dim }
+        RopeSpec::new(self.head_dim)
     }
 
     /// Bytes of a KV cache for `context` tokens (f32 keys and values of all layers).

@@ -50,7 +50,7 @@ impl Linear {
 
     /// The rows that the step's ids name, `[tokens, cols]`.
     pub(crate) fn rows(&self, step: Tensor<1, Int>, tokens: usize) -> Tensor<2> {
-        embed(self.words.clone(), self.scales.clone(), step, tokens, self.spec)
+        embed(self.words.clone(), self.scales.clone(), step, tokens, 1.0, self.spec)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
 use eyas_kernels::KernelDevice;
 use eyas_weights::{Checkpoint, Format, PackedRows, TensorInfo, decode_rows, pack_rows};
@@ -73,7 +74,7 @@ pub(crate) async fn load(
     if let Some(divisors) = divisors {
         config.rope_scaling = RopeScaling::PerPair(divisors);
     }
-    Ok(Loaded { weights: finished.into_weights(&config)?, config, matrix_kind })
+    Ok(Loaded { weights: finished.into_weights(&config, device)?, config, matrix_kind })
 }
 
 /// Checks names and shapes of all tensors without reading a weight; returns the bytes that the weights would take on a device.
@@ -297,7 +298,7 @@ impl Finished {
         self.norms.remove(&norm).ok_or_else(|| Error::internal(format!("the {norm:?} norm was not uploaded")))
     }
 
-    fn into_weights(mut self, config: &DecoderConfig) -> Result<Weights> {
+    fn into_weights(mut self, config: &DecoderConfig, device: &KernelDevice) -> Result<Weights> {
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             layers.push(DecoderLayer {
@@ -305,6 +306,7 @@ impl Finished {
                 attention: Attention {
                     qkv: self.matrix(MatrixSlot::Qkv(layer))?,
                     output: self.matrix(MatrixSlot::Output(layer))?,
+                    qk_norm_weights: Tensor::zeros([1], device.burn()),
                 },
                 mlp_norm: self.norm(NormSlot::Mlp(layer))?,
                 mlp: Mlp {

@@ -8,8 +8,8 @@ use burn::{
     tensor::{Bytes, DType, Shape},
 };
 
-use super::{attention, matmul};
-use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, RopeSpec, Tuning};
+use super::{attention, matmul, norm};
+use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
 /// The values of a contiguous tensor that starts at its storage's beginning, which is what every tensor of this crate is.
 fn values(tensor: &FlexTensor) -> &[f32] {
@@ -31,14 +31,16 @@ fn float(values: Vec<f32>, rows: usize, cols: usize) -> FlexTensor {
 }
 
 impl KernelBackend for Flex {
-    fn embed(words: FlexTensor, scales: FlexTensor, step: FlexTensor, tokens: usize, spec: MatrixSpec) -> FlexTensor {
+    fn embed(words: FlexTensor, scales: FlexTensor, step: FlexTensor, tokens: usize, scale: f32, spec: MatrixSpec) -> FlexTensor {
         let rows = matmul::Rows::new(words_of(&words), values(&scales), spec);
         let mut out = vec![0.0; tokens * spec.cols];
         let mut unpacked = vec![0.0; rows.padded_cols()];
         for (id, out_row) in words_of(&step)[2..].iter().zip(out.chunks_mut(spec.cols)) {
             if (*id as usize) < spec.rows {
                 rows.unpack(*id as usize, &mut unpacked);
-                out_row.copy_from_slice(&unpacked[..spec.cols]);
+                for (out, weight) in out_row.iter_mut().zip(&unpacked) {
+                    *out = weight * scale;
+                }
             }
         }
         float(out, tokens, spec.cols)
@@ -46,13 +48,39 @@ impl KernelBackend for Flex {
 
     fn rms_norm(x_td: FlexTensor, weight_d: FlexTensor, epsilon: f32, _tuning: Tuning) -> FlexTensor {
         let d = width(&x_td);
-        let (x, weight) = (values(&x_td), values(&weight_d));
-        let mut out = Vec::with_capacity(x.len());
-        for row in x.chunks(d) {
-            let factor = 1.0 / (super::vector::dot(row, row) / d as f32 + epsilon).sqrt();
-            out.extend(row.iter().zip(weight).map(|(v, w)| v * factor * w));
+        let out = norm::rms_norm(values(&x_td), values(&weight_d), epsilon);
+        let tokens = out.len() / d;
+        float(out, tokens, d)
+    }
+
+    fn residual_norm(
+        residual_td: FlexTensor,
+        x_td: FlexTensor,
+        post_weight_d: FlexTensor,
+        next_weight_d: FlexTensor,
+        spec: ResidualSpec,
+        _tuning: Tuning,
+    ) -> (FlexTensor, FlexTensor) {
+        let d = width(&x_td);
+        let mut residual = residual_td;
+        norm::add(residual.storage_mut::<f32>(), values(&x_td), values(&post_weight_d), d, spec);
+        let normed = match spec.next_epsilon() {
+            None => residual.clone(),
+            Some(epsilon) => {
+                let out = norm::rms_norm(values(&residual), values(&next_weight_d), epsilon);
+                let tokens = out.len() / d;
+                float(out, tokens, d)
+            }
+        };
+        (residual, normed)
+    }
+
+    fn softcap(x_tn: FlexTensor, cap: f32) -> FlexTensor {
+        let mut out = x_tn;
+        for value in out.storage_mut::<f32>() {
+            *value = norm::softcap(*value, cap);
         }
-        float(out, x.len() / d, d)
+        out
     }
 
     fn matmul_packed(
@@ -110,23 +138,19 @@ impl KernelBackend for Flex {
     fn rope_append(
         qkv: FlexTensor,
         rope_table: FlexTensor,
+        norm_weights: FlexTensor,
         step: FlexTensor,
         k_cache: FlexTensor,
         v_cache: FlexTensor,
         rope: RopeSpec,
         spec: AttentionSpec,
+        _tuning: Tuning,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let (mut k_cache, mut v_cache) = (k_cache, v_cache);
         let step = words_of(&step);
-        let q = attention::rope_append(
-            values(&qkv),
-            values(&rope_table),
-            step[0] as usize,
-            k_cache.storage_mut::<f32>(),
-            v_cache.storage_mut::<f32>(),
-            rope,
-            spec,
-        );
+        let rotation = attention::Rotation { table: values(&rope_table), norm_weights: values(&norm_weights), rope, spec };
+        let caches = (k_cache.storage_mut::<f32>(), v_cache.storage_mut::<f32>());
+        let q = rotation.append(values(&qkv), step[0] as usize, caches);
         let tokens = q.len() / spec.q_width();
         (float(q, tokens, spec.q_width()), k_cache, v_cache)
     }

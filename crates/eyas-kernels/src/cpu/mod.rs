@@ -3,6 +3,7 @@
 mod attention;
 mod backend;
 mod matmul;
+mod norm;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "vector_plain.rs"]
 mod vector;

@@ -13,7 +13,7 @@ use cubecl::{
 };
 
 use super::kernel::{GRID_X, Kernel, Output};
-use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, Tuning};
 
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
@@ -87,7 +87,7 @@ impl Matrix<'_> {
 }
 
 impl KernelBackend for Cube {
-    fn embed(words: CubeTensor, scales: CubeTensor, step: CubeTensor, tokens: usize, spec: MatrixSpec) -> CubeTensor {
+    fn embed(words: CubeTensor, scales: CubeTensor, step: CubeTensor, tokens: usize, scale: f32, spec: MatrixSpec) -> CubeTensor {
         let y = float(&words, tokens, spec.cols);
         let mut buffers = vec![&words.handle];
         if spec.kind.is_quantized() {
@@ -95,7 +95,8 @@ impl KernelBackend for Cube {
         }
         buffers.extend([&step.handle, &y.handle]);
         let blocks = spec.cols.div_ceil(eyas_core::BLOCK) as u32;
-        launch(&words, Kernel::Embed { spec }, [blocks.div_ceil(64), tokens as u32, 1], &buffers);
+        let kernel = Kernel::Embed { spec, scale_bits: scale.to_bits() };
+        launch(&words, kernel, [blocks.div_ceil(64), tokens as u32, 1], &buffers);
         y
     }
 
@@ -105,6 +106,35 @@ impl KernelBackend for Cube {
         let kernel = Kernel::RmsNorm { cols, epsilon_bits: epsilon.to_bits(), lanes: tuning.reduce_lanes };
         launch(&x_td, kernel, [tokens as u32, 1, 1], &[&x_td.handle, &weight_d.handle, &y.handle]);
         y
+    }
+
+    fn residual_norm(
+        residual_td: CubeTensor,
+        x_td: CubeTensor,
+        post_weight_d: CubeTensor,
+        next_weight_d: CubeTensor,
+        spec: ResidualSpec,
+        tuning: Tuning,
+    ) -> (CubeTensor, CubeTensor) {
+        let (tokens, cols) = rows_and_width(&x_td);
+        let mut buffers = vec![&residual_td.handle, &x_td.handle];
+        if spec.post_epsilon().is_some() {
+            buffers.push(&post_weight_d.handle);
+        }
+        let normed = if spec.next_epsilon().is_some() { float(&x_td, tokens, cols) } else { residual_td.clone() };
+        if spec.next_epsilon().is_some() {
+            buffers.extend([&next_weight_d.handle, &normed.handle]);
+        }
+        let kernel = Kernel::ResidualNorm { cols, spec, lanes: tuning.reduce_lanes };
+        launch(&x_td, kernel, [tokens as u32, 1, 1], &buffers);
+        (residual_td, normed)
+    }
+
+    fn softcap(x_tn: CubeTensor, cap: f32) -> CubeTensor {
+        let (tokens, cols) = rows_and_width(&x_tn);
+        let groups = ((tokens * cols) as u32).div_ceil(64);
+        launch(&x_tn, Kernel::Softcap { cap_bits: cap.to_bits() }, grid(groups, 1), &[&x_tn.handle]);
+        x_tn
     }
 
     fn matmul_packed(
@@ -151,20 +181,26 @@ impl KernelBackend for Cube {
     fn rope_append(
         qkv: CubeTensor,
         rope_table: CubeTensor,
+        norm_weights: CubeTensor,
         step: CubeTensor,
         k_cache: CubeTensor,
         v_cache: CubeTensor,
         rope: RopeSpec,
         spec: AttentionSpec,
+        tuning: Tuning,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let (tokens, width) = rows_and_width(&qkv);
         let q = float(&qkv, tokens, spec.q_width());
-        launch(
-            &qkv,
-            Kernel::RopeAppend { rope, spec },
-            [(width as u32).div_ceil(64), tokens as u32, 1],
-            &[&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &q.handle],
-        );
+        let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &q.handle];
+        let groups = match rope.qk_norm {
+            QkNorm::None => (width as u32).div_ceil(64),
+            QkNorm::PerHead { .. } => (spec.heads + 2 * spec.kv_heads) as u32,
+            QkNorm::FullWidth { .. } => 3,
+        };
+        if rope.qk_norm != QkNorm::None {
+            buffers.push(&norm_weights.handle);
+        }
+        launch(&qkv, Kernel::RopeAppend { rope, spec, lanes: tuning.reduce_lanes }, [groups, tokens as u32, 1], &buffers);
         (q, k_cache, v_cache)
     }
 

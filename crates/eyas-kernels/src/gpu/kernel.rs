@@ -3,7 +3,7 @@
 use eyas_core::{BLOCK, WeightKind};
 
 use super::source::Wgsl;
-use crate::{Activation, AttentionSpec, MatrixSpec, RopeSpec};
+use crate::{Activation, AttentionSpec, MatrixSpec, QkNorm, ResidualSpec, RopeSpec};
 
 /// Workgroups in the first dimension of a grid at most; WebGPU guarantees 65,535.
 pub(super) const GRID_X: u32 = 32_768;
@@ -22,10 +22,12 @@ pub(super) enum Output {
 /// A kernel with everything that is compiled into it: the key of the pipeline cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kernel {
-    Embed { spec: MatrixSpec },
+    Embed { spec: MatrixSpec, scale_bits: u32 },
     RmsNorm { cols: usize, epsilon_bits: u32, lanes: u32 },
+    ResidualNorm { cols: usize, spec: ResidualSpec, lanes: u32 },
+    Softcap { cap_bits: u32 },
     Matmul { spec: MatrixSpec, output: Output, rows: u32, lanes: u32, tokens: u32 },
-    RopeAppend { rope: RopeSpec, spec: AttentionSpec },
+    RopeAppend { rope: RopeSpec, spec: AttentionSpec, lanes: u32 },
     Attention { spec: AttentionSpec, lanes: u32 },
     Copy,
 }
@@ -34,8 +36,12 @@ impl Kernel {
     /// Threads of a workgroup.
     pub(super) fn threads(self) -> u32 {
         match self {
-            Self::Embed { .. } | Self::RopeAppend { .. } | Self::Copy => 64,
-            Self::RmsNorm { lanes, .. } | Self::Attention { lanes, .. } => lanes,
+            Self::Embed { .. } | Self::Softcap { .. } | Self::Copy => 64,
+            Self::RopeAppend { rope, .. } if rope.qk_norm == QkNorm::None => 64,
+            Self::RmsNorm { lanes, .. }
+            | Self::ResidualNorm { lanes, .. }
+            | Self::RopeAppend { lanes, .. }
+            | Self::Attention { lanes, .. } => lanes,
             Self::Matmul { rows, lanes, .. } => rows * lanes,
         }
     }
@@ -43,9 +49,11 @@ impl Kernel {
     /// The complete WGSL. Bindings come in the order in which the launch gives its buffers.
     pub(super) fn source(self) -> String {
         match self {
-            Self::Embed { spec } => {
-                matrix(Wgsl::new(), spec).buffer("step", "u32").buffer("y", "f32").body(include_str!("wgsl/embed.wgsl"))
-            }
+            Self::Embed { spec, scale_bits } => matrix(Wgsl::new(), spec)
+                .float("SCALE", f32::from_bits(scale_bits))
+                .buffer("step", "u32")
+                .buffer("y", "f32")
+                .body(include_str!("wgsl/embed.wgsl")),
             Self::RmsNorm { cols, epsilon_bits, lanes } => Wgsl::new()
                 .size("COLS", cols)
                 .size("LANES", lanes as usize)
@@ -57,19 +65,17 @@ impl Kernel {
                 .body(include_str!("wgsl/reduce.wgsl"))
                 .body(include_str!("wgsl/rms_norm.wgsl")),
             Self::Matmul { spec, output, rows, lanes, tokens } => matmul(spec, output, rows, lanes, tokens),
-            Self::RopeAppend { rope, spec } => Wgsl::new()
-                .size("HALF", rope.rotary_dim / 2)
-                .size("HEAD_DIM", spec.head_dim)
-                .size("Q_WIDTH", spec.q_width())
-                .size("KV_WIDTH", spec.kv_width())
-                .buffer("qkv", "f32")
-                .buffer("rope_table", "f32")
-                .buffer("step", "u32")
-                .buffer("k_cache", "f32")
-                .buffer("v_cache", "f32")
-                .buffer("q", "f32")
-                .body(include_str!("wgsl/rope_append.wgsl")),
+            Self::ResidualNorm { cols, spec, lanes } => residual_norm(cols, spec, lanes),
+            Self::Softcap { cap_bits } => Wgsl::new()
+                .size("GRID_X", GRID_X as usize)
+                .buffer("x", "f32")
+                .body(&bent(Some(f32::from_bits(cap_bits))))
+                .body(include_str!("wgsl/softcap.wgsl")),
+            Self::RopeAppend { rope, spec, lanes } => rope_append(rope, spec, lanes),
             Self::Attention { spec, lanes } => Wgsl::new()
+                .size("WINDOW", spec.window.unwrap_or(0))
+                .body(&cache_row(spec))
+                .body(&bent(spec.softcap()))
                 .size("HEADS", spec.heads)
                 .size("HEADS_PER_KV", spec.heads / spec.kv_heads)
                 .size("HEAD_DIM", spec.head_dim)
@@ -94,6 +100,78 @@ impl Kernel {
         }
         .finish()
     }
+}
+
+/// Where in the cache a position is.
+fn cache_row(spec: AttentionSpec) -> String {
+    let row = if spec.window.is_some() { format!("position % {}u", spec.context) } else { "position".to_owned() };
+    format!("fn cache_row(position: u32) -> u32 {{ return {row}; }}")
+}
+
+/// A value below a cap. tanh's argument is bounded: some drivers overflow for large ones.
+fn bent(cap: Option<f32>) -> String {
+    let value = match cap {
+        Some(cap) => format!("{cap:e}f * tanh(clamp(value / {cap:e}f, -15.0, 15.0))"),
+        None => "value".to_owned(),
+    };
+    format!("fn bent(value: f32) -> f32 {{ return {value}; }}")
+}
+
+fn rope_append(rope: RopeSpec, spec: AttentionSpec, lanes: u32) -> Wgsl {
+    let wgsl = Wgsl::new()
+        .size("HALF", rope.rotary_dim / 2)
+        .size("HEAD_DIM", spec.head_dim)
+        .size("Q_WIDTH", spec.q_width())
+        .size("KV_WIDTH", spec.kv_width())
+        .body(&cache_row(spec))
+        .buffer("qkv", "f32")
+        .buffer("rope_table", "f32")
+        .buffer("step", "u32")
+        .buffer("k_cache", "f32")
+        .buffer("v_cache", "f32")
+        .buffer("q", "f32");
+    let (is_per_head, epsilon_bits) = match rope.qk_norm {
+        QkNorm::None => return wgsl.body(include_str!("wgsl/rope_append.wgsl")),
+        QkNorm::PerHead { epsilon_bits } => (true, epsilon_bits),
+        QkNorm::FullWidth { epsilon_bits } => (false, epsilon_bits),
+    };
+    wgsl.buffer("norm_weights", "f32")
+        .size("LANES", lanes as usize)
+        .size("GROUP_THREADS", lanes as usize)
+        .float("EPSILON", f32::from_bits(epsilon_bits))
+        .body(&format!("const PER_HEAD: bool = {is_per_head};"))
+        .body(include_str!("wgsl/reduce.wgsl"))
+        .body(include_str!("wgsl/rope_append_norm.wgsl"))
+}
+
+fn residual_norm(cols: usize, spec: ResidualSpec, lanes: u32) -> Wgsl {
+    let mut wgsl = Wgsl::new()
+        .size("COLS", cols)
+        .size("LANES", lanes as usize)
+        .size("GROUP_THREADS", lanes as usize)
+        .float("MULTIPLIER", spec.multiplier())
+        .buffer("residual", "f32")
+        .buffer("x", "f32");
+    let (mut post, mut post_weight, mut next) = ("", "", "");
+    if let Some(epsilon) = spec.post_epsilon() {
+        wgsl = wgsl.float("POST_EPSILON", epsilon).buffer("post_weight", "f32");
+        post = "var own = 0.0;
+    for (var i = local; i < COLS; i += LANES) {
+        own += x[base + i] * x[base + i];
+    }
+    factor *= 1.0 / sqrt(reduce(own, local, local) / f32(COLS) + POST_EPSILON);";
+        post_weight = "* post_weight[i]";
+    }
+    if let Some(epsilon) = spec.next_epsilon() {
+        wgsl = wgsl.float("NEXT_EPSILON", epsilon).buffer("next_weight", "f32").buffer("y", "f32");
+        next = "let scale = 1.0 / sqrt(reduce(squares, local, local) / f32(COLS) + NEXT_EPSILON);
+    for (var i = local; i < COLS; i += LANES) {
+        y[base + i] = residual[base + i] * scale * next_weight[i];
+    }";
+    }
+    let body = include_str!("wgsl/residual_norm.wgsl");
+    let body = body.replace("POST_WEIGHT", post_weight).replace("POST", post).replace("NEXT", next);
+    wgsl.body(include_str!("wgsl/reduce.wgsl")).body(&body)
 }
 
 /// Sizes, buffers and `load_block` of a packed matrix.

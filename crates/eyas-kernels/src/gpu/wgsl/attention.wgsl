@@ -16,19 +16,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         q_head[i] = q[q_base + i] * SCALE;
     }
     let length = workgroupUniformLoad(&visible);
+    let first = select(0u, length - WINDOW, WINDOW > 0u && length > WINDOW);
 
     var maximum = -3.0e38;
     var total = 0.0;
     var sums: array<f32, DIMS_PER_LANE>;
-    for (var start = 0u; start < length; start += TILE) {
+    for (var start = first; start < length; start += TILE) {
         let count = min(TILE, length - start);
         for (var p = local; p < count; p += LANES) {
-            let k_base = (start + p) * KV_WIDTH + kv_base;
+            let k_base = cache_row(start + p) * KV_WIDTH + kv_base;
             var score = 0.0;
             for (var i = 0u; i < HEAD_DIM; i++) {
                 score += q_head[i] * k_cache[k_base + i];
             }
-            weights[p] = score;
+            weights[p] = bent(score);
         }
         workgroupBarrier();
         var tile_maximum = maximum;
@@ -51,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (i < HEAD_DIM) {
                 var sum = sums[j] * correction;
                 for (var p = 0u; p < count; p++) {
-                    sum += weights[p] * v_cache[(start + p) * KV_WIDTH + kv_base + i];
+                    sum += weights[p] * v_cache[cache_row(start + p) * KV_WIDTH + kv_base + i];
                 }
                 sums[j] = sum;
             }

@@ -14,7 +14,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 32u; i++) {
         let col = block * 32u + i;
         if (col < COLS) {
-            y[token * COLS + col] = weights[i / 4u][i % 4u];
+            y[token * COLS + col] = weights[i / 4u][i % 4u] * SCALE;
         }
     }
 }
