@@ -20,7 +20,7 @@ pub struct InspectCommand {
 
 /// Runs `inspect`. A part that is refused is listed with its code and does not fail the command; no weights are read.
 pub async fn run(common: &Common, command: &InspectCommand) -> Result<()> {
-    let files = open_files(&command.model)?;
+    let files = open_files(&command.model).await?;
     let report = Report::gather(&files, common.quantize.into()).await;
     if common.json {
         println!("{}", report.to_json());
@@ -156,5 +156,5 @@ impl Report {
 
 /// The kind in which a tensor is held: vectors as floats, matrices as the options say.
 fn loaded_kind(tensor: &TensorInfo, quantize: Quantize, stored_bytes: u64) -> WeightKind {
-    if tensor.shape.len() < 2 { WeightKind::F32 } else { target_kind(quantize, tensor.kind.natural(), stored_bytes) }
+    if tensor.shape.len() < 2 { WeightKind::F32 } else { target_kind(quantize, tensor.kind, stored_bytes) }
 }

@@ -5,21 +5,25 @@ use std::{path::Path, rc::Rc};
 use eyas_core::{CancelToken, Error, ErrorKind, LoadOptions, Progress, Result};
 use eyas_engine::Engine;
 use eyas_kernels::KernelDevice;
-use eyas_weights::{DirectoryFiles, FileReader, ModelFiles};
+use eyas_weights::{DirectoryFiles, FileReader, ModelFiles, gguf_part_names};
 
 use crate::{
     arguments::{Common, Device},
     system_clock::SystemClock,
 };
 
-/// The files at `path`: a folder as Hugging Face lays it out, or a `.gguf` file.
-pub fn open_files(path: &Path) -> Result<ModelFiles> {
+/// The files at `path`: a folder as Hugging Face lays it out, or a `.gguf` file, with all other parts where it is one of several.
+pub async fn open_files(path: &Path) -> Result<ModelFiles> {
     if path.is_dir() {
         // The whole path, so that `.` has a name too.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         return Ok(ModelFiles::Folder(Rc::new(DirectoryFiles::open(whole)?)));
     }
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| gguf_part_names(name).is_some()) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return ModelFiles::open_gguf(&DirectoryFiles::open(folder)?, name).await;
+        }
         return Ok(ModelFiles::Gguf(Rc::new(FileReader::open(path)?)));
     }
     if path.exists() {
@@ -47,7 +51,7 @@ pub async fn open_device(wish: Option<Device>) -> Result<KernelDevice> {
 
 /// Loads the model at `path` as the common options say.
 pub async fn load(common: &Common, path: &Path) -> Result<Engine> {
-    let files = open_files(path)?;
+    let files = open_files(path).await?;
     let device = open_device(common.device).await?;
     let options = LoadOptions {
         quantize: common.quantize.into(),
@@ -64,9 +68,11 @@ mod tests {
 
     #[test]
     fn what_is_no_model_has_a_code() {
-        assert_eq!(open_files(Path::new("no/such/place")).unwrap_err().code(), "model-not-found");
+        assert_eq!(pollster::block_on(open_files(Path::new("no/such/place"))).unwrap_err().code(), "model-not-found");
         assert_eq!(
-            open_files(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()).unwrap_err().code(),
+            pollster::block_on(open_files(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path()))
+                .unwrap_err()
+                .code(),
             "bad-input"
         );
     }

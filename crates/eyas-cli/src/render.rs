@@ -33,7 +33,7 @@ pub struct RenderCommand {
 pub async fn run(common: &Common, command: &RenderCommand) -> Result<()> {
     let messages: Vec<Message> = read_json(&command.messages, "a list of messages with role and content")?;
     let tools: Option<Value> = command.tools.as_deref().map(|path| read_json(path, "a list of tools")).transpose()?;
-    let template = open_template(&open_files(&command.model)?)
+    let template = open_template(&open_files(&command.model).await?)
         .await?
         .ok_or_else(|| Error::bad_input("this model has no chat template; expected one in its tokenizer_config.json"))?;
     let text = template.render(&messages, tools.as_ref(), &Map::new(), !command.no_generation_prompt, Some(local_seconds()))?;

@@ -29,7 +29,7 @@ pub struct TokenizeCommand {
 
 /// Runs `tokenize`: ids on one line, separated by spaces; with `--decode` the text, and with `--special` special tokens in it.
 pub async fn run(common: &Common, command: &TokenizeCommand) -> Result<()> {
-    let tokenizer = open_tokenizer(&open_files(&command.model)?).await?;
+    let tokenizer = open_tokenizer(&open_files(&command.model).await?).await?;
     let mut text = String::new();
     stdin()
         .read_to_string(&mut text)

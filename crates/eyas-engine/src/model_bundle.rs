@@ -1,9 +1,11 @@
 //! Everything that a model's files say besides the weights.
 
+use std::rc::Rc;
+
 use eyas_core::Result;
 use eyas_model::DecoderConfig;
 use eyas_text::Tokenizer;
-use eyas_weights::{Checkpoint, ModelFiles};
+use eyas_weights::{Checkpoint, ModelFiles, RangeReader};
 use serde_json::Value;
 
 use crate::{
@@ -45,7 +47,7 @@ impl ModelBundle {
 pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<DecoderConfig> {
     match files {
         ModelFiles::Folder(folder) => DecoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?),
-        ModelFiles::Gguf(_) => DecoderConfig::from_gguf(metadata(checkpoint)?),
+        ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => DecoderConfig::from_gguf(metadata(checkpoint)?),
     }
 }
 
@@ -53,10 +55,15 @@ pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<
 fn name(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<String> {
     Ok(match files {
         ModelFiles::Folder(folder) => short(folder.label()).to_owned(),
-        ModelFiles::Gguf(reader) => match metadata(checkpoint)?.get_str("general.name")? {
-            Some(name) if !name.trim().is_empty() => name.to_owned(),
-            _ => reader.name().trim_end_matches(".gguf").to_owned(),
-        },
+        ModelFiles::Gguf(reader) => gguf_name(checkpoint, Some(reader))?,
+        ModelFiles::GgufParts(parts) => gguf_name(checkpoint, parts.first())?,
+    })
+}
+
+fn gguf_name(checkpoint: &Checkpoint, file: Option<&Rc<dyn RangeReader>>) -> Result<String> {
+    Ok(match metadata(checkpoint)?.get_str("general.name")? {
+        Some(name) if !name.trim().is_empty() => name.to_owned(),
+        _ => file.map(|file| file.name().trim_end_matches(".gguf").to_owned()).unwrap_or_default(),
     })
 }
 

@@ -21,7 +21,7 @@ pub async fn open_tokenizer(files: &ModelFiles) -> Result<Tokenizer> {
             let config = read_json(folder.as_ref(), TOKENIZER_CONFIG).await?;
             folder_tokenizer(folder.as_ref(), config.as_ref()).await
         }
-        ModelFiles::Gguf(_) => gguf_tokenizer(metadata(&Checkpoint::open(files).await?)?),
+        ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => gguf_tokenizer(metadata(&Checkpoint::open(files).await?)?),
     }
 }
 
@@ -33,7 +33,7 @@ pub async fn open_template(files: &ModelFiles) -> Result<Option<ChatPrompt>> {
             let config = read_json(folder.as_ref(), TOKENIZER_CONFIG).await?;
             folder_template(folder.as_ref(), config.as_ref()).await
         }
-        ModelFiles::Gguf(_) => gguf_template(metadata(&Checkpoint::open(files).await?)?),
+        ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => gguf_template(metadata(&Checkpoint::open(files).await?)?),
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn open_text(files: &ModelFiles, checkpoint: &Checkpoint) -> Re
             let tokenizer = folder_tokenizer(folder.as_ref(), config.as_ref()).await?;
             Ok((tokenizer, folder_template(folder.as_ref(), config.as_ref()).await?))
         }
-        ModelFiles::Gguf(_) => {
+        ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => {
             let metadata = metadata(checkpoint)?;
             Ok((gguf_tokenizer(metadata)?, gguf_template(metadata)?))
         }

@@ -52,6 +52,29 @@ impl FileSet for HttpFolder {
     }
 }
 
+/// The files beside a GGUF file, under its own URL with another name; what follows the path (a token, say) stays.
+pub(crate) struct GgufSiblings {
+    pub(crate) url: String,
+    pub(crate) name: String,
+    pub(crate) cancel: Cancel,
+}
+
+impl FileSet for GgufSiblings {
+    fn label(&self) -> &str {
+        &self.url
+    }
+
+    fn open<'a>(&'a self, name: &'a str) -> LocalFuture<'a, Result<Option<Rc<dyn RangeReader>>>> {
+        Box::pin(async move {
+            check_file_name(name)?;
+            let path_end = self.url.find(['?', '#']).unwrap_or(self.url.len());
+            let (path, rest) = self.url.split_at(path_end);
+            let folder = path.strip_suffix(&self.name).unwrap_or(path);
+            open_url(name, &format!("{folder}{name}{rest}"), false, &self.cancel).await
+        })
+    }
+}
+
 /// Where a named file is.
 #[derive(Clone)]
 pub(crate) enum Place {

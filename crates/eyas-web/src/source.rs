@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use eyas_core::{Error, ErrorKind, Result};
-use eyas_weights::ModelFiles;
+use eyas_weights::{ModelFiles, gguf_part_names};
 use js_sys::{Array, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
 use crate::{
     cancel_handle::Cancel,
-    http_files::{HttpFolder, NamedFiles, Place, open_url},
+    http_files::{GgufSiblings, HttpFolder, NamedFiles, Place, open_url},
 };
 
 /// Reads `{ kind: "folder", url } | { kind: "gguf", url } | { kind: "files", name?, files: { name, blob?, url? }[] }`.
@@ -20,6 +20,9 @@ pub(crate) async fn model_files(source: &JsValue, cancel: &Cancel) -> Result<Mod
         "gguf" => {
             let url = text(source, "url")?;
             let name = file_name(&url);
+            if gguf_part_names(&name).is_some() {
+                return ModelFiles::open_gguf(&GgufSiblings { url, name: name.clone(), cancel: cancel.clone() }, &name).await;
+            }
             let reader = open_url(&name, &url, false, cancel).await?;
             Ok(ModelFiles::Gguf(reader.ok_or_else(|| not_found(&url))?))
         }
@@ -40,18 +43,20 @@ async fn named_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
         };
         files.insert(text(&file, "name")?, place);
     }
-    let mut ggufs = files.iter().filter(|(name, _)| name.to_ascii_lowercase().ends_with(".gguf"));
-    match (ggufs.next(), ggufs.next()) {
-        (Some((name, place)), None) => {
-            let reader = place.open(name, cancel).await?;
-            Ok(ModelFiles::Gguf(reader.ok_or_else(|| not_found(name))?))
+    let ggufs: Vec<String> = files.keys().filter(|name| name.to_ascii_lowercase().ends_with(".gguf")).cloned().collect();
+    let label = field(source, "name").as_string().unwrap_or_else(|| "the given files".into());
+    let is_empty = files.is_empty();
+    let folder = NamedFiles { label, files, cancel: cancel.clone() };
+    match ggufs.as_slice() {
+        [] if is_empty => Err(Error::bad_input("no model files were given")),
+        [] => Ok(ModelFiles::Folder(Rc::new(folder))),
+        [first, others @ ..] => {
+            let parts = gguf_part_names(first).unwrap_or_default();
+            if others.iter().any(|other| !parts.contains(other)) {
+                return Err(Error::bad_input("more than one .gguf model was given; give one, or all parts of one"));
+            }
+            ModelFiles::open_gguf(&folder, first).await
         }
-        (None, _) if files.is_empty() => Err(Error::bad_input("no model files were given")),
-        (None, _) => {
-            let label = field(source, "name").as_string().unwrap_or_else(|| "the given files".into());
-            Ok(ModelFiles::Folder(Rc::new(NamedFiles { label, files, cancel: cancel.clone() })))
-        }
-        (Some(_), Some(_)) => Err(Error::bad_input("more than one .gguf file was given; give one")),
     }
 }
 

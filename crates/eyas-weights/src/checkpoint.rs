@@ -5,8 +5,12 @@ use std::{collections::HashMap, fmt, ops::Range, rc::Rc};
 use eyas_core::{Error, ErrorKind, Result};
 
 use crate::{
-    FileSet, GgufMetadata, ModelFiles, RangeReader, TensorInfo, gguf_header, range_reader::read_exactly, safetensors,
-    shard_index::ShardIndex, tensor_layout::sort_for_reading,
+    FileSet, GgufMetadata, ModelFiles, RangeReader, TensorInfo, gguf_header,
+    gguf_parts::{check_part, check_tensor_count},
+    range_reader::read_exactly,
+    safetensors,
+    shard_index::ShardIndex,
+    tensor_layout::sort_for_reading,
 };
 
 const SINGLE_FILE: &str = "model.safetensors";
@@ -18,7 +22,7 @@ const INDEX_FILE: &str = "model.safetensors.index.json";
 pub enum Format {
     /// One or more safetensors files.
     Safetensors,
-    /// One GGUF file.
+    /// One or more GGUF files.
     Gguf,
 }
 
@@ -40,14 +44,26 @@ impl Checkpoint {
     /// and holds something that is not in [`crate::SourceKind`].
     pub async fn open(files: &ModelFiles) -> Result<Self> {
         match files {
-            ModelFiles::Gguf(reader) => {
-                let header = gguf_header::read_header(reader.as_ref()).await?;
-                let mut checkpoint = Self::new(Format::Gguf, vec![Rc::clone(reader)], header.tensors)?;
-                checkpoint.gguf = Some(header.metadata);
-                Ok(checkpoint)
-            }
+            ModelFiles::Gguf(reader) => Self::open_gguf(std::slice::from_ref(reader)).await,
+            ModelFiles::GgufParts(parts) => Self::open_gguf(parts).await,
             ModelFiles::Folder(folder) => Self::open_folder(folder.as_ref()).await.map_err(|error| error.context(folder.label())),
         }
+    }
+
+    async fn open_gguf(parts: &[Rc<dyn RangeReader>]) -> Result<Self> {
+        let mut metadata = None;
+        let mut tensors = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            let header = gguf_header::read_header(part.as_ref(), number).await?;
+            check_part(&header.metadata, number, parts.len()).map_err(|error| error.context(part.name()))?;
+            tensors.extend(header.tensors);
+            metadata.get_or_insert(header.metadata);
+        }
+        let metadata = metadata.ok_or_else(|| Error::internal("a GGUF model without files was opened; please report this"))?;
+        check_tensor_count(&metadata, tensors.len())?;
+        let mut checkpoint = Self::new(Format::Gguf, parts.to_vec(), tensors)?;
+        checkpoint.gguf = Some(metadata);
+        Ok(checkpoint)
     }
 
     async fn open_folder(folder: &dyn FileSet) -> Result<Self> {
@@ -142,7 +158,7 @@ impl Checkpoint {
         &self.buffers
     }
 
-    /// The metadata of a GGUF file.
+    /// The metadata of a GGUF model: of a split one, that of its first part.
     pub fn gguf(&self) -> Option<&GgufMetadata> {
         self.gguf.as_ref()
     }

@@ -3,9 +3,10 @@
 use eyas_core::{Error, ErrorKind, Result};
 use half::{bf16, f16};
 
-use crate::SourceKind;
+use crate::{SourceKind, float8, ggml_block, ggml_superblock};
 
-/// Decodes `rows` rows of `cols` columns as they are stored (`bytes`) to floats, `[rows, cols]` row-major.
+/// Decodes `rows` rows of `cols` columns as they are stored (`bytes`) to floats, `[rows, cols]` row-major. Of 8-bit floats these are the
+/// numbers before they are scaled ([`crate::Checkpoint::decode_rows`] scales them).
 ///
 /// Fails with `internal` where the number of bytes is another than rows and columns need, with `bad-model` where columns are no whole
 /// blocks, and with `out-of-memory`.
@@ -40,6 +41,11 @@ pub(crate) fn decode_row(source: SourceKind, row: &[u8], out: &mut [f32]) {
                 *weight = bf16::from_le_bytes(*bytes).to_f32();
             }
         }
+        SourceKind::F8E4M3 => {
+            for (weight, &byte) in out.iter_mut().zip(row) {
+                *weight = float8::e4m3(byte);
+            }
+        }
         SourceKind::Q8_0 => {
             for (weights, block) in out.as_chunks_mut::<32>().0.iter_mut().zip(row.as_chunks::<34>().0) {
                 let (scale, quants) = split_block(block);
@@ -58,6 +64,28 @@ pub(crate) fn decode_row(source: SourceKind, row: &[u8], out: &mut [f32]) {
                 }
             }
         }
+        SourceKind::Q4_1 => each_block(row, out, ggml_block::q4_1),
+        SourceKind::Q5_0 => each_block(row, out, |block, weights| multiply(ggml_block::q5_0(block), weights)),
+        SourceKind::Q5_1 => each_block(row, out, ggml_block::q5_1),
+        SourceKind::Iq4Nl => each_block(row, out, |block, weights| multiply(ggml_block::iq4_nl(block), weights)),
+        SourceKind::Q2K => each_block(row, out, ggml_superblock::q2_k),
+        SourceKind::Q3K => each_block(row, out, ggml_superblock::q3_k),
+        SourceKind::Q4K => each_block(row, out, ggml_superblock::q4_k),
+        SourceKind::Q5K => each_block(row, out, ggml_superblock::q5_k),
+        SourceKind::Q6K => each_block(row, out, ggml_superblock::q6_k),
+    }
+}
+
+/// Decodes blocks of `LEN` weights in `BYTES` bytes.
+fn each_block<const BYTES: usize, const LEN: usize>(row: &[u8], out: &mut [f32], decode: impl Fn(&[u8; BYTES], &mut [f32; LEN])) {
+    for (block, weights) in row.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
+        decode(block, weights);
+    }
+}
+
+fn multiply((scale, integers): (f32, [i8; 32]), weights: &mut [f32; 32]) {
+    for (weight, integer) in weights.iter_mut().zip(integers) {
+        *weight = scale * f32::from(integer);
     }
 }
 

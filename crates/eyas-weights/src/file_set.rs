@@ -28,6 +28,8 @@ pub enum ModelFiles {
     Folder(Rc<dyn FileSet>),
     /// A single GGUF file, which holds everything.
     Gguf(Rc<dyn RangeReader>),
+    /// All files of a split GGUF model, in order; [`ModelFiles::open_gguf`] finds them.
+    GgufParts(Vec<Rc<dyn RangeReader>>),
 }
 
 impl fmt::Debug for ModelFiles {
@@ -35,6 +37,7 @@ impl fmt::Debug for ModelFiles {
         match self {
             Self::Folder(files) => f.debug_tuple("Folder").field(&files.label()).finish(),
             Self::Gguf(reader) => f.debug_tuple("Gguf").field(&reader.name()).finish(),
+            Self::GgufParts(parts) => f.debug_list().entries(parts.iter().map(|part| part.name())).finish(),
         }
     }
 }

@@ -8,7 +8,16 @@ pub(crate) fn source_kind(type_id: u32) -> Option<SourceKind> {
         0 => Some(SourceKind::F32),
         1 => Some(SourceKind::F16),
         2 => Some(SourceKind::Q4_0),
+        3 => Some(SourceKind::Q4_1),
+        6 => Some(SourceKind::Q5_0),
+        7 => Some(SourceKind::Q5_1),
         8 => Some(SourceKind::Q8_0),
+        10 => Some(SourceKind::Q2K),
+        11 => Some(SourceKind::Q3K),
+        12 => Some(SourceKind::Q4K),
+        13 => Some(SourceKind::Q5K),
+        14 => Some(SourceKind::Q6K),
+        20 => Some(SourceKind::Iq4Nl),
         30 => Some(SourceKind::Bf16),
         _ => None,
     }
@@ -70,6 +79,7 @@ mod tests {
                 assert_eq!(kind.to_string(), name(type_id));
             }
         }
-        assert_eq!(name(12), "Q4_K");
+        assert_eq!((name(12).as_str(), source_kind(12)), ("Q4_K", Some(SourceKind::Q4K)));
+        assert_eq!((name(18).as_str(), source_kind(18)), ("IQ3_XXS", None));
     }
 }

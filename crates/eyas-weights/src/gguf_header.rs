@@ -31,8 +31,8 @@ pub(crate) struct GgufHeader {
     pub(crate) tensors: Vec<TensorInfo>,
 }
 
-/// Reads and checks the header of a file.
-pub(crate) async fn read_header(reader: &dyn RangeReader) -> Result<GgufHeader> {
+/// Reads and checks the header of a file, which becomes number `file` of its checkpoint.
+pub(crate) async fn read_header(reader: &dyn RangeReader, file: usize) -> Result<GgufHeader> {
     let size = reader.size();
     let mut bytes = Vec::new();
     let mut wanted = FIRST_READ_BYTES.min(size);
@@ -47,7 +47,10 @@ pub(crate) async fn read_header(reader: &dyn RangeReader) -> Result<GgufHeader> 
             bytes.extend(more);
         }
         match parse(&bytes, size) {
-            Ok(header) => return Ok(header),
+            Ok(mut header) => {
+                header.tensors.iter_mut().for_each(|tensor| tensor.file = file);
+                return Ok(header);
+            }
             Err(Stop::Failed(error)) => return Err(error.context(reader.name())),
             Err(Stop::More(needed)) if needed > MAX_HEADER_BYTES => {
                 return Err(Error::bad_model(format!(
@@ -78,7 +81,6 @@ fn parse(bytes: &[u8], size: u64) -> std::result::Result<GgufHeader, Stop> {
     header.check_left(value_count, 13, "metadata values")?;
 
     let metadata = parse_metadata(&mut header, version, value_count)?;
-    check_split(&metadata)?;
     let alignment = alignment(&metadata)?;
 
     let mut tensors = Vec::new();
@@ -132,8 +134,8 @@ fn parse_tensor(header: &mut HeaderBytes<'_>) -> std::result::Result<TensorInfo,
 fn source_kind(name: &str, type_id: u32) -> Result<SourceKind> {
     ggml_type::source_kind(type_id).ok_or_else(|| {
         Error::unsupported(format!(
-            "tensor {name:?}: expected the type F32, F16, BF16, Q8_0 or Q4_0, found {}; use a version of the model in which every tensor \
-             has one of these, such as its Q8_0",
+            "tensor {name:?}: expected the type F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL or Q2_K to Q6_K, found {}; use a \
+             version of the model in which every tensor has one of these, such as its Q4_K_M",
             ggml_type::name(type_id)
         ))
     })
@@ -177,15 +179,6 @@ fn check_count(what: &str, count: u64, limit: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::bad_model(format!("expected at most {limit} {what}, found {count}; the file is damaged")))
-}
-
-fn check_split(metadata: &GgufMetadata) -> Result<()> {
-    match metadata.get_u64("split.count")? {
-        Some(count) if count > 1 => Err(Error::unsupported(format!(
-            "expected a GGUF model in one file, found one of {count} parts; merge them (llama-gguf-split --merge)"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn alignment(metadata: &GgufMetadata) -> Result<u64> {

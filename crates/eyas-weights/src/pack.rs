@@ -5,8 +5,9 @@ use half::{bf16, f16};
 
 use crate::{
     SourceKind,
-    decode::{check_rows, decode_row, resize, split_block},
+    decode::{check_rows, decode_row, resize},
     quantize,
+    repack::repack,
 };
 
 /// Rows of a matrix as [`WeightKind`] lays them out.
@@ -20,11 +21,24 @@ pub struct PackedRows {
 
 /// Packs `rows` rows of `cols` columns as they are stored (`bytes`) into the layout of `target`.
 ///
-/// Where `target` is `source.natural()`, not a bit is lost; everything else goes through `f32` and is rounded to nearest. Fails with
+/// Where `target` is `source.natural()` and the source [`is_exact`](SourceKind::is_exact), not a bit is lost; everything else goes
+/// through the floats of [`crate::decode_rows`], a row at a time, and is rounded to nearest. Fails with
 /// `bad-model` where a weight is not finite and the target is quantised (float targets hold it as it is), with `unsupported-model` where
 /// a finite weight is too large for a 16-bit float, with `internal` where the number of bytes is another than rows and columns need, and
 /// with `out-of-memory`. Rows in messages are counted from the first of `bytes`.
 pub fn pack_rows(source: SourceKind, bytes: &[u8], rows: usize, cols: usize, target: WeightKind) -> Result<PackedRows> {
+    pack_scaled(source, bytes, rows, cols, target, |_, _| {})
+}
+
+/// As [`pack_rows`], where `scale` multiplies the floats of each row (counted from the first of `bytes`) that is not moved bit by bit.
+pub(crate) fn pack_scaled(
+    source: SourceKind,
+    bytes: &[u8],
+    rows: usize,
+    cols: usize,
+    target: WeightKind,
+    scale: impl Fn(usize, &mut [f32]),
+) -> Result<PackedRows> {
     let row_bytes = check_rows(source, bytes, rows, cols)?;
     let mut packed = PackedRows::default();
     if bytes.is_empty() {
@@ -34,7 +48,7 @@ pub fn pack_rows(source: SourceKind, bytes: &[u8], rows: usize, cols: usize, tar
     let blocks_per_row = target.blocks_per_row(cols);
     resize(&mut packed.words, rows, words_per_row)?;
     resize(&mut packed.scales, rows, blocks_per_row)?;
-    let exact = target == source.natural();
+    let exact = source.is_exact() && target == source.natural();
     let mut weights = Vec::new();
     if !exact {
         // Whole blocks, so that what pads the row is zero.
@@ -49,45 +63,12 @@ pub fn pack_rows(source: SourceKind, bytes: &[u8], rows: usize, cols: usize, tar
             repack(source, stored, words, row_scales)
         } else {
             decode_row(source, stored, &mut weights[..cols]);
+            scale(row, &mut weights[..cols]);
             encode(target, &weights, words, row_scales)
         };
         done.map_err(|error| error.context(format_args!("row {row}")))?;
     }
     Ok(packed)
-}
-
-/// Moves a row into its natural kind, bit by bit.
-fn repack(source: SourceKind, stored: &[u8], words: &mut [u32], scales: &mut [f32]) -> Result<()> {
-    match source {
-        SourceKind::F32 | SourceKind::F16 | SourceKind::Bf16 => {
-            let (whole, rest) = stored.as_chunks::<4>();
-            let padded = rest.first_chunk::<2>().map(|&[low, high]| [low, high, 0, 0]);
-            for (word, &bytes) in words.iter_mut().zip(whole.iter().chain(padded.as_ref())) {
-                *word = u32::from_le_bytes(bytes);
-            }
-        }
-        SourceKind::Q8_0 => {
-            for ((block, words), scale) in stored.as_chunks::<34>().0.iter().zip(words.as_chunks_mut::<8>().0).zip(scales) {
-                let (block_scale, quants) = split_block(block);
-                *scale = check_scale(block_scale)?;
-                for (word, &bytes) in words.iter_mut().zip(quants.as_chunks::<4>().0) {
-                    *word = u32::from_le_bytes(bytes);
-                }
-            }
-        }
-        SourceKind::Q4_0 => {
-            for ((block, words), scale) in stored.as_chunks::<18>().0.iter().zip(words.as_chunks_mut::<4>().0).zip(scales) {
-                let (block_scale, quants) = split_block(block);
-                *scale = check_scale(block_scale)?;
-                let (low_words, high_words) = words.split_at_mut(2);
-                for ((low, high), bytes) in low_words.iter_mut().zip(high_words).zip(quants.as_chunks::<8>().0) {
-                    *low = nibbles(bytes.map(|byte| byte & 15));
-                    *high = nibbles(bytes.map(|byte| byte >> 4));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Rounds a row of floats, padded with zeros to whole blocks, to `target`.
@@ -134,15 +115,7 @@ fn encode_halves(weights: &[f32], words: &mut [u32], kind: &str, round: impl Fn(
     Ok(())
 }
 
-fn nibbles(quants: [u8; 8]) -> u32 {
-    quants.iter().rev().fold(0, |word, &quant| word << 4 | u32::from(quant))
-}
-
-fn check_scale(scale: f32) -> Result<f32> {
-    if scale.is_finite() { Ok(scale) } else { Err(not_finite()) }
-}
-
-fn not_finite() -> Error {
+pub(crate) fn not_finite() -> Error {
     Error::bad_model(
         "expected finite weights, found NaN or infinity; the file is damaged, or its model was not trained to an end",
     )

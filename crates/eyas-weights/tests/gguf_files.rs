@@ -3,7 +3,7 @@
 
 mod model_bytes;
 
-use eyas_weights::{Format, GgufArray, SourceKind};
+use eyas_weights::{Checkpoint, Format, GgufArray, MemoryFiles, ModelFiles, SourceKind};
 use model_bytes::{Gguf, array, open_gguf, string, tensor, value};
 use pollster::block_on;
 
@@ -82,7 +82,7 @@ fn what_is_wrong_is_named() {
         (with_counts(u64::MAX, 7), "bad-model", "tensors, found 18446744073709551615"),
         (with_counts(65_000, 7), "bad-model", "expected 65000 tensors"),
         (with_counts(4, 65_000), "bad-model", "expected 65000 metadata values"),
-        (with("split.count", value(2, &[3, 0])), "unsupported-model", "one of 3 parts"),
+        (with("split.count", value(2, &[3, 0])), "bad-model", "found part 1 of 3"),
         (with("nested", value(7, &[1])), "bad-model", r#""nested" twice"#),
         (with("x", value(7, &[2])), "bad-model", r#"GGUF metadata "x": expected a boolean"#),
         (with("x", value(99, &[])), "bad-model", "found 99"),
@@ -90,8 +90,9 @@ fn what_is_wrong_is_named() {
         (with("x", array(8, 1, &string(b"\xFF"))), "bad-model", "UTF-8"),
         (with("x", array(6, 1 << 62, &[])), "bad-model", "4611686018427387904 numbers"),
         (with("x", value(9, &deep)), "bad-model", "4 deep"),
-        (with_tensor(tensor("t", &[256], 12, 144)), "unsupported-model", r#"tensor "t": expected the type"#),
-        (with_tensor(tensor("t", &[256], 14, 210)), "unsupported-model", "found Q6_K"),
+        (with_tensor(tensor("t", &[256], 18, 98)), "unsupported-model", r#"tensor "t": expected the type"#),
+        (with_tensor(tensor("t", &[256], 23, 136)), "unsupported-model", "found IQ4_XS"),
+        (with_tensor(tensor("t", &[288], 12, 162)), "bad-model", "multiple of 256"),
         (with_tensor(tensor("t", &[256], 99, 210)), "unsupported-model", "the unknown type 99"),
         (with_tensor(tensor("t", &[33], 8, 34)), "bad-model", "multiple of 32"),
         (with_tensor(tensor("t", &[1; 9], 0, 4)), "bad-model", "8 axes, found 9"),
@@ -132,4 +133,56 @@ fn a_truncated_file_is_an_error() {
     // Without tensors, the padding after the header may be missing.
     let empty = Gguf { tensors: vec![], ..Gguf::good() };
     assert!(open_gguf(empty.bytes()).unwrap().tensors().is_empty());
+}
+
+/// The files of a model split in two, with these metadata in the second.
+fn two_parts(second: &[(&str, u16)]) -> Vec<(String, Vec<u8>)> {
+    let number = |number: u16| value(2, &number.to_le_bytes());
+    let mut first =
+        Gguf::good().with("split.no", number(0)).with("split.count", number(2)).with("split.tensors.count", number(4));
+    let mut rest = Gguf { values: vec![], tensors: first.tensors.split_off(2), ..Gguf::good() };
+    for (key, number) in second {
+        rest = rest.with(key, value(2, &number.to_le_bytes()));
+    }
+    vec![("m-00001-of-00002.gguf".to_owned(), first.bytes()), ("m-00002-of-00002.gguf".to_owned(), rest.bytes())]
+}
+
+#[test]
+fn parts_are_one_checkpoint() {
+    let open = |files: Vec<(String, Vec<u8>)>, name: &str| {
+        let files = MemoryFiles::new(files);
+        block_on(async { Checkpoint::open(&ModelFiles::open_gguf(&files, name).await?).await })
+    };
+    let good = || two_parts(&[("split.no", 1), ("split.count", 2)]);
+    for name in ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"] {
+        let split = open(good(), name).unwrap();
+        let whole = open_gguf(Gguf::good().bytes()).unwrap();
+        assert_eq!(split.gguf().unwrap().get_str("general.architecture").unwrap(), Some("llama"));
+        assert_eq!(split.tensors().len(), 4);
+        for tensor in whole.tensors() {
+            let part = split.tensor(&tensor.name).unwrap();
+            let read = |checkpoint: &Checkpoint, tensor| block_on(checkpoint.read_rows(tensor, 0..tensor.rows())).unwrap();
+            assert_eq!(read(&split, part), read(&whole, tensor));
+        }
+    }
+    let mut missing = good();
+    missing.pop();
+    let first = good().remove(0).1;
+    let cases = [
+        (missing, "model-not-found", "m-00002-of-00002.gguf"),
+        (vec![good().remove(0), ("m-00002-of-00002.gguf".to_owned(), first)], "bad-model", "expected part 2 of 2, found part 1"),
+        (two_parts(&[("split.no", 1), ("split.count", 3)]), "bad-model", "found part 2 of 3"),
+        (two_parts(&[]), "bad-model", "found part 1 of 1"),
+    ];
+    for (files, code, part) in cases {
+        let error = open(files, "m-00001-of-00002.gguf").unwrap_err();
+        assert!(error.code() == code && error.detail().contains(part), "expected {code} with {part:?}, found {error}");
+    }
+    let mut short = good();
+    short[1].1 = Gguf { values: vec![], tensors: vec![], ..Gguf::good() }
+        .with("split.no", value(2, &[1, 0]))
+        .with("split.count", value(2, &[2, 0]))
+        .bytes();
+    let error = open(short, "m-00001-of-00002.gguf").unwrap_err();
+    assert!(error.detail().contains("expected 4 tensors in all parts together, found 2"), "{error}");
 }

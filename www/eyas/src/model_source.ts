@@ -11,9 +11,9 @@ export interface ModelFiles {
 /**
  * Where a model's files are:
  * - `"https://…/folder/"`: a folder laid out like a Hugging Face repository;
- * - `"https://…/file.gguf"`: a GGUF file;
+ * - `"https://…/file.gguf"`: a GGUF file; of a split model any part, `…-00001-of-00003.gguf`: the others are found beside it;
  * - `"org/name"`: a repository on the Hugging Face hub, `"org/name/file.gguf"` a file in it;
- * - files that a person chose or dropped: such a folder's files, or one `.gguf`;
+ * - files that a person chose or dropped: such a folder's files, or one `.gguf`, or all parts of one;
  * - `{ files }`: the same, each by name.
  *
  * Relative URLs start with `/`, `./` or `../` and are resolved against the page.

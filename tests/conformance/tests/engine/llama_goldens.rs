@@ -6,6 +6,7 @@ use conformance::{Golden, Loading, answer, golden_folder, greedy, largest_differ
 use eyas_core::Quantize;
 use eyas_engine::Prompt;
 use eyas_kernels::KernelDevice;
+use eyas_weights::{DirectoryFiles, ModelFiles};
 use pollster::block_on;
 
 const NAMES: [&str; 4] = ["llama-gqa-llama3", "llama-tied-linear", "llama-mqa-f16", "llama-yarn"];
@@ -55,11 +56,35 @@ fn quantised_logits_stay_near() {
         for (quantize, bound) in [(Quantize::Q8, 0.05), (Quantize::Q4, 0.6)] {
             let engine = Loading::default().quantized(quantize).load(&golden_folder(name));
             let logits = block_on(engine.logits(&golden.sequence())).unwrap();
-            let error: f64 = logits.iter().zip(&golden.logits).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-            let signal: f64 = golden.logits.iter().map(|b| f64::from(*b).powi(2)).sum();
-            let relative = (error / signal).sqrt();
+            let relative = relative_error(&logits, &golden.logits);
             println!("{name}, {quantize:?}: relative RMS error {relative:.4}");
             assert!(relative < bound, "{name}, {quantize:?}: relative RMS error {relative:.4}, at most {bound}");
         }
     }
+}
+
+/// A GGUF model in two parts in which every tensor has another format (tests/reference/make_gguf_mix_golden.py). Six of the formats are
+/// held exactly; the others are rounded again to 8 bits.
+#[test]
+fn a_split_file_of_every_format_loads() {
+    let folder = golden_folder("llama-gguf-mix");
+    let golden = Golden::read(&folder);
+    let files = || {
+        let parts = DirectoryFiles::open(&folder).unwrap();
+        block_on(ModelFiles::open_gguf(&parts, "model-00001-of-00002.gguf")).unwrap()
+    };
+    for (quantize, bound) in [(Quantize::None, 0.03), (Quantize::Auto, 0.03), (Quantize::Q8, 0.03), (Quantize::Q4, 0.6)] {
+        let engine = Loading::default().quantized(quantize).try_load(files()).unwrap();
+        let logits = block_on(engine.logits(&golden.sequence())).unwrap();
+        let relative = relative_error(&logits, &golden.logits);
+        println!("{quantize:?}: relative RMS error {relative:.4}, {} bytes", engine.info().memory_bytes);
+        assert!(relative < bound, "{quantize:?}: relative RMS error {relative:.4}, at most {bound}");
+    }
+}
+
+/// The root of the mean square of the error, relative to that of what is expected.
+fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
+    let error: f64 = found.iter().zip(expected).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let signal: f64 = expected.iter().map(|b| f64::from(*b).powi(2)).sum();
+    (error / signal).sqrt()
 }
