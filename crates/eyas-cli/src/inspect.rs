@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use eyas_core::{Error, Quantize, Result, WeightKind, format_bytes};
-use eyas_engine::{open_config, open_template, open_tokenizer};
+use eyas_engine::{open_checkpoint, open_config, open_template, open_tokenizer};
 use eyas_model::{DecoderConfig, planned_bytes, target_kind};
 use eyas_weights::{Checkpoint, ModelFiles, TensorInfo};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ struct Report {
 impl Report {
     async fn gather(files: &ModelFiles, quantize: Quantize) -> Self {
         let mut report = Self::default();
-        let checkpoint = report.keep("weights", Checkpoint::open(files).await);
+        let checkpoint = report.keep("weights", open_checkpoint(files).await);
         if let Some(checkpoint) = &checkpoint {
             let stored = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
             report.kinds = checkpoint.tensors().iter().map(|tensor| loaded_kind(tensor, quantize, stored)).collect();

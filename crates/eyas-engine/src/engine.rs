@@ -8,11 +8,12 @@ use eyas_core::{
 use eyas_kernels::KernelDevice;
 use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
 use eyas_text::{EncodeOptions, Tokenizer};
-use eyas_weights::{Checkpoint, ModelFiles};
+use eyas_weights::ModelFiles;
 use serde_json::{Map, Value};
 
 use crate::{
     Clock, EngineInfo, Prompt, Request, Session,
+    checkpoint_open::open_checkpoint,
     live_cache::{CacheLedger, LiveCache},
     model_bundle::ModelBundle,
     random::fresh_seed,
@@ -53,7 +54,7 @@ impl Engine {
             progress.report(Progress { phase, loaded_bytes, total_bytes, detail: detail.to_owned() });
         };
         phase(LoadPhase::Inspect, 0, 0, "tensor headers");
-        let checkpoint = Checkpoint::open(&files).await?;
+        let checkpoint = open_checkpoint(&files).await?;
         cancel.check()?;
         let total_bytes = checkpoint.total_bytes();
         phase(LoadPhase::Inspect, 0, total_bytes, "configuration and tokenizer");

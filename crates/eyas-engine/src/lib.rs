@@ -39,6 +39,7 @@
 
 mod answer;
 mod chat_prompt;
+mod checkpoint_open;
 mod clock;
 mod engine;
 mod engine_info;
@@ -57,6 +58,7 @@ mod statistics;
 mod stop;
 
 pub use chat_prompt::ChatPrompt;
+pub use checkpoint_open::open_checkpoint;
 pub use clock::Clock;
 pub use engine::Engine;
 pub use engine_info::EngineInfo;

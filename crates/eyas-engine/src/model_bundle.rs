@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use eyas_core::Result;
-use eyas_model::DecoderConfig;
+use eyas_model::{DecoderConfig, Fp8Config};
 use eyas_text::Tokenizer;
 use eyas_weights::{Checkpoint, ModelFiles, RangeReader};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
     model_text::{metadata, open_text},
 };
 
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
 
 /// A model's name, tokenizer, chat template and end tokens.
@@ -46,7 +46,16 @@ impl ModelBundle {
 /// The decoder's configuration of a model whose headers are read: `config.json`, or the metadata of a GGUF file.
 pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<DecoderConfig> {
     match files {
-        ModelFiles::Folder(folder) => DecoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?),
+        ModelFiles::Folder(folder) => {
+            let mut config = require_json(folder.as_ref(), CONFIG).await?;
+            if Fp8Config::from_hf(&config)?.is_some()
+                && let Some(config) = config.as_object_mut()
+            {
+                // What it declares was taken into account when the tensors' headers were read; the decoder is the same without.
+                config.remove("quantization_config");
+            }
+            DecoderConfig::from_hf(&config)
+        }
         ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => DecoderConfig::from_gguf(metadata(checkpoint)?),
     }
 }

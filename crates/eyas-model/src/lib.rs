@@ -19,6 +19,7 @@ mod config_gguf;
 mod config_hf;
 mod decoder;
 mod decoder_layer;
+mod fp8_config;
 mod kv_cache;
 mod linear;
 mod loader;
@@ -31,6 +32,7 @@ mod tensor_names;
 
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
+pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
 pub use loader::planned_bytes;
 pub use quantize_policy::target_kind;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
 use eyas_kernels::KernelDevice;
-use eyas_weights::{Checkpoint, Format, PackedRows, TensorInfo, decode_rows, pack_rows};
+use eyas_weights::{Checkpoint, Format, PackedRows, TensorInfo};
 
 use crate::{
     DecoderConfig, RopeScaling,
@@ -85,8 +85,7 @@ pub fn planned_bytes(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: 
 }
 
 async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
-    let bytes = checkpoint.read_rows(tensor, 0..tensor.rows()).await?;
-    decode_rows(tensor.kind, &bytes, tensor.rows(), tensor.cols()).map_err(|error| error.context(&tensor.name))
+    checkpoint.decode_rows(tensor, 0..tensor.rows()).await
 }
 
 /// Reads a matrix a few rows at a time and packs them, so that the stored bytes are never held whole.
@@ -108,8 +107,7 @@ async fn pack(
     while start < rows {
         plan.cancel.check()?;
         let end = start.saturating_add(step).min(rows);
-        let bytes = checkpoint.read_rows(tensor, start..end).await?;
-        let packed = pack_rows(tensor.kind, &bytes, end - start, cols, kind).map_err(|error| error.context(&tensor.name))?;
+        let packed = checkpoint.pack_rows(tensor, start..end, kind).await?;
         whole.words.extend_from_slice(&packed.words);
         whole.scales.extend_from_slice(&packed.scales);
         report(end as u64 * row_bytes);

@@ -1,16 +1,23 @@
 //! All tensors of a model, wherever its files are.
 
-use std::{collections::HashMap, fmt, ops::Range, rc::Rc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    ops::Range,
+    rc::Rc,
+};
 
-use eyas_core::{Error, ErrorKind, Result};
+use eyas_core::{Error, ErrorKind, Result, WeightKind};
 
 use crate::{
-    FileSet, GgufMetadata, ModelFiles, RangeReader, TensorInfo, gguf_header,
+    FileSet, GgufMetadata, ModelFiles, PackedRows, RangeReader, SourceKind, TensorInfo, gguf_header,
     gguf_parts::{check_part, check_tensor_count},
+    pack::pack_scaled,
     range_reader::read_exactly,
     safetensors,
     shard_index::ShardIndex,
     tensor_layout::sort_for_reading,
+    weight_scales::{WeightScales, name_of_scales, scales_activations},
 };
 
 const SINGLE_FILE: &str = "model.safetensors";
@@ -33,6 +40,8 @@ pub struct Checkpoint {
     tensors: Vec<TensorInfo>,
     by_name: HashMap<String, usize>,
     buffers: Vec<String>,
+    /// Of matrices in 8-bit floats, once they are declared.
+    scales: HashMap<String, WeightScales>,
     gguf: Option<GgufMetadata>,
 }
 
@@ -119,12 +128,31 @@ impl Checkpoint {
                 )));
             }
         }
-        Ok(Self { format, files, tensors, by_name, buffers: Vec::new(), gguf: None })
+        Ok(Self { format, files, tensors, by_name, buffers: Vec::new(), scales: HashMap::new(), gguf: None })
+    }
+
+    /// Takes the scales of all matrices in 8-bit floats out of the list of tensors and applies them from now on; `block` is the rectangle
+    /// of weights that shares a scale, or `None` where there is one scale a matrix, or one a row.
+    ///
+    /// Fails with `bad-model` where a matrix has no scales, or of another shape.
+    pub async fn scale_8_bit_floats(&mut self, block: Option<[usize; 2]>) -> Result<()> {
+        let mut used = HashSet::new();
+        for matrix in self.tensors.iter().filter(|tensor| tensor.kind == SourceKind::F8E4M3) {
+            let name = name_of_scales(matrix, &self.by_name)?;
+            let Some(tensor) = self.tensor(&name) else { continue };
+            let values = self.decode_rows(tensor, 0..tensor.rows()).await?;
+            let scales = WeightScales::new(matrix, block, &tensor.shape, values)?;
+            self.scales.insert(matrix.name.clone(), scales);
+            used.insert(name);
+        }
+        self.tensors.retain(|tensor| !used.contains(&tensor.name) && !scales_activations(tensor));
+        self.by_name = self.tensors.iter().enumerate().map(|(position, tensor)| (tensor.name.clone(), position)).collect();
+        Ok(())
     }
 
     /// Checks that every tensor is in the file in which the index has it.
     fn check_index(&self, index: &ShardIndex) -> Result<()> {
-        let buffers: std::collections::HashSet<&str> = self.buffers.iter().map(String::as_str).collect();
+        let buffers: HashSet<&str> = self.buffers.iter().map(String::as_str).collect();
         for (name, file) in &index.file_of {
             let found = self.tensor(name).and_then(|tensor| index.files.get(tensor.file));
             if found == Some(file) || (found.is_none() && buffers.contains(name.as_str())) {
@@ -166,6 +194,33 @@ impl Checkpoint {
     /// The size of all files together.
     pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size()).fold(0, u64::saturating_add)
+    }
+
+    /// Reads whole rows of one of this checkpoint's tensors as floats, `[rows, cols]` row-major, scaled where they have scales.
+    pub async fn decode_rows(&self, tensor: &TensorInfo, rows: Range<usize>) -> Result<Vec<f32>> {
+        let packed = self.pack_rows(tensor, rows, WeightKind::F32).await?;
+        Ok(packed.words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Reads whole rows of one of this checkpoint's tensors and packs them as [`crate::pack_rows`] does, scaled where they have scales.
+    /// Fails with `unsupported-model` for 8-bit floats before [`Self::scale_8_bit_floats`].
+    pub async fn pack_rows(&self, tensor: &TensorInfo, rows: Range<usize>, target: WeightKind) -> Result<PackedRows> {
+        let scales = self.scales.get(&tensor.name);
+        if tensor.kind == SourceKind::F8E4M3 && scales.is_none() {
+            return Err(Error::unsupported(format!(
+                "tensor {:?}: expected a declaration of how its 8-bit floats are scaled, found none; use the unquantised weights",
+                tensor.name
+            )));
+        }
+        let (first, count) = (rows.start, rows.len());
+        let bytes = self.read_rows(tensor, rows).await?;
+        let scale = |row: usize, weights: &mut [f32]| {
+            if let Some(scales) = scales {
+                scales.scale(first + row, weights);
+            }
+        };
+        pack_scaled(tensor.kind, &bytes, count, tensor.cols(), target, scale)
+            .map_err(|error| error.context(format_args!("tensor {:?}, rows from {first}", tensor.name)))
     }
 
     /// Reads the stored bytes of whole rows of one of this checkpoint's tensors.

@@ -55,6 +55,7 @@ mod tensor_info;
 mod tensor_layout;
 mod unique_map;
 mod unpack;
+mod weight_scales;
 
 pub use checkpoint::{Checkpoint, Format};
 pub use decode::decode_rows;

@@ -82,7 +82,7 @@ fn parse(json: &[u8], data_begin: u64, size: u64, file: usize) -> Result<Safeten
             Dtype::Buffer(bytes) => (None, tensor_bytes(name, &entry.shape.0, 1, bytes)?),
             Dtype::Unsupported => {
                 return Err(Error::unsupported(format!(
-                    "tensor {name:?}: expected the dtype F32, F16 or BF16, found {:?}; use a version of the model in one of these",
+                    "tensor {name:?}: expected the dtype F32, F16, BF16 or F8_E4M3, found {:?}; use a version of the model in one of these",
                     entry.dtype
                 )));
             }
@@ -173,6 +173,7 @@ fn dtype(name: &str) -> Dtype {
         "F32" => Dtype::Weights(SourceKind::F32),
         "F16" => Dtype::Weights(SourceKind::F16),
         "BF16" => Dtype::Weights(SourceKind::Bf16),
+        "F8_E4M3" => Dtype::Weights(SourceKind::F8E4M3),
         "I64" => Dtype::Buffer(8),
         "BOOL" => Dtype::Buffer(1),
         _ => Dtype::Unsupported,

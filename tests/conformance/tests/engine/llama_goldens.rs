@@ -6,7 +6,7 @@ use conformance::{Golden, Loading, answer, golden_folder, greedy, largest_differ
 use eyas_core::Quantize;
 use eyas_engine::Prompt;
 use eyas_kernels::KernelDevice;
-use eyas_weights::{DirectoryFiles, ModelFiles};
+use eyas_weights::{DirectoryFiles, MemoryFiles, ModelFiles};
 use pollster::block_on;
 
 const NAMES: [&str; 4] = ["llama-gqa-llama3", "llama-tied-linear", "llama-mqa-f16", "llama-yarn"];
@@ -87,4 +87,46 @@ fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
     let error: f64 = found.iter().zip(expected).map(|(a, b)| f64::from(a - b).powi(2)).sum();
     let signal: f64 = expected.iter().map(|b| f64::from(*b).powi(2)).sum();
     (error / signal).sqrt()
+}
+
+/// 8-bit floats with scales (tests/reference/make_fp8_goldens.py): those a row are powers of two, with which 16-bit brain floats hold every
+/// product; those a block are rounded.
+#[test]
+fn declared_8_bit_floats_load() {
+    for (name, quantize, bound) in [
+        ("llama-fp8-row", Quantize::None, 1e-5),
+        ("llama-fp8-row", Quantize::Q8, 0.05),
+        ("llama-fp8-block", Quantize::None, 0.01),
+        ("llama-fp8-block", Quantize::Auto, 0.01),
+        ("llama-fp8-block", Quantize::Q8, 0.05),
+    ] {
+        let golden = Golden::read(&golden_folder(name));
+        let engine = Loading::default().quantized(quantize).load(&golden_folder(name));
+        let relative = relative_error(&block_on(engine.logits(&golden.sequence())).unwrap(), &golden.logits);
+        println!("{name}, {quantize:?}: relative RMS error {relative:.1e}, {} bytes", engine.info().memory_bytes);
+        assert!(relative < bound, "{name}, {quantize:?}: relative RMS error {relative:.1e}, at most {bound}");
+    }
+}
+
+/// What the configuration says about 8-bit floats, taken away or contradicted.
+#[test]
+fn undeclared_8_bit_floats_are_refused() {
+    let folder = golden_folder("llama-fp8-block");
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let load = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut config: serde_json::Value = serde_json::from_slice(&read("config.json")).unwrap();
+        change(&mut config);
+        let files = vec![
+            ("config.json".to_owned(), config.to_string().into_bytes()),
+            ("tokenizer.json".to_owned(), read("tokenizer.json")),
+            ("model.safetensors".to_owned(), read("model.safetensors")),
+        ];
+        Loading::default().try_load(ModelFiles::Folder(MemoryFiles::new(files).into())).err().unwrap()
+    };
+    let undeclared = load(&|config| config["quantization_config"] = serde_json::Value::Null);
+    assert!(undeclared.code() == "unsupported-model" && undeclared.detail().contains("8-bit floats"), "{undeclared}");
+    let other = load(&|config| config["quantization_config"]["quant_method"] = "gptq".into());
+    assert!(other.code() == "unsupported-model" && other.detail().contains("gptq"), "{other}");
+    let contradicted = load(&|config| config["quantization_config"]["weight_block_size"] = serde_json::json!([128, 128]));
+    assert!(contradicted.code() == "bad-model" && contradicted.detail().contains("128 x 128"), "{contradicted}");
 }
