@@ -39,7 +39,7 @@ pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use operations::{
     attention, copy_rows, embed, matmul, matmul_add, matmul_gated, read_f32, residual_norm, rms_norm, rope_append, softcap,
-    write_step,
+    upload_matrix, write_step,
 };
 pub use residual_spec::ResidualSpec;
 pub use tuning::Tuning;

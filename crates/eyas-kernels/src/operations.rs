@@ -25,6 +25,20 @@ pub(crate) fn step_words(position: usize, ids: &[u32], padded_tokens: usize) -> 
     words
 }
 
+/// Uploads a packed matrix in the order that the device's kernels want. `words` is `[rows, words_per_row]` and `scales` `[rows, blocks_per_row]`, as
+/// [`eyas_core::WeightKind`] says; what comes back is for the operations here, and has the same sizes.
+pub fn upload_matrix(device: &KernelDevice, words: Vec<u32>, scales: Vec<f32>, spec: MatrixSpec) -> (Tensor<2, Int>, Tensor<1>) {
+    #[cfg(feature = "cpu")]
+    let (words, scales) = if device.is_gpu() { (words, scales) } else { crate::cpu::row_groups::arranged(words, scales, spec) };
+    let mut scales = scales;
+    if scales.is_empty() {
+        scales.push(0.0);
+    }
+    let count = scales.len();
+    let words = TensorData::new(words, [spec.rows, spec.words_per_row()]);
+    (Tensor::from_data(words, (device.burn(), DType::U32)), Tensor::from_data(TensorData::new(scales, [count]), device.burn()))
+}
+
 /// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name, times `scale`: `[tokens, d]`. An id past the
 /// vocabulary gives zeros.
 pub fn embed(

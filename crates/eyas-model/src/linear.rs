@@ -2,9 +2,9 @@
 
 use burn::{
     module::Module,
-    tensor::{DType, Int, Tensor, TensorData},
+    tensor::{Int, Tensor, TensorData},
 };
-use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, embed, matmul, matmul_add, matmul_gated};
+use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, embed, matmul, matmul_add, matmul_gated, upload_matrix};
 use eyas_weights::PackedRows;
 
 /// `y = x · Wᵀ (+ bias)` with a packed `W` `[rows, cols]`: `[t, cols]` to `[t, rows]`.
@@ -20,18 +20,10 @@ pub(crate) struct Linear {
 impl Linear {
     /// Uploads a matrix. `bias` has `rows` values where `spec.has_bias`.
     pub(crate) fn new(packed: PackedRows, bias: Option<Vec<f32>>, spec: MatrixSpec, device: &KernelDevice) -> Self {
-        let floats = |values: Vec<f32>| {
-            let values = if values.is_empty() { vec![0.0] } else { values };
-            let n = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [n]), device.burn())
-        };
-        let words = TensorData::new(packed.words, [spec.rows, spec.words_per_row()]);
-        Self {
-            words: Tensor::from_data(words, (device.burn(), DType::U32)),
-            scales: floats(packed.scales),
-            bias: floats(bias.unwrap_or_default()),
-            spec,
-        }
+        let (words, scales) = upload_matrix(device, packed.words, packed.scales, spec);
+        let bias = bias.unwrap_or_else(|| vec![0.0]);
+        let bias_len = bias.len();
+        Self { words, scales, bias: Tensor::from_data(TensorData::new(bias, [bias_len]), device.burn()), spec }
     }
 
     pub(crate) fn forward(&self, x_tk: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -1,11 +1,17 @@
-//! Products with packed matrices on the CPU.
+//! Products with packed matrices.
 
 use eyas_core::{BLOCK, WeightKind};
 
-use super::vector;
+use super::{
+    integer,
+    quantized_input::QuantizedInput,
+    row_groups::{GROUP, RowGroups, rows_in_group},
+    vector,
+};
 use crate::{Activation, MatrixSpec};
 
-/// The rows of a packed matrix.
+/// The rows of a packed matrix; quantised ones in groups (see `row_groups`).
+#[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     words: &'a [u32],
     scales: &'a [f32],
@@ -26,64 +32,106 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn row(&self, index: usize) -> (&'a [u32], &'a [f32]) {
-        let (words, blocks) = (self.spec.words_per_row(), self.spec.blocks_per_row());
-        (&self.words[index * words..][..words], &self.scales[index * blocks..][..blocks])
+    fn groups(&self) -> RowGroups<'a> {
+        RowGroups { words: self.words, scales: self.scales, spec: self.spec }
     }
 
     /// Unpacks a row into `out`, which has [`Self::padded_cols`] values.
     pub(super) fn unpack(&self, index: usize, out: &mut [f32]) {
-        let (words, scales) = self.row(index);
+        let words = self.spec.words_per_row();
+        let row = || &self.words[index * words..][..words];
         match self.spec.kind {
-            WeightKind::F32 => out.copy_from_slice(bytemuck::cast_slice(words)),
-            WeightKind::F16 => vector::unpack_f16(words, out),
-            WeightKind::Bf16 => vector::unpack_bf16(words, out),
-            WeightKind::Q8 => vector::unpack_q8(words, scales, out),
-            WeightKind::Q4 => vector::unpack_q4(words, scales, out),
-        }
-    }
-
-    /// The product of a row with one padded token; `unpacked` is scratch.
-    fn dot(&self, index: usize, x: &[f32], unpacked: &mut [f32]) -> f32 {
-        let (words, scales) = self.row(index);
-        match self.spec.kind {
-            WeightKind::F32 => vector::dot(bytemuck::cast_slice(words), x),
-            WeightKind::Q8 => vector::dot_q8(words, scales, x),
-            WeightKind::Q4 => vector::dot_q4(words, scales, x),
-            WeightKind::F16 | WeightKind::Bf16 => {
-                self.unpack(index, unpacked);
-                vector::dot(unpacked, x)
-            }
+            WeightKind::F32 => out.copy_from_slice(bytemuck::cast_slice(row())),
+            WeightKind::F16 => vector::unpack_f16(row(), out),
+            WeightKind::Bf16 => vector::unpack_bf16(row(), out),
+            WeightKind::Q8 | WeightKind::Q4 => self.groups().unpack(index, out),
         }
     }
 }
 
 /// Adds `x · Wᵀ + bias` to `out`: `x` is `[t, cols]`, `out` is `[t, rows]`.
 pub(super) fn add_product(rows: &Rows, bias: &[f32], x: &[f32], out: &mut [f32]) {
+    if rows.spec.kind.is_quantized() {
+        add_integer_product(rows.groups(), x, out);
+    } else {
+        add_float_product(rows, x, out);
+    }
+    if rows.spec.has_bias {
+        for out in out.chunks_mut(rows.spec.rows) {
+            out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias);
+        }
+    }
+}
+
+/// Float weights: a row is unpacked once for all tokens.
+fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
     let spec = rows.spec;
     let (padded, tokens) = (rows.padded_cols(), x.len() / spec.cols);
-    let mut x_padded = vec![0.0; tokens * padded];
-    for (from, to) in x.chunks(spec.cols).zip(x_padded.chunks_mut(padded)) {
-        to[..spec.cols].copy_from_slice(from);
-    }
+    let x_padded;
+    let x = if padded == spec.cols {
+        x
+    } else {
+        x_padded = x.chunks(spec.cols).flat_map(|row| row.iter().copied().chain([0.0])).collect::<Vec<_>>();
+        &x_padded
+    };
     let mut unpacked = vec![0.0; padded];
     for r in 0..spec.rows {
-        let offset = if spec.has_bias { bias[r] } else { 0.0 };
-        if tokens == 1 {
-            out[r] += rows.dot(r, &x_padded, &mut unpacked) + offset;
-            continue;
-        }
-        rows.unpack(r, &mut unpacked);
+        let row = if spec.kind == WeightKind::F32 {
+            bytemuck::cast_slice(&rows.words[r * padded..][..padded])
+        } else {
+            rows.unpack(r, &mut unpacked);
+            &unpacked[..]
+        };
         let mut t = 0;
         while t + 4 <= tokens {
-            let sums = vector::dot_four(&unpacked, &x_padded[t * padded..(t + 4) * padded]);
+            let sums = vector::dot_four(row, &x[t * padded..(t + 4) * padded]);
             for (i, sum) in sums.into_iter().enumerate() {
-                out[(t + i) * spec.rows + r] += sum + offset;
+                out[(t + i) * spec.rows + r] += sum;
             }
             t += 4;
         }
         for t in t..tokens {
-            out[t * spec.rows + r] += vector::dot(&unpacked, &x_padded[t * padded..][..padded]) + offset;
+            out[t * spec.rows + r] += vector::dot(row, &x[t * padded..][..padded]);
+        }
+    }
+}
+
+/// Integer weights: activations are rounded once, then eight rows at a time are multiplied with all tokens.
+fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
+    let spec = groups.spec;
+    let input = QuantizedInput::new(x, spec.cols);
+    let (mut filled_words, mut filled_scales) = (Vec::new(), Vec::new());
+    let mut acc = vec![[0.0_f32; GROUP]; input.tokens];
+    for row in (0..spec.rows).step_by(GROUP) {
+        let count = rows_in_group(row, spec.rows);
+        let (words, scales) = if count == GROUP {
+            groups.group(row)
+        } else {
+            groups.filled_group(row, &mut filled_words, &mut filled_scales);
+            (&filled_words[..], &filled_scales[..])
+        };
+        if input.tokens == 1 {
+            acc[0] = if spec.kind == WeightKind::Q4 {
+                integer::dot_q4(words, scales, &input.values, &input.scales, &input.sums)
+            } else {
+                integer::dot_q8(words, scales, &input.values, &input.scales)
+            };
+        } else {
+            acc.fill([0.0; GROUP]);
+            let mut weights = [0_i16; BLOCK * GROUP];
+            let block_words = words.chunks_exact(GROUP * spec.kind.words_per_row(BLOCK));
+            for (block, (words, scales)) in block_words.zip(scales.chunks_exact(GROUP)).enumerate() {
+                if spec.kind == WeightKind::Q4 {
+                    integer::unpack_q4(words, &mut weights);
+                } else {
+                    integer::unpack_q8(words, &mut weights);
+                }
+                let (x, x_scales) = input.block(block);
+                integer::add_block(&weights, scales, x, x_scales, &mut acc);
+            }
+        }
+        for (out, acc) in out.chunks_exact_mut(spec.rows).zip(&acc) {
+            out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
         }
     }
 }

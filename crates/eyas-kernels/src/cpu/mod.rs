@@ -2,8 +2,16 @@
 
 mod attention;
 mod backend;
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "integer_plain.rs"]
+mod integer;
+#[cfg(target_arch = "wasm32")]
+#[path = "integer_simd128.rs"]
+mod integer;
 mod matmul;
 mod norm;
+mod quantized_input;
+pub(crate) mod row_groups;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "vector_plain.rs"]
 mod vector;

@@ -1,12 +1,9 @@
 //! Vector primitives in WebAssembly SIMD128 (base instructions only).
 
 use core::arch::wasm32::{
-    f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat, i8x16_shuffle, i8x16_splat, i8x16_sub,
-    i16x8_extend_high_i8x16, i16x8_extend_low_i8x16, i32x4_extend_high_i16x8, i32x4_extend_low_i16x8, u8x16_shr, u8x16_splat,
-    u32x4_shl, u32x4_splat, v128, v128_and, v128_load, v128_load64_zero, v128_or, v128_store,
+    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_splat, u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat, v128, v128_and,
+    v128_load, v128_load64_zero, v128_or, v128_store,
 };
-
-use eyas_core::BLOCK;
 
 /// What this CPU path is called in reports.
 pub(crate) const NAME: &str = "CPU (WASM SIMD)";
@@ -17,13 +14,6 @@ fn load(x: &[f32]) -> v128 {
     assert!(x.len() >= 4);
     // SAFETY: the slice holds at least 16 bytes, and v128_load needs no alignment.
     unsafe { v128_load(x.as_ptr().cast()) }
-}
-
-#[inline(always)]
-fn load_words(words: &[u32]) -> v128 {
-    assert!(words.len() >= 4);
-    // SAFETY: as above.
-    unsafe { v128_load(words.as_ptr().cast()) }
 }
 
 #[inline(always)]
@@ -85,7 +75,7 @@ pub(super) fn unpack_f16(words: &[u32], out: &mut [f32]) {
     for (pair, out) in words[..whole].chunks_exact(2).zip(out.chunks_exact_mut(4)) {
         // SAFETY: the chunk holds 8 bytes, and the load needs no alignment.
         let bits = unsafe { v128_load64_zero(pair.as_ptr().cast()) };
-        let lanes = core::arch::wasm32::u32x4_extend_low_u16x8(bits);
+        let lanes = u32x4_extend_low_u16x8(bits);
         let sign = u32x4_shl(v128_and(lanes, u32x4_splat(0x8000)), 16);
         let magnitude = u32x4_shl(v128_and(lanes, u32x4_splat(0x7fff)), 13);
         store(out, v128_or(f32x4_mul(magnitude, factor), sign));
@@ -102,81 +92,4 @@ pub(super) fn unpack_bf16(words: &[u32], out: &mut [f32]) {
         pair[0] = f32::from_bits(word << 16);
         pair[1] = f32::from_bits(word & 0xffff_0000);
     }
-}
-
-/// Sixteen signed bytes to four vectors of floats.
-#[inline(always)]
-fn widen(bytes: v128) -> [v128; 4] {
-    let (low, high) = (i16x8_extend_low_i8x16(bytes), i16x8_extend_high_i8x16(bytes));
-    [
-        f32x4_convert_i32x4(i32x4_extend_low_i16x8(low)),
-        f32x4_convert_i32x4(i32x4_extend_high_i16x8(low)),
-        f32x4_convert_i32x4(i32x4_extend_low_i16x8(high)),
-        f32x4_convert_i32x4(i32x4_extend_high_i16x8(high)),
-    ]
-}
-
-/// The 32 weights of a 4-bit block, in column order, as signed bytes.
-#[inline(always)]
-fn nibbles(words: &[u32]) -> [v128; 2] {
-    let packed = load_words(words);
-    let low = v128_and(packed, u8x16_splat(0x0f));
-    let high = u8x16_shr(packed, 4);
-    let eight = i8x16_splat(8);
-    let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(low, high);
-    let second = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(low, high);
-    [i8x16_sub(first, eight), i8x16_sub(second, eight)]
-}
-
-#[inline(always)]
-fn block_dot(halves: [v128; 2], x: &[f32]) -> v128 {
-    let mut acc = [f32x4_splat(0.0); 2];
-    for (h, half) in halves.into_iter().enumerate() {
-        for (i, weights) in widen(half).into_iter().enumerate() {
-            acc[i % 2] = multiply_add(acc[i % 2], weights, load(&x[h * 16 + i * 4..]));
-        }
-    }
-    f32x4_add(acc[0], acc[1])
-}
-
-#[inline(always)]
-fn block_unpack(halves: [v128; 2], scale: f32, out: &mut [f32]) {
-    let scale = f32x4(scale, scale, scale, scale);
-    for (h, half) in halves.into_iter().enumerate() {
-        for (i, weights) in widen(half).into_iter().enumerate() {
-            store(&mut out[h * 16 + i * 4..], f32x4_mul(weights, scale));
-        }
-    }
-}
-
-/// A row of 8-bit blocks to floats.
-pub(super) fn unpack_q8(words: &[u32], scales: &[f32], out: &mut [f32]) {
-    for ((block, scale), out) in words.chunks_exact(BLOCK / 4).zip(scales).zip(out.chunks_exact_mut(BLOCK)) {
-        block_unpack([load_words(block), load_words(&block[4..])], *scale, out);
-    }
-}
-
-/// A row of 4-bit blocks to floats.
-pub(super) fn unpack_q4(words: &[u32], scales: &[f32], out: &mut [f32]) {
-    for ((block, scale), out) in words.chunks_exact(BLOCK / 8).zip(scales).zip(out.chunks_exact_mut(BLOCK)) {
-        block_unpack(nibbles(block), *scale, out);
-    }
-}
-
-/// The product of a row of 8-bit blocks with a padded token.
-pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[f32]) -> f32 {
-    let mut acc = f32x4_splat(0.0);
-    for ((block, scale), x) in words.chunks_exact(BLOCK / 4).zip(scales).zip(x.chunks_exact(BLOCK)) {
-        acc = multiply_add(acc, block_dot([load_words(block), load_words(&block[4..])], x), f32x4_splat(*scale));
-    }
-    sum(acc)
-}
-
-/// The product of a row of 4-bit blocks with a padded token.
-pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[f32]) -> f32 {
-    let mut acc = f32x4_splat(0.0);
-    for ((block, scale), x) in words.chunks_exact(BLOCK / 8).zip(scales).zip(x.chunks_exact(BLOCK)) {
-        acc = multiply_add(acc, block_dot(nibbles(block), x), f32x4_splat(*scale));
-    }
-    sum(acc)
 }

@@ -1,0 +1,87 @@
+//! Integer products of row groups in plain Rust, shaped so that the compiler vectorises them. See `row_groups` for the layouts.
+
+use eyas_core::BLOCK;
+
+use super::row_groups::GROUP;
+
+/// Rounds a block to `i16`; returns its scale and the sum of the integers.
+pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
+    let largest = x.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+    let scale = largest / 32767.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let mut sum = 0;
+    for (out, x) in out.iter_mut().zip(x) {
+        // `as` saturates, and makes 0 of what is no number.
+        *out = (x * inverse).round_ties_even() as i16;
+        sum += i32::from(*out);
+    }
+    (scale, sum)
+}
+
+/// Weights of a 4-bit block of a group as pairs: `[16 pairs][8 rows][2]`.
+pub(super) fn unpack_q4(words: &[u32], out: &mut [i16; BLOCK * GROUP]) {
+    for (octet, units) in words.chunks_exact(GROUP).enumerate() {
+        for (row, unit) in units.iter().enumerate() {
+            for n in 0..4 {
+                let at = ((octet * 4 + n) * GROUP + row) * 2;
+                out[at] = (unit >> (4 * n) & 15) as i16 - 8;
+                out[at + 1] = (unit >> (16 + 4 * n) & 15) as i16 - 8;
+            }
+        }
+    }
+}
+
+/// Weights of an 8-bit block of a group as pairs: `[16 pairs][8 rows][2]`.
+pub(super) fn unpack_q8(words: &[u32], out: &mut [i16; BLOCK * GROUP]) {
+    for (out, byte) in out.iter_mut().zip(bytemuck::cast_slice::<u32, i8>(words)) {
+        *out = i16::from(*byte);
+    }
+}
+
+/// The products of the eight rows of an unpacked block with one token's block.
+fn block_product(weights: &[i16; BLOCK * GROUP], x: &[i16]) -> [i32; GROUP] {
+    let mut sums = [0_i32; GROUP];
+    for (weights, x) in weights.chunks_exact(2 * GROUP).zip(x.chunks_exact(2)) {
+        for row in 0..GROUP {
+            sums[row] += i32::from(weights[2 * row]) * i32::from(x[0]) + i32::from(weights[2 * row + 1]) * i32::from(x[1]);
+        }
+    }
+    sums
+}
+
+fn add_scaled(acc: &mut [f32; GROUP], sums: [i32; GROUP], scales: &[f32], x_scale: f32) {
+    for row in 0..GROUP {
+        acc[row] += sums[row] as f32 * (scales[row] * x_scale);
+    }
+}
+
+/// The products of a group of eight rows of 4-bit blocks with one token.
+pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32], _x_sums: &[i32]) -> [f32; GROUP] {
+    let mut acc = [0.0; GROUP];
+    let mut weights = [0; BLOCK * GROUP];
+    let blocks = words.chunks_exact(BLOCK).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
+    for (((words, scales), x), x_scale) in blocks {
+        unpack_q4(words, &mut weights);
+        add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
+    }
+    acc
+}
+
+/// The products of a group of eight rows of 8-bit blocks with one token.
+pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32]) -> [f32; GROUP] {
+    let mut acc = [0.0; GROUP];
+    let mut weights = [0; BLOCK * GROUP];
+    let blocks = words.chunks_exact(2 * BLOCK).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
+    for (((words, scales), x), x_scale) in blocks {
+        unpack_q8(words, &mut weights);
+        add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
+    }
+    acc
+}
+
+/// Adds the products of an unpacked block with the blocks `x` `[t, 32]` of all tokens to `acc` `[t, 8]`.
+pub(super) fn add_block(weights: &[i16; BLOCK * GROUP], scales: &[f32], x: &[i16], x_scales: &[f32], acc: &mut [[f32; GROUP]]) {
+    for ((x, x_scale), acc) in x.chunks_exact(BLOCK).zip(x_scales).zip(acc) {
+        add_scaled(acc, block_product(weights, x), scales, *x_scale);
+    }
+}

@@ -1,0 +1,214 @@
+//! Integer products of row groups in WebAssembly SIMD128 (base instructions only). See `row_groups` for the layouts.
+
+use core::arch::wasm32::{
+    f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_nearest, f32x4_splat,
+    i16x8_load_extend_i8x8, i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane,
+    i32x4_splat, i32x4_trunc_sat_f32x4, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
+};
+
+use eyas_core::BLOCK;
+
+use super::row_groups::GROUP;
+
+/// Loads the vector `index` of what `from` points into.
+///
+/// # Safety
+/// The sixteen bytes must be there; no alignment is needed.
+#[inline(always)]
+unsafe fn vector<T>(from: *const T, index: usize) -> v128 {
+    // SAFETY: the caller's.
+    unsafe { v128_load(from.cast::<v128>().add(index)) }
+}
+
+/// Rounds a block to `i16`; returns its scale and the sum of the integers.
+pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
+    // SAFETY: a block is eight vectors of floats.
+    let x: [v128; 8] = std::array::from_fn(|i| unsafe { vector(x.as_ptr(), i) });
+    let largest = x.iter().fold(f32x4_splat(0.0), |largest, v| f32x4_max(largest, f32x4_abs(*v)));
+    let largest = f32x4_extract_lane::<0>(largest)
+        .max(f32x4_extract_lane::<1>(largest))
+        .max(f32x4_extract_lane::<2>(largest))
+        .max(f32x4_extract_lane::<3>(largest));
+    let scale = largest / 32767.0;
+    let inverse = f32x4_splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+    let mut sums = i32x4_splat(0);
+    for i in 0..4 {
+        let [low, high] = [x[2 * i], x[2 * i + 1]].map(|v| i32x4_trunc_sat_f32x4(f32x4_nearest(f32x4_mul(v, inverse))));
+        let narrow = i16x8_narrow_i32x4(low, high);
+        sums = i32x4_add(sums, i32x4_dot_i16x8(narrow, i16x8_splat(1)));
+        // SAFETY: the output is four vectors of halves.
+        unsafe { v128_store(out.as_mut_ptr().cast::<v128>().add(i), narrow) };
+    }
+    let sum = i32x4_extract_lane::<0>(sums)
+        + i32x4_extract_lane::<1>(sums)
+        + i32x4_extract_lane::<2>(sums)
+        + i32x4_extract_lane::<3>(sums);
+    (scale, sum)
+}
+
+/// The four nibbles of each half word, lowest first.
+#[inline(always)]
+fn nibbles(word: v128) -> [v128; 4] {
+    let mask = i16x8_splat(15);
+    [v128_and(word, mask), v128_and(u16x8_shr(word, 4), mask), v128_and(u16x8_shr(word, 8), mask), u16x8_shr(word, 12)]
+}
+
+/// Weights of a 4-bit block of a group as pairs: `[16 pairs][8 rows][2]`.
+pub(super) fn unpack_q4(words: &[u32], out: &mut [i16; BLOCK * GROUP]) {
+    assert!(words.len() >= BLOCK);
+    let eight = i16x8_splat(8);
+    for octet in 0..4 {
+        for half in 0..2 {
+            // SAFETY: a block has eight vectors of words (checked above).
+            let word = unsafe { vector(words.as_ptr(), 2 * octet + half) };
+            for (n, pairs) in nibbles(word).into_iter().enumerate() {
+                // SAFETY: the output has 32 vectors.
+                unsafe { v128_store(out.as_mut_ptr().cast::<v128>().add((octet * 4 + n) * 2 + half), i16x8_sub(pairs, eight)) };
+            }
+        }
+    }
+}
+
+/// Weights of an 8-bit block of a group as pairs: `[16 pairs][8 rows][2]`.
+pub(super) fn unpack_q8(words: &[u32], out: &mut [i16; BLOCK * GROUP]) {
+    assert!(words.len() >= 2 * BLOCK);
+    for i in 0..32 {
+        // SAFETY: a block has 32 times eight bytes (checked above), and the output 32 vectors.
+        unsafe {
+            v128_store(out.as_mut_ptr().cast::<v128>().add(i), i16x8_load_extend_i8x8(words.as_ptr().cast::<i8>().add(8 * i)))
+        };
+    }
+}
+
+#[inline(always)]
+fn multiply_add(acc: v128, weights: v128, x: v128) -> v128 {
+    i32x4_add(acc, i32x4_dot_i16x8(weights, x))
+}
+
+#[inline(always)]
+fn add_scaled(acc: v128, sums: v128, scales: v128, x_scale: v128) -> v128 {
+    f32x4_add(acc, f32x4_mul(f32x4_convert_i32x4(sums), f32x4_mul(scales, x_scale)))
+}
+
+#[inline(always)]
+fn eight(acc: [v128; 2]) -> [f32; GROUP] {
+    let mut out = [0.0; GROUP];
+    // SAFETY: the output is two vectors.
+    unsafe {
+        v128_store(out.as_mut_ptr().cast(), acc[0]);
+        v128_store(out.as_mut_ptr().cast::<v128>().add(1), acc[1]);
+    }
+    out
+}
+
+/// The products of a group of eight rows of 4-bit blocks with one token.
+pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [f32; GROUP] {
+    let blocks = x_scales.len();
+    assert!(
+        words.len() >= blocks * BLOCK && scales.len() >= blocks * GROUP && x.len() >= blocks * BLOCK && x_sums.len() >= blocks
+    );
+    let mut acc = [f32x4_splat(0.0); 2];
+    for block in 0..blocks {
+        // Weights are nibbles less 8: the eights are taken off all at once.
+        let offset = i32x4_splat(x_sums[block] * -8);
+        let mut sums = [offset; 2];
+        // SAFETY: the lengths are checked above; a block has eight vectors of words, 32 integers of x and two vectors of scales.
+        unsafe {
+            let words = words.as_ptr().add(block * BLOCK);
+            let x = x.as_ptr().add(block * BLOCK);
+            for octet in 0..4 {
+                let low = nibbles(vector(words, 2 * octet));
+                let high = nibbles(vector(words, 2 * octet + 1));
+                for n in 0..4 {
+                    let pair = v128_load32_splat(x.add(octet * 8 + 2 * n).cast());
+                    sums[0] = multiply_add(sums[0], low[n], pair);
+                    sums[1] = multiply_add(sums[1], high[n], pair);
+                }
+            }
+            let x_scale = f32x4_splat(x_scales[block]);
+            let scales = scales.as_ptr().add(block * GROUP);
+            acc[0] = add_scaled(acc[0], sums[0], vector(scales, 0), x_scale);
+            acc[1] = add_scaled(acc[1], sums[1], vector(scales, 1), x_scale);
+        }
+    }
+    eight(acc)
+}
+
+/// The products of a group of eight rows of 8-bit blocks with one token.
+pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32]) -> [f32; GROUP] {
+    let blocks = x_scales.len();
+    assert!(words.len() >= blocks * 2 * BLOCK && scales.len() >= blocks * GROUP && x.len() >= blocks * BLOCK);
+    let mut acc = [f32x4_splat(0.0); 2];
+    for block in 0..blocks {
+        let mut sums = [i32x4_splat(0); 2];
+        // SAFETY: the lengths are checked above; a block has 32 times eight bytes, 32 integers of x and two vectors of scales.
+        unsafe {
+            let bytes = words.as_ptr().add(block * 2 * BLOCK).cast::<i8>();
+            let x = x.as_ptr().add(block * BLOCK);
+            for pair in 0..16 {
+                let x = v128_load32_splat(x.add(2 * pair).cast());
+                sums[0] = multiply_add(sums[0], i16x8_load_extend_i8x8(bytes.add(16 * pair)), x);
+                sums[1] = multiply_add(sums[1], i16x8_load_extend_i8x8(bytes.add(16 * pair + 8)), x);
+            }
+            let x_scale = f32x4_splat(x_scales[block]);
+            let scales = scales.as_ptr().add(block * GROUP);
+            acc[0] = add_scaled(acc[0], sums[0], vector(scales, 0), x_scale);
+            acc[1] = add_scaled(acc[1], sums[1], vector(scales, 1), x_scale);
+        }
+    }
+    eight(acc)
+}
+
+/// Adds the products of an unpacked block with the blocks `x` `[t, 32]` of all tokens to `acc` `[t, 8]`.
+pub(super) fn add_block(weights: &[i16; BLOCK * GROUP], scales: &[f32], x: &[i16], x_scales: &[f32], acc: &mut [[f32; GROUP]]) {
+    let tokens = acc.len();
+    assert!(scales.len() >= GROUP && x.len() >= tokens * BLOCK && x_scales.len() >= tokens);
+    let mut token = 0;
+    while token < tokens {
+        // SAFETY: the lengths are checked above, and N tokens are left.
+        unsafe {
+            let (x, x_scales, acc) = (x.as_ptr().add(token * BLOCK), x_scales.as_ptr().add(token), acc.as_mut_ptr().add(token));
+            if tokens - token >= 4 {
+                add_tokens::<4>(weights, scales, x, x_scales, acc);
+                token += 4;
+            } else {
+                add_tokens::<1>(weights, scales, x, x_scales, acc);
+                token += 1;
+            }
+        }
+    }
+}
+
+/// [`add_block`] for N tokens, whose sums stay in registers.
+///
+/// # Safety
+/// `x` must point at N blocks of 32, `x_scales` at N scales, `acc` at N groups of eight; `scales` must hold eight.
+#[inline(always)]
+unsafe fn add_tokens<const N: usize>(
+    weights: &[i16; BLOCK * GROUP],
+    scales: &[f32],
+    x: *const i16,
+    x_scales: *const f32,
+    acc: *mut [f32; GROUP],
+) {
+    let mut sums = [[i32x4_splat(0); 2]; N];
+    // SAFETY: the caller's; the weights are 32 vectors.
+    unsafe {
+        for pair in 0..16 {
+            let low = vector(weights.as_ptr(), 2 * pair);
+            let high = vector(weights.as_ptr(), 2 * pair + 1);
+            for (token, sums) in sums.iter_mut().enumerate() {
+                let x = v128_load32_splat(x.add(token * BLOCK + 2 * pair).cast());
+                sums[0] = multiply_add(sums[0], low, x);
+                sums[1] = multiply_add(sums[1], high, x);
+            }
+        }
+        let scales = [vector(scales.as_ptr(), 0), vector(scales.as_ptr(), 1)];
+        for (token, sums) in sums.into_iter().enumerate() {
+            let x_scale = f32x4_splat(*x_scales.add(token));
+            let acc = acc.add(token).cast::<v128>();
+            v128_store(acc, add_scaled(v128_load(acc), sums[0], scales[0], x_scale));
+            v128_store(acc.add(1), add_scaled(v128_load(acc.add(1)), sums[1], scales[1], x_scale));
+        }
+    }
+}
