@@ -61,37 +61,91 @@ impl Rotation<'_> {
     }
 }
 
+/// Queries whose scores are computed together, about: they share what is read of keys and values.
+const TILE: usize = 8;
+
 /// See [`crate::attention`].
 pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, spec: AttentionSpec) -> Vec<f32> {
-    let (d, kv_width, group, scale) = (spec.head_dim, spec.kv_width(), spec.heads / spec.kv_heads, spec.scale());
     let mut out = vec![0.0; q.len()];
     let mut scores = Vec::new();
-    for (t, (q_row, out_row)) in q.chunks(spec.q_width()).zip(out.chunks_mut(spec.q_width())).enumerate() {
-        let first = spec.first_visible(position + t);
-        for (h, (q_head, out_head)) in q_row.chunks(d).zip(out_row.chunks_mut(d)).enumerate() {
-            let base = h / group * d;
-            let at = |p: usize| spec.row(p) * kv_width + base;
-            scores.clear();
-            scores.extend((first..=position + t).map(|p| vector::dot(q_head, &k_cache[at(p)..][..d]) * scale));
-            if let Some(cap) = spec.softcap() {
-                for score in &mut scores {
-                    *score = norm::softcap(*score, cap);
-                }
-            }
-            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut total = 0.0;
-            for (i, score) in scores.iter().enumerate() {
-                let weight = (score - max).exp();
-                total += weight;
-                for (o, v) in out_head.iter_mut().zip(&v_cache[at(first + i)..][..d]) {
-                    *o += weight * v;
-                }
-            }
-            let factor = 1.0 / total;
-            for o in out_head {
-                *o *= factor;
-            }
+    let group = spec.heads / spec.kv_heads;
+    let tile_tokens = (TILE / group).max(1);
+    let (tokens, width) = (q.len() / spec.q_width(), spec.q_width());
+    for start in (0..tokens).step_by(tile_tokens) {
+        let count = tile_tokens.min(tokens - start);
+        for kv_head in 0..spec.kv_heads {
+            let tile = Tile { k_cache, v_cache, position: position + start, count, kv_head, spec };
+            tile.attend(&q[start * width..], &mut out[start * width..], &mut scores);
         }
     }
     out
+}
+
+/// Consecutive tokens and the query heads that share one key and value head.
+struct Tile<'a> {
+    k_cache: &'a [f32],
+    v_cache: &'a [f32],
+    position: usize,
+    count: usize,
+    kv_head: usize,
+    spec: AttentionSpec,
+}
+
+impl Tile<'_> {
+    fn row<'b>(&self, cache: &'b [f32], position: usize) -> &'b [f32] {
+        let d = self.spec.head_dim;
+        &cache[self.spec.row(position) * self.spec.kv_width() + self.kv_head * d..][..d]
+    }
+
+    /// Four rows from `position` on; past `last` the last one again.
+    fn four<'b>(&self, cache: &'b [f32], position: usize, last: usize) -> [&'b [f32]; 4] {
+        std::array::from_fn(|i| self.row(cache, (position + i).min(last)))
+    }
+
+    /// Attends from the rows `q` to the rows `out`, both `[t, q_width]`. `scores` is scratch.
+    fn attend(&self, q: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+        let spec = self.spec;
+        let (d, group) = (spec.head_dim, spec.heads / spec.kv_heads);
+        let (first, last) = (spec.first_visible(self.position), self.position + self.count - 1);
+        let stride = (last + 1 - first).next_multiple_of(4);
+        scores.clear();
+        scores.resize(self.count * group * stride, 0.0);
+        let at = |query: usize| query / group * spec.q_width() + (self.kv_head * group + query % group) * d;
+        for p in (first..=last).step_by(4) {
+            let keys = self.four(self.k_cache, p, last);
+            for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
+                let products = vector::dot_four(&q[at(query)..][..d], keys);
+                scores[p - first..][..4].copy_from_slice(&products.map(|product| product * spec.scale()));
+            }
+        }
+        for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
+            let here = self.position + query / group;
+            let (before, from) = scores.split_at_mut(spec.first_visible(here) - first);
+            let (seen, after) = from.split_at_mut(here + 1 - spec.first_visible(here));
+            before.fill(0.0);
+            after.fill(0.0);
+            softmax(seen, spec);
+        }
+        for p in (first..=last).step_by(4) {
+            let values = self.four(self.v_cache, p, last);
+            for (query, scores) in scores.chunks_exact(stride).enumerate() {
+                let weights = std::array::from_fn(|i| scores[p - first + i]);
+                vector::add_weighted_four(&mut out[at(query)..][..d], values, weights);
+            }
+        }
+    }
+}
+
+/// Scores to weights that sum to one.
+fn softmax(scores: &mut [f32], spec: AttentionSpec) {
+    if let Some(cap) = spec.softcap() {
+        for score in &mut *scores {
+            *score = norm::softcap(*score, cap);
+        }
+    }
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let factor = 1.0 / vector::exp_below(scores, max);
+    for score in scores {
+        *score *= factor;
+    }
 }

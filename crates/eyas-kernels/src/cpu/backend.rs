@@ -127,10 +127,10 @@ impl KernelBackend for Flex {
         let (tokens, half) = (x.len() / spec.cols, spec.rows / 2);
         let mut both = vec![0.0; tokens * spec.rows];
         matmul::add_product(&rows, values(&bias), x, &mut both);
-        let mut out = Vec::with_capacity(tokens * half);
-        for row in both.chunks(spec.rows) {
-            let (gate, up) = row.split_at(half);
-            out.extend(gate.iter().zip(up).map(|(g, u)| matmul::activate(activation, *g) * u));
+        let mut out = vec![0.0; tokens * half];
+        for (both, out) in both.chunks(spec.rows).zip(out.chunks_mut(half)) {
+            let (gate, up) = both.split_at(half);
+            matmul::gated(activation, gate, up, out);
         }
         float(out, tokens, half)
     }

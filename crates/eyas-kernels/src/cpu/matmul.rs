@@ -84,7 +84,7 @@ fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
         };
         let mut t = 0;
         while t + 4 <= tokens {
-            let sums = vector::dot_four(row, &x[t * padded..(t + 4) * padded]);
+            let sums = vector::dot_four(row, std::array::from_fn(|i| &x[(t + i) * padded..][..padded]));
             for (i, sum) in sums.into_iter().enumerate() {
                 out[(t + i) * spec.rows + r] += sum;
             }
@@ -136,10 +136,14 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
     }
 }
 
-/// The activation of a gate.
-pub(super) fn activate(activation: Activation, x: f32) -> f32 {
+/// `out = act(gate) · up`.
+pub(super) fn gated(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
     match activation {
-        Activation::Silu => x / (1.0 + (-x).exp()),
-        Activation::GeluTanh => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
+        Activation::Silu => vector::silu_product(gate, up, out),
+        Activation::GeluTanh => {
+            for ((out, &x), up) in out.iter_mut().zip(gate).zip(up) {
+                *out = 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()) * up;
+            }
+        }
     }
 }

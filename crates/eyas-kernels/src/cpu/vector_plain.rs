@@ -20,10 +20,34 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + tail
 }
 
-/// The products of one row with four tokens that lie one after the other.
-pub(super) fn dot_four(row: &[f32], tokens: &[f32]) -> [f32; 4] {
-    let n = row.len();
-    [0, 1, 2, 3].map(|t| dot(row, &tokens[t * n..][..n]))
+/// The products of one row with four others of its length.
+pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
+    others.map(|other| dot(row, other))
+}
+
+/// `out += Σ weights[i] · rows[i]`.
+pub(super) fn add_weighted_four(out: &mut [f32], rows: [&[f32]; 4], weights: [f32; 4]) {
+    let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out += (weights[0] * a[i] + weights[1] * b[i]) + (weights[2] * c[i] + weights[3] * d[i]);
+    }
+}
+
+/// Makes `exp(x - max)` of every `x`, and returns their sum; no `x` may be above `max`.
+pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
+    let mut total = 0.0;
+    for value in values {
+        *value = (*value - max).exp();
+        total += *value;
+    }
+    total
+}
+
+/// `out = gate · sigmoid(gate) · up`.
+pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+        *out = gate / (1.0 + (-gate).exp()) * up;
+    }
 }
 
 /// Words of two `f16` to floats.

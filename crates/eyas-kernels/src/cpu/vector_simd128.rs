@@ -1,8 +1,9 @@
 //! Vector primitives in WebAssembly SIMD128 (base instructions only).
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_splat, u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat, v128, v128_and,
-    v128_load, v128_load64_zero, v128_or, v128_store,
+    f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_max, f32x4_min, f32x4_mul, f32x4_nearest, f32x4_neg, f32x4_splat, f32x4_sub,
+    i32x4_add, i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_trunc_sat_f32x4, u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat,
+    v128, v128_and, v128_load, v128_load64_zero, v128_or, v128_store,
 };
 
 /// What this CPU path is called in reports.
@@ -45,26 +46,102 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum(f32x4_add(sums[0], sums[1])) + tail
 }
 
-/// The products of one row with four tokens that lie one after the other.
-pub(super) fn dot_four(row: &[f32], tokens: &[f32]) -> [f32; 4] {
+/// The products of one row with four others of its length.
+pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
     let n = row.len();
-    let (a, rest) = tokens.split_at(n);
-    let (b, rest) = rest.split_at(n);
-    let (c, d) = rest.split_at(n);
+    let others = others.map(|other| &other[..n]);
     let mut sums = [f32x4_splat(0.0); 4];
     let whole = n / 4 * 4;
     for i in (0..whole).step_by(4) {
-        let w = load(&row[i..]);
-        sums[0] = multiply_add(sums[0], w, load(&a[i..]));
-        sums[1] = multiply_add(sums[1], w, load(&b[i..]));
-        sums[2] = multiply_add(sums[2], w, load(&c[i..]));
-        sums[3] = multiply_add(sums[3], w, load(&d[i..]));
+        // SAFETY: all five slices have `n` values, and `i + 4 <= n`; v128_load needs no alignment.
+        unsafe {
+            let w = v128_load(row.as_ptr().add(i).cast());
+            for (sum, other) in sums.iter_mut().zip(others) {
+                *sum = multiply_add(*sum, w, v128_load(other.as_ptr().add(i).cast()));
+            }
+        }
     }
-    let mut out = sums.map(sum);
-    for (i, token) in [a, b, c, d].into_iter().enumerate() {
-        out[i] += row[whole..].iter().zip(&token[whole..]).map(|(w, x)| w * x).sum::<f32>();
+    // The four sums across lanes at once: a transposition, then three additions.
+    let [a, b, c, d] = sums;
+    let (ab_low, ab_high) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    let (cd_low, cd_high) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    let (ab, cd) = (f32x4_add(ab_low, ab_high), f32x4_add(cd_low, cd_high));
+    let total = f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd));
+    let mut out = [0.0; 4];
+    store(&mut out, total);
+    for (out, other) in out.iter_mut().zip(others) {
+        *out += row[whole..].iter().zip(&other[whole..]).map(|(w, x)| w * x).sum::<f32>();
     }
     out
+}
+
+/// `out += Σ weights[i] · rows[i]`.
+pub(super) fn add_weighted_four(out: &mut [f32], rows: [&[f32]; 4], weights: [f32; 4]) {
+    let n = out.len();
+    let rows = rows.map(|row| &row[..n]);
+    let splats = weights.map(f32x4_splat);
+    let whole = n / 4 * 4;
+    for i in (0..whole).step_by(4) {
+        // SAFETY: all slices have `n` values, and `i + 4 <= n`; loads and stores need no alignment.
+        unsafe {
+            let term = |r: usize| f32x4_mul(splats[r], v128_load(rows[r].as_ptr().add(i).cast()));
+            let sum = f32x4_add(f32x4_add(term(0), term(1)), f32x4_add(term(2), term(3)));
+            let at = out.as_mut_ptr().add(i).cast::<v128>();
+            v128_store(at, f32x4_add(v128_load(at), sum));
+        }
+    }
+    for i in whole..n {
+        out[i] += (weights[0] * rows[0][i] + weights[1] * rows[1][i]) + (weights[2] * rows[2][i] + weights[3] * rows[3][i]);
+    }
+}
+
+/// `exp` of each lane, within 2 units in the last place for -87 to 88; what lies below gives about 10⁻³⁸.
+///
+/// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`; eʳ by its series up to r⁷ / 7!, whose rest is below 6·10⁻⁹; 2ⁿ is put together from bits.
+#[inline(always)]
+fn exp(x: v128) -> v128 {
+    let x = f32x4_max(f32x4_min(x, f32x4_splat(88.0)), f32x4_splat(-87.0));
+    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
+    // ln 2 in two parts, the first of which has few enough bits for n times it to be exact.
+    let r = f32x4_sub(x, f32x4_mul(n, f32x4_splat(0.693_359_4)));
+    let r = f32x4_add(r, f32x4_mul(n, f32x4_splat(2.121_944_4e-4)));
+    let series = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
+    let mut sum = f32x4_splat(1.0 / 5040.0);
+    for coefficient in series {
+        sum = multiply_add(f32x4_splat(coefficient), sum, r);
+    }
+    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
+    f32x4_mul(sum, power)
+}
+
+/// Makes `exp(x - max)` of every `x`, and returns their sum; no `x` may be above `max`.
+pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
+    let mut total = f32x4_splat(0.0);
+    let max = f32x4_splat(max);
+    let (whole, rest) = values.as_chunks_mut::<4>();
+    for four in whole {
+        let weights = exp(f32x4_sub(load(four), max));
+        total = f32x4_add(total, weights);
+        store(four, weights);
+    }
+    let mut total = sum(total);
+    for value in rest {
+        *value = f32x4_extract_lane::<0>(exp(f32x4_sub(f32x4_splat(*value), max)));
+        total += *value;
+    }
+    total
+}
+
+/// `out = gate · sigmoid(gate) · up`.
+pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let silu = |gate: v128| f32x4_div(gate, f32x4_add(f32x4_splat(1.0), exp(f32x4_neg(gate))));
+    let whole = out.len() / 4 * 4;
+    for i in (0..whole).step_by(4) {
+        store(&mut out[i..], f32x4_mul(silu(load(&gate[i..])), load(&up[i..])));
+    }
+    for i in whole..out.len() {
+        out[i] = f32x4_extract_lane::<0>(silu(f32x4_splat(gate[i]))) * up[i];
+    }
 }
 
 /// Words of two `f16` to floats.
