@@ -102,6 +102,7 @@ fn eight(acc: [v128; 2]) -> [f32; GROUP] {
 }
 
 /// The products of a group of eight rows of 4-bit blocks with one token.
+#[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [f32; GROUP] {
     let blocks = x_scales.len();
     assert!(
@@ -135,6 +136,7 @@ pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32],
 }
 
 /// The products of a group of eight rows of 8-bit blocks with one token.
+#[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32]) -> [f32; GROUP] {
     let blocks = x_scales.len();
     assert!(words.len() >= blocks * 2 * BLOCK && scales.len() >= blocks * GROUP && x.len() >= blocks * BLOCK);
@@ -160,21 +162,30 @@ pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32])
 }
 
 /// Adds the products of an unpacked block with the blocks `x` `[t, 32]` of all tokens to `acc` `[t, 8]`.
+#[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn add_block(weights: &[i16; BLOCK * GROUP], scales: &[f32], x: &[i16], x_scales: &[f32], acc: &mut [[f32; GROUP]]) {
     let tokens = acc.len();
     assert!(scales.len() >= GROUP && x.len() >= tokens * BLOCK && x_scales.len() >= tokens);
-    let mut token = 0;
-    while token < tokens {
-        // SAFETY: the lengths are checked above, and N tokens are left.
-        unsafe {
-            let (x, x_scales, acc) = (x.as_ptr().add(token * BLOCK), x_scales.as_ptr().add(token), acc.as_mut_ptr().add(token));
-            if tokens - token >= 4 {
-                add_tokens::<4>(weights, scales, x, x_scales, acc);
-                token += 4;
-            } else {
-                add_tokens::<1>(weights, scales, x, x_scales, acc);
-                token += 1;
-            }
+    let fours = tokens / 4 * 4;
+    // SAFETY: the lengths are checked above, and 4 tokens or one are left.
+    unsafe {
+        for token in (0..fours).step_by(4) {
+            add_tokens::<4>(
+                weights,
+                scales,
+                x.as_ptr().add(token * BLOCK),
+                x_scales.as_ptr().add(token),
+                acc.as_mut_ptr().add(token),
+            );
+        }
+        for token in fours..tokens {
+            add_tokens::<1>(
+                weights,
+                scales,
+                x.as_ptr().add(token * BLOCK),
+                x_scales.as_ptr().add(token),
+                acc.as_mut_ptr().add(token),
+            );
         }
     }
 }

@@ -148,6 +148,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp)] // the same product of the same two numbers
     fn a_row_comes_back_out_of_its_group() {
         for (kind, row_words) in [(WeightKind::Q8, 16), (WeightKind::Q4, 8)] {
             let spec = MatrixSpec { rows: 11, cols: 40, kind, has_bias: false };

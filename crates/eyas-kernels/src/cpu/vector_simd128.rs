@@ -79,7 +79,8 @@ pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
 pub(super) fn add_weighted_four(out: &mut [f32], rows: [&[f32]; 4], weights: [f32; 4]) {
     let n = out.len();
     let rows = rows.map(|row| &row[..n]);
-    let splats = weights.map(f32x4_splat);
+    #[allow(clippy::redundant_closure, reason = "an intrinsic with a target feature is no Fn")]
+    let splats = weights.map(|weight| f32x4_splat(weight));
     let whole = n / 4 * 4;
     for i in (0..whole).step_by(4) {
         // SAFETY: all slices have `n` values, and `i + 4 <= n`; loads and stores need no alignment.
