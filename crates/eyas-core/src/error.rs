@@ -2,8 +2,8 @@
 
 use std::{error::Error as StdError, fmt};
 
-/// The result of everything that can fail in Eyas.
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of everything that can fail in Eyas; a few inner ones fail with less than an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, as a closed vocabulary that crosses the worker boundary as a kebab-case code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -18,6 +18,7 @@ mod generate_options;
 mod load_options;
 mod message;
 mod progress;
+mod token_signal;
 mod weight_kind;
 
 pub use bytes::format_bytes;
@@ -29,4 +30,5 @@ pub use generate_options::GenerateOptions;
 pub use load_options::{DeviceChoice, LoadOptions, Quantize};
 pub use message::{Message, Role};
 pub use progress::{LoadPhase, Progress, ProgressSink};
+pub use token_signal::TokenSignal;
 pub use weight_kind::{BLOCK, WeightKind};

@@ -61,6 +61,17 @@ impl WeightKind {
         rows as u64 * (self.words_per_row(cols) + self.blocks_per_row(cols)) as u64 * 4
     }
 
+    /// The name as files and JavaScript write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
+
     /// Whether weights are integers with scales.
     pub const fn is_quantized(self) -> bool {
         matches!(self, Self::Q8 | Self::Q4)

@@ -29,6 +29,7 @@ pub struct Engine(Rc<Loaded>);
 struct Loaded {
     bundle: ModelBundle,
     decoder: Decoder,
+    fingerprint: String,
     context_tokens: usize,
     prefill_chunk_tokens: usize,
     ledger: CacheLedger,
@@ -71,6 +72,7 @@ impl Engine {
         let engine = Self(Rc::new(Loaded {
             bundle,
             decoder,
+            fingerprint: checkpoint.fingerprint().hex(),
             context_tokens,
             prefill_chunk_tokens: options.prefill_chunk_tokens,
             ledger: CacheLedger::default(),
@@ -93,6 +95,7 @@ impl Engine {
             context_tokens: self.0.context_tokens,
             vocab_size: config.vocab_size,
             quantize: self.0.decoder.matrix_kind(),
+            fingerprint: self.0.fingerprint.clone(),
             has_chat_template: self.0.bundle.template.is_some(),
         }
     }
@@ -238,7 +241,7 @@ impl Engine {
 }
 
 /// The context that a load gives: what was asked for, or the model's maximum up to a default.
-fn context_tokens(asked: Option<usize>, maximum: usize) -> Result<usize> {
+pub(crate) fn context_tokens(asked: Option<usize>, maximum: usize) -> Result<usize> {
     match asked {
         Some(asked) if asked > maximum => Err(Error::bad_input(format!(
             "contextTokens is {asked}, but the model was made for at most {maximum}; ask for at most that"

@@ -21,6 +21,8 @@ pub struct EngineInfo {
     pub vocab_size: usize,
     /// What became of the matrix weights: the kind in which most of them are held.
     pub quantize: WeightKind,
+    /// The fingerprint of the weights, by which calibrations are found: 16 hexadecimal digits.
+    pub fingerprint: String,
     /// Whether messages can be turned into a prompt.
     pub has_chat_template: bool,
 }

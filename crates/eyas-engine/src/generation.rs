@@ -1,6 +1,6 @@
 //! An answer in the making: one prefill chunk or one token for each call.
 
-use eyas_core::{Completion, Error, ErrorKind, Event, FinishReason, Result, TokenLogprob, TopLogprob, Usage};
+use eyas_core::{Completion, Error, ErrorKind, Event, FinishReason, Result, TokenLogprob, TokenSignal, TopLogprob, Usage};
 use eyas_model::LogitsOf;
 
 use crate::{
@@ -22,6 +22,7 @@ pub struct Generation {
     cached_tokens: usize,
     max_tokens: usize,
     top_logprobs: Option<usize>,
+    signals: Option<Vec<TokenSignal>>,
     seed: u64,
     sampler: Sampler,
     answer: Answer,
@@ -56,6 +57,7 @@ impl Generation {
             cached_tokens,
             max_tokens,
             top_logprobs: options.logprobs.then_some(options.top_logprobs),
+            signals: None,
             seed,
             sampler,
             answer,
@@ -86,6 +88,21 @@ impl Generation {
         self.choose()
     }
 
+    /// From now on keeps what each token says about its certainty.
+    pub fn watch_signals(&mut self) {
+        self.signals.get_or_insert_default();
+    }
+
+    /// What each token since [`Generation::watch_signals`] said about its certainty.
+    pub fn signals(&self) -> &[TokenSignal] {
+        self.signals.as_deref().unwrap_or_default()
+    }
+
+    /// Tokens of the prompt that are not in the session's cache.
+    pub fn pending_tokens(&self) -> usize {
+        self.prompt_tokens - self.cached_tokens
+    }
+
     /// Computes the next chunk of what is not computed yet, and returns how many tokens are.
     async fn compute(&mut self) -> Result<usize> {
         let cache = self.lease.cache(&self.engine).await?;
@@ -110,6 +127,9 @@ impl Generation {
         let token_id = self.sampler.sample(logits)?;
         if let Some(count) = self.top_logprobs {
             self.logprobs.push(report(&self.engine, logits, token_id, count));
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.push(TokenSignal::of(logits, token_id));
         }
         self.logits = None;
         self.sequence.push(token_id);

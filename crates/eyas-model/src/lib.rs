@@ -34,6 +34,6 @@ pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
-pub use loader::planned_bytes;
+pub use loader::{planned_bytes, planned_matrices};
 pub use quantize_policy::target_kind;
 pub use rope::{RopeScaling, rope_table};

@@ -84,6 +84,12 @@ pub fn planned_bytes(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: 
     Ok(norms + layout.matrices.values().map(|matrix| matrix.spec().bytes()).sum::<u64>())
 }
 
+/// The same for each matrix: its name and its bytes on a device, in the order of the layers.
+pub fn planned_matrices(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Quantize) -> Result<Vec<(String, u64)>> {
+    let layout = Layout::check(checkpoint, config.clone(), quantize)?;
+    Ok(layout.matrices.iter().map(|(slot, matrix)| (format!("{slot:?}"), matrix.spec().bytes())).collect())
+}
+
 async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
     checkpoint.decode_rows(tensor, 0..tensor.rows()).await
 }

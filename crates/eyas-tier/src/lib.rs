@@ -1,9 +1,15 @@
-//! Which tier answers a request. So far: the privacy that a request is held to.
+//! Which tier answers a request: this device, or a cloud that its owner allowed; and why, and what left for it.
 //!
-//! Several owners may state one (the application, a session, a single request); [`Privacy::combine`] gives the strictest, so that nobody
-//! can loosen what another has asked for.
+//! - **Privacy is a type.** The network takes a [`CloudPermit`], which only [`CloudPermit::grant`] makes, from a [`CloudAllowed`] that a
+//!   local-only [`Privacy`] does not give. What a local-only request put into a session is kept there by [`Taints`].
+//! - **The ledger** ([`EgressLedger`]) is written before bytes are handed over.
+//! - **Three reasons** ([`Reason`]) say why the other tier did not answer: it can't, it should not, it may not.
+//! - **Confidence** ([`Confidence`]) is compared with a [`Threshold`] that [`calibrate`] made; without one it decides nothing.
+//! - **The cloud** is any OpenAI-compatible server, asked with bounds on attempts, waiting and bytes ([`RetryPolicy`], [`SseParser`]).
+//! - **Memory** is judged before a weight is fetched ([`plan`]), and a load that killed the tab is noticed ([`LoadSentinel`]).
 //!
-//! What it does not do yet: no budget, no confidence, no routing, no cloud. Nothing in this crate sends anything anywhere.
+//! What it does not do: no input or output of its own (the shell gives [`Clock`], [`Network`], [`TokenSource`], [`LocalTier`] and [`Store`]), no
+//! tensors, no threads; and it does not redact: leaving out names is not privacy (arXiv 2410.17127).
 //!
 //! ```
 //! use eyas_tier::Privacy;
@@ -13,8 +19,52 @@
 //! assert!(!application.combine(request).allows_cloud());
 //! ```
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp))] // a test fails by panicking; exact values
 
+mod calibration;
+mod chat_body;
+mod chat_stream;
+mod clock;
+mod cloud_call;
+mod cloud_permit;
+mod confidence;
+mod egress_ledger;
+mod endpoint;
+mod finished;
+mod first_token_speed;
+mod http_date;
+mod load_sentinel;
+mod local_tier;
+mod memory_plan;
+mod network;
 mod privacy;
+mod provenance;
+mod reason;
+mod retry;
+mod sse;
+mod taint;
+mod tier_answer;
+mod tier_config;
+mod tiers;
+mod token;
 
+pub use calibration::{Calibration, Example, Feasibility, Threshold, calibrate};
+pub use clock::{Clock, LocalFuture};
+pub use cloud_permit::{CloudAllowed, CloudPermit};
+pub use confidence::{Confidence, Signal};
+pub use egress_ledger::{EgressEntry, EgressLedger, EgressListener, EgressOutcome};
+pub use endpoint::{Endpoint, origin};
+pub use load_sentinel::{LoadSentinel, Store};
+pub use local_tier::{LocalAnswer, LocalTier};
+pub use memory_plan::{Answerer, Excess, MemoryBudget, MemoryNeed, MemoryPlan, Variant, excesses, plan};
+pub use network::{CloudRequest, CloudResponse, Network, NetworkFailure};
 pub use privacy::Privacy;
+pub use provenance::{Calibrated, TextPart, TierCompletion, TierEvent, TierProvenance};
+pub use reason::{Reason, Refusal};
+pub use retry::RetryPolicy;
+pub use sse::{MAX_EVENT_BYTES, SseParser};
+pub use taint::Taints;
+pub use tier_answer::TierAnswer;
+pub use tier_config::{Budget, CloudConfig, MidStream, Prices, Saving, TaintRule, TierConfig};
+pub use tiers::{LocalSide, Ports, TierRequest, Tiers};
+pub use token::{TokenSource, looks_like_a_secret};

@@ -3,13 +3,16 @@
 use std::{fmt, str::FromStr};
 
 use eyas_core::Error;
+use serde::Deserialize;
 
 /// Whether a request may leave the device; the order is from the loosest to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Privacy {
     /// The cloud may answer whenever it is there.
     PreferCloud,
-    /// The cloud may answer what this device can't.
+    /// The cloud may answer what this device can't, or should not.
+    #[default]
     PreferLocal,
     /// Nothing leaves, whatever fails.
     LocalOnly,
@@ -43,6 +46,14 @@ impl Privacy {
 impl fmt::Display for Privacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl TryFrom<String> for Privacy {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
     }
 }
 

@@ -1,6 +1,7 @@
 //! All tensors of a model, wherever its files are.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     fmt,
     ops::Range,
@@ -10,7 +11,7 @@ use std::{
 use eyas_core::{Error, ErrorKind, Result, WeightKind};
 
 use crate::{
-    FileSet, GgufMetadata, ModelFiles, PackedRows, RangeReader, SourceKind, TensorInfo, gguf_header,
+    FileSet, Fingerprint, GgufMetadata, ModelFiles, PackedRows, RangeReader, SourceKind, TensorInfo, gguf_header,
     gguf_parts::{check_part, check_tensor_count},
     pack::pack_scaled,
     range_reader::read_exactly,
@@ -43,6 +44,7 @@ pub struct Checkpoint {
     /// Of matrices in 8-bit floats, once they are declared.
     scales: HashMap<String, WeightScales>,
     gguf: Option<GgufMetadata>,
+    fingerprint: Cell<Fingerprint>,
 }
 
 impl Checkpoint {
@@ -128,7 +130,16 @@ impl Checkpoint {
                 )));
             }
         }
-        Ok(Self { format, files, tensors, by_name, buffers: Vec::new(), scales: HashMap::new(), gguf: None })
+        Ok(Self {
+            format,
+            files,
+            tensors,
+            by_name,
+            buffers: Vec::new(),
+            scales: HashMap::new(),
+            gguf: None,
+            fingerprint: Cell::default(),
+        })
     }
 
     /// Takes the scales of all matrices in 8-bit floats out of the list of tensors and applies them from now on; `block` is the rectangle
@@ -247,9 +258,18 @@ impl Checkpoint {
         if length == 0 {
             return Ok(Vec::new());
         }
-        read_exactly(reader.as_ref(), offset, length)
+        let bytes = read_exactly(reader.as_ref(), offset, length)
             .await
-            .map_err(|error| error.context(format_args!("tensor {:?}", tensor.name)))
+            .map_err(|error| error.context(format_args!("tensor {:?}", tensor.name)))?;
+        let mut fingerprint = self.fingerprint.get();
+        fingerprint.add(&tensor.name, rows.start, &bytes);
+        self.fingerprint.set(fingerprint);
+        Ok(bytes)
+    }
+
+    /// The fingerprint of all rows that were read so far.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint.get()
     }
 }
 

@@ -33,6 +33,7 @@
 mod checkpoint;
 mod decode;
 mod file_set;
+mod fingerprint;
 mod float8;
 mod ggml_block;
 mod ggml_superblock;
@@ -60,6 +61,7 @@ mod weight_scales;
 pub use checkpoint::{Checkpoint, Format};
 pub use decode::decode_rows;
 pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, check_file_name};
+pub use fingerprint::Fingerprint;
 pub use ggml_block::IQ4_VALUES;
 pub use gguf_metadata::GgufMetadata;
 pub use gguf_parts::gguf_part_names;

@@ -48,7 +48,11 @@ fn what_is_wrong_is_named() {
         (safetensors(&format!(r#"{{"__metadata__":{}"#, "[".repeat(9999)), 0), "bad-model", "EOF while parsing"),
         (safetensors(r#"{"t":{"dtype":"F32","shape":[4]}}"#, 16), "bad-model", "data_offsets"),
         (safetensors(r#"{"t":{"dtype":"F32","shape":[4],"data_offsets":[0,16,32]}}"#, 16), "bad-model", "JSON"),
-        (t("Q7", "[4]", "[0,16]"), "unsupported-model", r#"tensor "t": expected the dtype F32, F16, BF16 or F8_E4M3, found "Q7""#),
+        (
+            t("Q7", "[4]", "[0,16]"),
+            "unsupported-model",
+            r#"tensor "t": expected the dtype F32, F16, BF16 or F8_E4M3, found "Q7""#,
+        ),
         (t("U8", "[16]", "[0,16]"), "unsupported-model", "U8"),
         (t("F32", "[4]", "[0,12]"), "bad-model", "expected 16 bytes for the shape [4] in F32, found 12"),
         (t("F32", "[8]", "[0,32]"), "bad-model", "within 16 bytes"),

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod llama_goldens;
 mod nano;
+mod plans;
 mod properties;
 mod sessions;
 mod stories260k;

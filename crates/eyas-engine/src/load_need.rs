@@ -1,0 +1,71 @@
+//! What a load would take, by the headers of its files alone.
+
+use eyas_core::{LoadOptions, Result};
+use eyas_model::{DecoderConfig, planned_bytes, planned_matrices};
+use eyas_weights::{Checkpoint, ModelFiles};
+use serde::Serialize;
+
+use crate::{checkpoint_open::open_checkpoint, engine::context_tokens, model_bundle::open_config};
+
+/// What a load would take. Weights and caches are exact; scratch and staging are upper bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadNeed {
+    /// Tokens that prompt and answer may take together.
+    pub context_tokens: usize,
+    /// Bytes of the weights on the device.
+    pub weight_bytes: u64,
+    /// Name and bytes of each matrix.
+    pub matrices: Vec<(String, u64)>,
+    /// Bytes of one session's keys and values.
+    pub cache_bytes: u64,
+    /// Bytes of intermediate results.
+    pub scratch_bytes: u64,
+    /// Bytes that are held besides the finished weights while the largest matrix is packed.
+    pub staging_bytes: u64,
+    /// The largest single buffer.
+    pub largest_buffer_bytes: u64,
+    /// Bytes of the model's tensors in its files.
+    pub download_bytes: u64,
+}
+
+/// A model's configuration and tensor headers.
+pub struct ModelHeaders {
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+}
+
+impl ModelHeaders {
+    /// Reads them, and no weights.
+    pub async fn open(files: &ModelFiles) -> Result<Self> {
+        let checkpoint = open_checkpoint(files).await?;
+        let config = open_config(files, &checkpoint).await?;
+        Ok(Self { checkpoint, config })
+    }
+
+    /// What a load with `options` would take.
+    pub fn need(&self, options: &LoadOptions) -> Result<LoadNeed> {
+        options.validate()?;
+        let Self { checkpoint, config } = self;
+        let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
+        let weight_bytes = planned_bytes(checkpoint, config, options.quantize)?;
+        let matrices = planned_matrices(checkpoint, config, options.quantize)?;
+        let kv_width = (config.kv_heads * config.head_dim) as u64;
+        let layer_cache_bytes = context_tokens as u64 * kv_width * 4;
+        let cache_bytes = 2 * config.layers as u64 * layer_cache_bytes;
+        let chunk_tokens = options.prefill_chunk_tokens.min(context_tokens) as u64;
+        let widths = 2 * config.hidden_size + 2 * config.heads * config.head_dim + 2 * config.intermediate_size;
+        let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + 2 * config.vocab_size as u64);
+        let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        Ok(LoadNeed {
+            context_tokens,
+            weight_bytes,
+            cache_bytes,
+            scratch_bytes,
+            staging_bytes: 2 * largest_matrix_bytes,
+            largest_buffer_bytes: largest_matrix_bytes.max(layer_cache_bytes),
+            download_bytes: checkpoint.total_bytes(),
+            matrices,
+        })
+    }
+}

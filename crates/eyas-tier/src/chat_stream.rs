@@ -1,0 +1,139 @@
+//! What an OpenAI-compatible server answers, event by event.
+
+use eyas_core::{Error, ErrorKind, FinishReason, Result};
+use serde_json::Value;
+
+/// What the events of a stream have told so far.
+#[derive(Debug, Default)]
+pub(crate) struct ChatStream {
+    pub(crate) finish: Option<FinishReason>,
+    /// `[DONE]` came.
+    pub(crate) is_done: bool,
+    pub(crate) prompt_tokens: Option<usize>,
+    pub(crate) completion_tokens: Option<usize>,
+    /// The model that the server says answered.
+    pub(crate) model: Option<String>,
+}
+
+impl ChatStream {
+    /// Takes the data of one event and returns its text, which may be empty. Fails with `cloud-refused` where the server reports an error,
+    /// ends the answer for another reason than its end or length, or sends what is no event of this protocol.
+    pub(crate) fn event(&mut self, data: &str) -> Result<String> {
+        if data.trim() == "[DONE]" {
+            self.is_done = true;
+            return Ok(String::new());
+        }
+        let event: Value = serde_json::from_str(data).map_err(|_| not_the_protocol("an event that is no JSON"))?;
+        self.object(&event, "delta")
+    }
+
+    /// Takes a whole answer of a server that does not stream.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> Result<String> {
+        let object: Value = serde_json::from_slice(body).map_err(|_| not_the_protocol("an answer that is no JSON"))?;
+        self.object(&object, "message")
+    }
+
+    fn object(&mut self, object: &Value, message: &str) -> Result<String> {
+        if let Some(error) = object.get("error").filter(|error| !error.is_null()) {
+            return Err(Error::new(ErrorKind::CloudRefused, format!("the cloud reported an error: {}", error_text(error))));
+        }
+        let choices =
+            object.get("choices").and_then(Value::as_array).ok_or_else(|| not_the_protocol("an event without choices"))?;
+        if let Some(usage) = object.get("usage") {
+            let count = |name: &str| usage.get(name).and_then(Value::as_u64).map(|count| count as usize);
+            self.prompt_tokens = count("prompt_tokens").or(self.prompt_tokens);
+            self.completion_tokens = count("completion_tokens").or(self.completion_tokens);
+        }
+        if let Some(model) = object.get("model").and_then(Value::as_str).filter(|model| !model.is_empty()) {
+            self.model = Some(model.to_owned());
+        }
+        // One choice was asked for; a usage event has none.
+        let Some(choice) = choices.iter().find(|choice| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0) else {
+            return Ok(String::new());
+        };
+        match choice.get("finish_reason").and_then(Value::as_str) {
+            None => {}
+            Some("stop" | "eos" | "end_turn") => self.finish = Some(FinishReason::Stop),
+            Some("length" | "max_tokens") => self.finish = Some(FinishReason::Length),
+            Some(other) => {
+                let detail = format!("the cloud ended the answer for the reason {:?}, which is no end of a text", clipped(other));
+                return Err(Error::new(ErrorKind::CloudRefused, detail));
+            }
+        }
+        let text = choice.get(message).and_then(|message| message.get("content")).and_then(Value::as_str);
+        Ok(text.unwrap_or_default().to_owned())
+    }
+}
+
+/// What an error says: its message, else its code or type.
+pub(crate) fn error_text(error: &Value) -> String {
+    let field = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    clipped(
+        error.as_str().or_else(|| field("message")).or_else(|| field("code")).or_else(|| field("type")).unwrap_or("no message"),
+    )
+}
+
+/// What the body of an error status says, if it says anything.
+pub(crate) fn error_body_text(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.get("error").or_else(|| body.get("detail")).filter(|error| !error.is_null()).map(error_text)
+}
+
+fn clipped(text: &str) -> String {
+    const MOST: usize = 300;
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(MOST).collect()
+}
+
+fn not_the_protocol(what: &str) -> Error {
+    let hint = "is the endpoint the base address of an OpenAI-compatible server?";
+    Error::new(ErrorKind::CloudRefused, format!("the cloud sent {what}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deltas_finish_usage_and_done() {
+        let mut stream = ChatStream::default();
+        let mut text = String::new();
+        for data in [
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"model":"m"}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":1,"delta":{"content":"other"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"b"},"finish_reason":"length"}],"usage":null}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+            "[DONE]",
+        ] {
+            text += &stream.event(data).unwrap();
+        }
+        assert_eq!((text.as_str(), stream.finish, stream.is_done), ("ab", Some(FinishReason::Length), true));
+        assert_eq!((stream.prompt_tokens, stream.completion_tokens, stream.model.as_deref()), (Some(3), Some(2), Some("m")));
+    }
+
+    #[test]
+    fn errors_and_nonsense_are_refusals() {
+        for (data, expected) in [
+            (r#"{"error":{"message":"over\nloaded","code":529}}"#, "over loaded"),
+            (r#"{"error":"plain"}"#, "plain"),
+            ("<html>", "no JSON"),
+            ("[]", "without choices"),
+            (r#"{"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#, "content_filter"),
+            (r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#, "tool_calls"),
+        ] {
+            let error = ChatStream::default().event(data).unwrap_err();
+            assert!(error.code() == "cloud-refused" && error.detail().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_is_taken_too() {
+        let mut stream = ChatStream::default();
+        let body = br#"{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+        assert_eq!(stream.whole(body).unwrap(), "hi");
+        assert_eq!(stream.finish, Some(FinishReason::Stop));
+        assert_eq!(error_body_text(br#"{"error":{"message":"no"}}"#).as_deref(), Some("no"));
+        assert_eq!(error_body_text(b"<html>"), None);
+    }
+}

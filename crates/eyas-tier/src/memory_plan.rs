@@ -1,0 +1,189 @@
+//! Whether a model fits, before any of its weights are fetched.
+
+use eyas_core::format_bytes;
+use serde::{Deserialize, Serialize};
+
+/// What a model would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryNeed {
+    /// Bytes of the weights on the device.
+    pub weight_bytes: u64,
+    /// Bytes of one session's keys and values for the whole context.
+    pub cache_bytes: u64,
+    /// Bytes of intermediate results, at most at one time.
+    pub scratch_bytes: u64,
+    /// Bytes that a load holds besides what it has finished, at most at one time.
+    pub staging_bytes: u64,
+    /// The largest single buffer.
+    pub largest_buffer_bytes: u64,
+    /// Bytes of the files.
+    pub download_bytes: u64,
+}
+
+impl MemoryNeed {
+    /// Memory on the device while the model answers.
+    pub fn total_bytes(&self) -> u64 {
+        self.weight_bytes + self.cache_bytes + self.scratch_bytes
+    }
+}
+
+/// What there is. What is not known, or not limited, is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MemoryBudget {
+    /// The application's bound on the device's memory.
+    pub memory_bytes: Option<u64>,
+    /// The application's bound on the download.
+    pub download_bytes: Option<u64>,
+    /// The largest buffer that the adapter binds.
+    pub largest_buffer_bytes: Option<u64>,
+    /// The machine's memory, as `navigator.deviceMemory` tells it: rounded, and never more than 8 GiB.
+    pub device_memory_bytes: Option<u64>,
+    /// What the origin may still store.
+    pub storage_bytes: Option<u64>,
+}
+
+/// A bound that is exceeded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Excess {
+    /// What is bounded: `memoryBytes`, `downloadBytes`, `largestBufferBytes`, `deviceMemoryBytes` or `storageBytes`.
+    pub bound: String,
+    /// How much there may be.
+    pub limit_bytes: u64,
+    /// How much there would be.
+    pub need_bytes: u64,
+}
+
+impl std::fmt::Display for Excess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is {}, but {} are needed", self.bound, format_bytes(self.limit_bytes), format_bytes(self.need_bytes))
+    }
+}
+
+/// The bounds that `need` exceeds; none of them means that it fits.
+pub fn excesses(need: &MemoryNeed, budget: &MemoryBudget) -> Vec<Excess> {
+    let total = need.total_bytes();
+    // A tab on the CPU holds the weights in WebAssembly memory beside the part being packed; a GPU's driver mirrors what it is given.
+    let peak = total.max(need.weight_bytes + need.staging_bytes);
+    let bounds = [
+        ("memoryBytes", budget.memory_bytes, peak),
+        ("downloadBytes", budget.download_bytes, need.download_bytes),
+        ("largestBufferBytes", budget.largest_buffer_bytes, need.largest_buffer_bytes),
+        ("deviceMemoryBytes", budget.device_memory_bytes, peak),
+        ("storageBytes", budget.storage_bytes, need.download_bytes),
+    ];
+    let exceeded = bounds.into_iter().filter_map(|(bound, limit, need_bytes)| {
+        let limit_bytes = limit.filter(|limit| *limit < need_bytes)?;
+        Some(Excess { bound: bound.into(), limit_bytes, need_bytes })
+    });
+    exceeded.collect()
+}
+
+/// A variant of a load and whether it fits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variant {
+    /// The quantisation.
+    pub quantize: String,
+    /// Tokens that prompt and answer may take together.
+    pub context_tokens: usize,
+    /// What it would take.
+    pub need: MemoryNeed,
+    /// The bounds that it exceeds.
+    pub excesses: Vec<Excess>,
+}
+
+/// Who would answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answerer {
+    /// This device.
+    Local,
+    /// The cloud, since the device can't and the privacy allows it.
+    Cloud,
+    /// Nobody.
+    Nobody,
+}
+
+/// What a load would come to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryPlan {
+    /// As it was asked for.
+    pub asked: Variant,
+    /// Where that does not fit: the variants that would, the one that gives up least first.
+    pub would_fit: Vec<Variant>,
+    /// Who would answer.
+    pub answerer: Answerer,
+    /// The same in words.
+    pub detail: String,
+}
+
+/// Judges `asked` and, where it does not fit, `others`, which come in the order of preference.
+pub fn plan(asked: Variant, others: Vec<Variant>, cloud_allowed: bool) -> MemoryPlan {
+    if asked.excesses.is_empty() {
+        let detail = format!("the model fits: {} on the device", format_bytes(asked.need.total_bytes()));
+        return MemoryPlan { asked, would_fit: Vec::new(), answerer: Answerer::Local, detail };
+    }
+    let would_fit: Vec<_> = others.into_iter().filter(|variant| variant.excesses.is_empty()).collect();
+    let bounds = asked.excesses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let detail = match would_fit.first() {
+        Some(Variant { quantize, context_tokens, need, .. }) => {
+            let bytes = format_bytes(need.total_bytes());
+            format!("{bounds}; quantize {quantize:?} with contextTokens {context_tokens} would fit ({bytes})")
+        }
+        None => format!("{bounds}; no quantisation or context that Eyas has would fit"),
+    };
+    let answerer = if cloud_allowed { Answerer::Cloud } else { Answerer::Nobody };
+    MemoryPlan { asked, would_fit, answerer, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(weight_bytes: u64) -> MemoryNeed {
+        MemoryNeed {
+            weight_bytes,
+            cache_bytes: 100,
+            scratch_bytes: 10,
+            staging_bytes: 50,
+            largest_buffer_bytes: weight_bytes / 2,
+            download_bytes: 2 * weight_bytes,
+        }
+    }
+
+    fn variant(quantize: &str, weight_bytes: u64, budget: &MemoryBudget) -> Variant {
+        let need = need(weight_bytes);
+        Variant { quantize: quantize.into(), context_tokens: 16, excesses: excesses(&need, budget), need }
+    }
+
+    #[test]
+    fn each_bound_is_named_with_its_figures() {
+        let budget = MemoryBudget {
+            memory_bytes: Some(1109),
+            download_bytes: Some(1999),
+            largest_buffer_bytes: Some(499),
+            device_memory_bytes: Some(1110),
+            storage_bytes: None,
+        };
+        let found = excesses(&need(1000), &budget);
+        let names: Vec<_> = found.iter().map(|excess| excess.bound.as_str()).collect();
+        assert_eq!(names, ["memoryBytes", "downloadBytes", "largestBufferBytes"]);
+        assert_eq!((found[0].limit_bytes, found[0].need_bytes), (1109, 1110));
+        assert!(excesses(&need(1000), &MemoryBudget::default()).is_empty());
+    }
+
+    #[test]
+    fn the_plan_says_who_answers_and_what_would_fit() {
+        let budget = MemoryBudget { memory_bytes: Some(700), ..MemoryBudget::default() };
+        let others = || vec![variant("q8", 600, &budget), variant("q4", 300, &budget)];
+        let refused = plan(variant("none", 1000, &budget), others(), false);
+        assert_eq!((refused.answerer, refused.would_fit.len()), (Answerer::Nobody, 1));
+        assert!(refused.detail.contains("\"q4\""), "{}", refused.detail);
+        assert_eq!(plan(variant("none", 1000, &budget), others(), true).answerer, Answerer::Cloud);
+        assert_eq!(plan(variant("q4", 300, &budget), Vec::new(), false).answerer, Answerer::Local);
+    }
+}

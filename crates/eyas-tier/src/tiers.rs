@@ -1,0 +1,154 @@
+//! Both tiers of one engine, with what they share: the policy, the ledger, the taints and the measured speed.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use eyas_core::{CancelToken, Error, GenerateOptions, Message, Result};
+use serde::Deserialize;
+
+use crate::{
+    Clock, EgressLedger, EgressListener, Endpoint, LocalTier, MidStream, Network, Privacy, Taints, Threshold, TierAnswer,
+    TierConfig, TokenSource, cloud_call::Cloud, first_token_speed::FirstTokenSpeed, network::Gate,
+};
+
+/// What the shell gives.
+pub struct Ports {
+    /// Time.
+    pub clock: Rc<dyn Clock>,
+    /// The way out.
+    pub network: Rc<dyn Network>,
+    /// The application's tokens.
+    pub tokens: Rc<dyn TokenSource>,
+    /// Hears of every entry of the ledger.
+    pub listener: Option<EgressListener>,
+}
+
+/// A request, as far as the tiers are concerned.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the request")]
+pub struct TierRequest {
+    /// The session; forks and retries have their own numbers.
+    pub session: u32,
+    /// What session and request ask for; the strictest wins, the engine's included.
+    pub privacy: Vec<Privacy>,
+    /// Other than the engine's.
+    pub mid_stream: Option<MidStream>,
+    /// The task, by which the calibration is found; `default` where none is named.
+    pub task: Option<String>,
+    /// The answer should be JSON.
+    pub expects_json: bool,
+    /// Tell the signals even where nothing depends on them.
+    pub signals: bool,
+    /// The messages; absent where raw text is to be continued, which only the device can.
+    pub messages: Option<Vec<Message>>,
+    /// How to sample.
+    pub options: GenerateOptions,
+    /// The device's template gets tools.
+    pub has_tools: bool,
+    /// The device's template gets variables.
+    pub has_template_variables: bool,
+}
+
+/// The device's side of one request: a model, or why there is none.
+pub type LocalSide = Result<Box<dyn LocalTier>>;
+
+/// What all answers of an engine share.
+pub(crate) struct Shared {
+    pub(crate) config: TierConfig,
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) cloud: Option<Rc<Cloud>>,
+    pub(crate) clock: Rc<dyn Clock>,
+    pub(crate) taints: RefCell<Taints>,
+    pub(crate) speed: Cell<FirstTokenSpeed>,
+    pub(crate) model: RefCell<ModelIdentity>,
+    last_request: Cell<u64>,
+}
+
+/// What a calibration is for, besides the task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ModelIdentity {
+    fingerprint: String,
+    quantize: String,
+}
+
+/// Both tiers of one engine.
+pub struct Tiers {
+    shared: Rc<Shared>,
+    ledger: Rc<EgressLedger>,
+}
+
+impl Tiers {
+    /// Checks the configuration (`bad-input`) and connects it with the shell.
+    pub fn new(config: TierConfig, ports: Ports) -> Result<Self> {
+        let endpoint = config.validate()?;
+        let ledger = Rc::new(EgressLedger::new(ports.listener));
+        let cloud = config.cloud.clone().zip(endpoint.as_ref()).map(|(config, endpoint)| {
+            let gate = Gate { network: ports.network, ledger: ledger.clone() };
+            Rc::new(Cloud { config, url: endpoint.url().to_owned(), gate, tokens: ports.tokens, clock: ports.clock.clone() })
+        });
+        let shared = Shared {
+            config,
+            endpoint,
+            cloud,
+            clock: ports.clock,
+            taints: RefCell::default(),
+            speed: Cell::default(),
+            model: RefCell::default(),
+            last_request: Cell::new(0),
+        };
+        Ok(Self { shared: Rc::new(shared), ledger })
+    }
+
+    /// Says which model the device has, for the calibration.
+    pub fn set_model(&self, fingerprint: &str, quantize: &str) {
+        *self.shared.model.borrow_mut() = ModelIdentity { fingerprint: fingerprint.into(), quantize: quantize.into() };
+    }
+
+    /// Begins an answer. Nothing happens before its first [`TierAnswer::next`], except that a local-only request marks its session.
+    pub fn start(&self, request: TierRequest, local: LocalSide, cancel: CancelToken) -> TierAnswer {
+        let id = self.shared.last_request.get() + 1;
+        self.shared.last_request.set(id);
+        TierAnswer::new(self.shared.clone(), id, request, local, cancel)
+    }
+
+    /// Whether a load that fails still leaves somebody who may answer.
+    pub fn cloud_may_answer(&self) -> bool {
+        self.shared.cloud.is_some() && self.shared.config.privacy.allows_cloud()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TierConfig {
+        &self.shared.config
+    }
+
+    /// Every byte that left.
+    pub fn ledger(&self) -> &EgressLedger {
+        &self.ledger
+    }
+
+    /// A fork of a session knows, and keeps to itself, what its origin knows.
+    pub fn fork(&self, from: u32, to: u32) {
+        self.shared.taints.borrow_mut().fork(from, to);
+    }
+
+    /// A session is gone, with all that was said in it.
+    pub fn forget(&self, session: u32) {
+        self.shared.taints.borrow_mut().forget(session);
+    }
+}
+
+impl Shared {
+    /// The threshold for this engine's model and a task.
+    pub(crate) fn threshold(&self, task: Option<&str>) -> Option<&Threshold> {
+        let model = self.model.borrow();
+        self.config.calibration.as_ref()?.find(&model.fingerprint, &model.quantize, task.unwrap_or("default"))
+    }
+}
+
+/// Whether a failure of the device means that it can't, rather than that the request is wrong or given up.
+pub(crate) fn is_inability(error: &Error) -> bool {
+    !matches!(error.code(), "bad-input" | "aborted")
+}

@@ -1,0 +1,59 @@
+//! What is told of a load before it, and of an answer after it: planned bytes, the fingerprint, the tokens' signals.
+
+use conformance::{Loading, folder_files, repository, skip};
+use eyas_core::{Event, GenerateOptions, LoadOptions, Message, Quantize};
+use eyas_engine::{ModelHeaders, Prompt, Request};
+use pollster::block_on;
+
+#[test]
+fn a_plan_is_never_below_what_is_allocated_and_at_most_5_percent_above() {
+    let folder = repository().join("www/eyas/models/eyas-nano");
+    if !folder.exists() {
+        return skip("www/eyas/models/eyas-nano is not there yet");
+    }
+    let mut fingerprints = Vec::new();
+    for quantize in [Quantize::None, Quantize::Q8, Quantize::Q4] {
+        for context_tokens in [32, 128] {
+            let options = LoadOptions { quantize, context_tokens: Some(context_tokens), ..LoadOptions::default() };
+            let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options).unwrap();
+            assert!(need.matrices.iter().all(|(_, bytes)| *bytes <= need.largest_buffer_bytes));
+            let engine = Loading::default().quantized(quantize).context(context_tokens).load(&folder);
+            let session = engine.session();
+            let request = Request::new(Prompt::Messages(vec![Message::user("play jazz")]), GenerateOptions::default());
+            let mut generation = session.start(&request).unwrap();
+            while !matches!(block_on(generation.next()).unwrap(), Event::Done(_)) {}
+            let (planned, allocated) = (need.weight_bytes + need.cache_bytes, engine.info().memory_bytes);
+            println!("{quantize:?} {context_tokens}: planned {planned}, allocated {allocated}");
+            assert!(planned >= allocated && planned as f64 <= 1.05 * allocated as f64, "{planned} {allocated}");
+            fingerprints.push(engine.info().fingerprint);
+        }
+    }
+    assert!(fingerprints[0].len() == 16 && fingerprints.iter().all(|other| *other == fingerprints[0]), "{fingerprints:?}");
+}
+
+#[test]
+fn signals_agree_with_the_logprobs() {
+    let folder = repository().join("www/eyas/models/eyas-nano");
+    if !folder.exists() {
+        return skip("www/eyas/models/eyas-nano is not there yet");
+    }
+    let engine = Loading::default().load(&folder);
+    let options = GenerateOptions { logprobs: true, top_logprobs: 2, ..GenerateOptions::default() };
+    let request = Request::new(Prompt::Messages(vec![Message::user("will it rain in oslo")]), options);
+    let session = engine.session();
+    let mut generation = session.start(&request).unwrap();
+    generation.watch_signals();
+    assert_eq!(generation.pending_tokens(), engine.encode_prompt(&request).unwrap().len());
+    let completion = loop {
+        if let Event::Done(completion) = block_on(generation.next()).unwrap() {
+            break completion;
+        }
+    };
+    let signals = generation.signals();
+    assert_eq!(signals.len(), completion.token_ids.len());
+    for (signal, logprob) in signals.iter().zip(&completion.logprobs) {
+        assert!((signal.logprob - logprob.logprob).abs() < 1e-5);
+        let margin = logprob.top[0].logprob.exp() - logprob.top[1].logprob.exp();
+        assert!((signal.margin - margin).abs() < 1e-5 && signal.entropy >= 0.0);
+    }
+}
