@@ -156,5 +156,5 @@ impl Report {
 
 /// The kind in which a tensor is held: vectors as floats, matrices as the options say.
 fn loaded_kind(tensor: &TensorInfo, quantize: Quantize, stored_bytes: u64) -> WeightKind {
-    if tensor.shape.len() < 2 { WeightKind::F32 } else { target_kind(quantize, tensor.kind, stored_bytes) }
+    if tensor.shape.len() < 2 { WeightKind::F32 } else { target_kind(quantize, tensor, stored_bytes) }
 }

@@ -163,7 +163,7 @@ impl Layout {
             for (part, rows) in part_rows.iter().copied().enumerate() {
                 let tensor = find(Slot::Matrix { matrix, part }).ok_or_else(|| missing(&format!("{matrix:?}, part {part}")))?;
                 expect_shape(tensor, &[rows, cols])?;
-                kinds.push(target_kind(quantize, tensor.kind, model_bytes));
+                kinds.push(target_kind(quantize, tensor, model_bytes));
                 let heads = match (matrix, part) {
                     (MatrixSlot::Qkv(_), 0) => config.heads,
                     (MatrixSlot::Qkv(_), 1) => config.kv_heads,

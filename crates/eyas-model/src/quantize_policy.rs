@@ -1,7 +1,7 @@
 //! Which kind a matrix is held in.
 
 use eyas_core::{Quantize, WeightKind};
-use eyas_weights::SourceKind;
+use eyas_weights::{SourceKind, TensorInfo};
 
 /// Float models up to this size stay as stored under [`Quantize::Auto`].
 const SMALL_BYTES: u64 = 64 << 20;
@@ -10,28 +10,42 @@ const MEDIUM_BYTES: u64 = 1 << 30;
 /// Models in 2 to 5 bits up to this size are held in 8 under [`Quantize::Auto`], in which they take at most about 1 GiB (1.5 at 2 bits).
 const FEW_BITS_BYTES: u64 = 512 << 20;
 
-/// The kind for a matrix stored as `stored`, in a model whose tensors take `model_bytes` as stored; the table is in docs/formats.md.
+/// What matrices are called, in either format, whose rounding to 4 bits costs most for their size: the token embedding, which often is
+/// the output matrix too, the output matrix, and the attention's output (measured in docs/quantization.md).
+const SENSITIVE: [&str; 7] = [
+    "embed_tokens.weight",
+    "word_embeddings.weight",
+    "lm_head.weight",
+    "o_proj.weight",
+    "token_embd.weight",
+    "attn_output.weight",
+    "attention.output.dense.weight",
+];
+
+/// The kind for a matrix, in a model whose tensors take `model_bytes` as stored; the table is in docs/formats.md.
 ///
 /// `None` keeps what every format has ([`SourceKind::natural`]). `Q8` and `Q4` say what everything becomes, except that `Q4_0` is never
-/// widened: 8 bits would only add bytes. `Auto` keeps `Q8_0`, `Q6_K` and `Q4_0`, and otherwise goes by the model's size.
-pub fn target_kind(quantize: Quantize, stored: SourceKind, model_bytes: u64) -> WeightKind {
+/// widened: 8 bits would only add bytes. `Auto` keeps `Q8_0`, `Q6_K` and `Q4_0`, and otherwise goes by the model's size. Where a model
+/// becomes 4-bit, its most sensitive matrices become 8-bit.
+pub fn target_kind(quantize: Quantize, tensor: &TensorInfo, model_bytes: u64) -> WeightKind {
+    let stored = tensor.kind;
     match quantize {
         Quantize::None => stored.natural(),
         _ if stored == SourceKind::Q4_0 => WeightKind::Q4,
         Quantize::Q8 => WeightKind::Q8,
-        Quantize::Q4 => WeightKind::Q4,
+        Quantize::Q4 => four_bits(&tensor.name),
         Quantize::Auto => match stored {
             SourceKind::Q8_0 | SourceKind::Q6K => WeightKind::Q8,
-            _ if stored.is_quantized() => up_to(FEW_BITS_BYTES, model_bytes),
-            _ if model_bytes <= SMALL_BYTES => stored.natural(),
-            _ => up_to(MEDIUM_BYTES, model_bytes),
+            _ if !stored.is_quantized() && model_bytes <= SMALL_BYTES => stored.natural(),
+            _ if model_bytes <= if stored.is_quantized() { FEW_BITS_BYTES } else { MEDIUM_BYTES } => WeightKind::Q8,
+            _ => four_bits(&tensor.name),
         },
     }
 }
 
-/// 8 bits up to this size, else 4.
-fn up_to(limit_bytes: u64, model_bytes: u64) -> WeightKind {
-    if model_bytes <= limit_bytes { WeightKind::Q8 } else { WeightKind::Q4 }
+fn four_bits(name: &str) -> WeightKind {
+    let is_sensitive = name == "output.weight" || SENSITIVE.iter().any(|ending| name.ends_with(ending));
+    if is_sensitive { WeightKind::Q8 } else { WeightKind::Q4 }
 }
 
 /// The kind that holds parts of different kinds without loss: they are multiplied as one matrix.
@@ -47,9 +61,13 @@ pub(crate) fn common_kind(kinds: impl IntoIterator<Item = WeightKind>) -> Option
 mod tests {
     use super::*;
 
+    fn tensor(name: &str, kind: SourceKind) -> TensorInfo {
+        TensorInfo { name: name.to_owned(), kind, shape: vec![1, 256], file: 0, offset: 0, bytes: 0 }
+    }
+
     #[test]
     fn auto_follows_the_size() {
-        let auto = |stored, bytes| target_kind(Quantize::Auto, stored, bytes);
+        let auto = |stored, bytes| target_kind(Quantize::Auto, &tensor("mlp.up_proj.weight", stored), bytes);
         assert_eq!(auto(SourceKind::F16, 1 << 20), WeightKind::F16);
         assert_eq!(auto(SourceKind::Bf16, 270 << 20), WeightKind::Q8);
         assert_eq!(auto(SourceKind::F32, 5 << 30), WeightKind::Q4);
@@ -62,10 +80,22 @@ mod tests {
     #[test]
     fn a_wish_is_followed_but_4_bits_never_widen() {
         for kind in SourceKind::ALL {
-            assert_eq!(target_kind(Quantize::None, kind, 0), kind.natural());
-            assert_eq!(target_kind(Quantize::Q4, kind, 0), WeightKind::Q4);
+            let tensor = tensor("blk.0.ffn_up.weight", kind);
+            assert_eq!(target_kind(Quantize::None, &tensor, 0), kind.natural());
+            assert_eq!(target_kind(Quantize::Q4, &tensor, 0), WeightKind::Q4);
             let expected = if kind == SourceKind::Q4_0 { WeightKind::Q4 } else { WeightKind::Q8 };
-            assert_eq!(target_kind(Quantize::Q8, kind, 0), expected);
+            assert_eq!(target_kind(Quantize::Q8, &tensor, 0), expected);
+        }
+    }
+
+    #[test]
+    fn sensitive_matrices_get_8_bits_unless_the_file_has_4() {
+        for name in
+            ["model.embed_tokens.weight", "model.layers.0.self_attn.o_proj.weight", "output.weight", "blk.3.attn_output.weight"]
+        {
+            assert_eq!(target_kind(Quantize::Q4, &tensor(name, SourceKind::F16), 0), WeightKind::Q8, "{name}");
+            assert_eq!(target_kind(Quantize::Auto, &tensor(name, SourceKind::F16), 5 << 30), WeightKind::Q8, "{name}");
+            assert_eq!(target_kind(Quantize::Q4, &tensor(name, SourceKind::Q4_0), 0), WeightKind::Q4, "{name}");
         }
     }
 

@@ -57,10 +57,22 @@ fn bound(target: WeightKind, weight: f32, largest: f32) -> f32 {
         WeightKind::F16 => weight.abs() / 2048.0 + 3.0e-8,
         WeightKind::Bf16 => weight.abs() / 256.0,
         WeightKind::Q8 => largest / 254.0,
-        // Half a step, or a whole one at the end of the range that the largest weight does not take.
-        WeightKind::Q4 => largest / 8.0,
+        // Bounded as a block, below.
+        WeightKind::Q4 => largest,
     };
     relative * 1.001 + 1e-37
+}
+
+/// A block rounded as ggml's `Q4_0` does it, with the scale in 32 bits: the weight of largest magnitude becomes -8.
+fn plain_q4(block: &[f32]) -> Vec<f32> {
+    let largest = block.iter().fold(0.0f32, |largest, &weight| if weight.abs() > largest.abs() { weight } else { largest });
+    let scale = largest / -8.0;
+    let quant = |weight: f32| if largest == 0.0 { 0.0 } else { (weight / scale).round_ties_even().clamp(-8.0, 7.0) };
+    block.iter().map(|&weight| scale * quant(weight)).collect()
+}
+
+fn squared_error(expected: &[f32], found: &[f32]) -> f64 {
+    expected.iter().zip(found).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
 }
 
 proptest! {
@@ -80,6 +92,11 @@ proptest! {
                     for (&weight, &back) in block.iter().zip(back) {
                         let error = (weight - back).abs();
                         prop_assert!(error <= bound(target, weight, largest), "{:?}: {} became {}", target, weight, back);
+                    }
+                    if target == WeightKind::Q4 {
+                        let found = squared_error(block, back);
+                        let plain = squared_error(block, &plain_q4(block));
+                        prop_assert!(found <= plain * 1.0001 + 1e-30, "{found} for {plain} of plain rounding: {block:?}");
                     }
                 }
             }
