@@ -310,7 +310,7 @@ impl Finished {
                 attention: Attention {
                     qkv: self.matrix(MatrixSlot::Qkv(layer))?,
                     output: self.matrix(MatrixSlot::Output(layer))?,
-                    qk_norm_weights: Tensor::zeros([1], device.burn()),
+                    qk_norm_weights: Tensor::from_data([0.0_f32], device.burn()),
                 },
                 mlp_norm: self.norm(NormSlot::Mlp(layer))?,
                 mlp: Mlp {

@@ -8,9 +8,13 @@ use std::{fs, path::Path};
 use conformance::repository;
 
 /// Attributes and calls that lead into CubeCL's compiler: own `#[cube]` kernels, and stock Burn operations that launch one.
-const COMPILED: [&str; 10] = [
+const COMPILED: [&str; 14] = [
     "#[cube",
     "cube(launch",
+    "Tensor::zeros(",
+    "Tensor::ones(",
+    "Tensor::full(",
+    "zeros_like(",
     ".matmul(",
     ".softmax(",
     ".mean_dim(",
