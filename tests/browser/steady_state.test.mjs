@@ -46,6 +46,11 @@ for (const [name, source] of [["eyas-nano", undefined], ["stories260K", "/storie
     const per = (key) => (delta[key] / steps).toFixed(2);
     console.log(`${name}, per token over ${steps} tokens: dispatches ${per("dispatches")}, passes ${per("passes")}, submits ${per("submits")}, bind groups ${per("bindGroups")}, writes ${per("writes")}, reads ${per("reads")}, bytes read back ${per("readBytes")}`);
     assert.deepEqual({ buffers: delta.buffers, shaderModules: delta.shaderModules, pipelines: delta.pipelines }, { buffers: 0, shaderModules: 0, pipelines: 0 });
+    assert.equal(delta.bindGroups, 0);
+    assert.ok(delta.submits <= 2 * steps, `${delta.submits} submissions for ${steps} tokens`);
+    assert.ok(delta.passes <= steps, `${delta.passes} passes for ${steps} tokens`);
+    // The GPU chooses the most probable token itself: only ids come back.
+    assert.ok(delta.readBytes <= 64 * steps, `${delta.readBytes} bytes read back for ${steps} tokens`);
     await page.close();
   });
 }

@@ -1,5 +1,7 @@
 //! An answer in the making: one prefill chunk or one token for each call.
 
+use std::collections::VecDeque;
+
 use eyas_core::{Completion, Error, ErrorKind, Event, FinishReason, Result, TokenLogprob, TokenSignal, TopLogprob, Usage};
 use eyas_model::LogitsOf;
 
@@ -7,6 +9,7 @@ use crate::{
     Engine, Request,
     answer::Answer,
     logprobs::{LogSoftmax, largest},
+    pace::Pace,
     sampler::Sampler,
     session::Lease,
     statistics::Statistics,
@@ -27,6 +30,9 @@ pub struct Generation {
     sampler: Sampler,
     answer: Answer,
     logits: Option<Vec<f32>>, // [vocab], of the last token of `sequence`
+    /// Tokens that the device chose ahead, behind the last of `sequence`.
+    ahead: VecDeque<u32>,
+    pace: Pace,
     logprobs: Vec<TokenLogprob>,
     finish: Option<FinishReason>,
     is_over: bool,
@@ -62,6 +68,8 @@ impl Generation {
             sampler,
             answer,
             logits: None,
+            ahead: VecDeque::new(),
+            pace: Pace::default(),
             logprobs: Vec::new(),
             finish: None,
             is_over: false,
@@ -78,6 +86,13 @@ impl Generation {
         if let Some(finish) = self.finish {
             self.is_over = true;
             return Ok(Event::Done(Box::new(self.completion(finish))));
+        }
+        if let Some(token_id) = self.ahead.pop_front() {
+            return self.take(token_id);
+        }
+        let tokens = self.tokens_ahead();
+        if tokens > 0 {
+            return self.decode_ahead(tokens).await;
         }
         if self.logits.is_none() {
             let done_tokens = self.compute().await?;
@@ -120,6 +135,34 @@ impl Generation {
         Ok(end)
     }
 
+    /// How many tokens the device may choose by itself now; 0 where the host must.
+    fn tokens_ahead(&self) -> usize {
+        let answered = self.sequence.len() - self.prompt_tokens;
+        let needs_logits = self.top_logprobs.is_some() || self.signals.is_some() || !self.sampler.is_plain_greedy();
+        if self.logits.is_some() || answered == 0 || needs_logits {
+            return 0;
+        }
+        let computed = self.lease.cached_ids().len();
+        if computed + 1 != self.sequence.len() || !self.sequence.starts_with(self.lease.cached_ids()) {
+            return 0;
+        }
+        let most = self.engine.decoder().greedy_in_flight().min(self.max_tokens - answered);
+        most.min(self.pace.tokens_in_flight())
+    }
+
+    async fn decode_ahead(&mut self, count: usize) -> Result<Event> {
+        let started_ms = self.engine.now_ms();
+        let cache = self.lease.cache(&self.engine).await?;
+        let last = self.sequence[self.sequence.len() - 1];
+        let picked = cache.decode_greedy(self.engine.decoder(), last, count).await?;
+        self.pace.measured((self.engine.now_ms() - started_ms) / count as f64);
+        self.ahead.extend(picked);
+        match self.ahead.pop_front() {
+            Some(token_id) => self.take(token_id),
+            None => Err(Error::internal("the device chose no token")),
+        }
+    }
+
     /// Chooses a token from the logits at hand.
     fn choose(&mut self) -> Result<Event> {
         let logits =
@@ -132,6 +175,11 @@ impl Generation {
             signals.push(TokenSignal::of(logits, token_id));
         }
         self.logits = None;
+        self.take(token_id)
+    }
+
+    /// Makes a chosen token part of the answer.
+    fn take(&mut self, token_id: u32) -> Result<Event> {
         self.sequence.push(token_id);
         self.statistics.token(self.engine.now_ms());
 

@@ -50,6 +50,7 @@ mod load_need;
 mod logprobs;
 mod model_bundle;
 mod model_text;
+mod pace;
 mod penalties;
 mod random;
 mod request;

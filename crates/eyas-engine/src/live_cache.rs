@@ -69,6 +69,16 @@ impl LiveCache {
         self.ids.extend_from_slice(ids);
         Ok(logits)
     }
+
+    /// Computes `id` after the tokens that are there, and then the most probable tokens, `count` in all, without a word from the host in between;
+    /// returns the tokens chosen, of which the last is not computed yet.
+    pub(crate) async fn decode_greedy(&mut self, decoder: &Decoder, id: u32, count: usize) -> Result<Vec<u32>> {
+        self.settle();
+        let picked = decoder.decode_greedy(&mut self.cache, id, count).await?;
+        self.ids.push(id);
+        self.ids.extend_from_slice(&picked[..picked.len().saturating_sub(1)]);
+        Ok(picked)
+    }
 }
 
 impl Drop for LiveCache {

@@ -63,6 +63,11 @@ impl Sampler {
         Ok(id)
     }
 
+    /// Whether it always chooses the most probable token, the lowest id among equals: then the device may choose.
+    pub fn is_plain_greedy(&self) -> bool {
+        self.temperature == 0.0 && self.penalties.is_neutral()
+    }
+
     fn draw(&mut self, logits: &[f32]) -> u32 {
         let mut kept = Kept::new(logits, self.temperature, self.top_k);
         kept.keep_top_p(self.top_p);

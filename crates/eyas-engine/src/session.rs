@@ -96,6 +96,11 @@ impl Lease {
         kept
     }
 
+    /// The tokens whose keys and values are cached.
+    pub(crate) fn cached_ids(&self) -> &[u32] {
+        self.cache.as_ref().map_or(&[], |cache| cache.ids())
+    }
+
     /// The cache, which is made if this is the session's first step.
     pub(crate) async fn cache(&mut self, engine: &Engine) -> Result<&mut LiveCache> {
         let cache = match self.cache.take() {

@@ -170,15 +170,7 @@ impl Decoder {
         if ids.is_empty() {
             return Err(Error::bad_input("a step needs at least one token"));
         }
-        if cache.len() + ids.len() > cache.capacity() {
-            return Err(Error::new(
-                ErrorKind::ContextOverflow,
-                format!("{} tokens do not fit behind {} in a context of {}", ids.len(), cache.len(), cache.capacity()),
-            ));
-        }
-        if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            return Err(Error::bad_input(format!("token {id} is outside the vocabulary of {} tokens", self.config.vocab_size)));
-        }
+        self.check_step(cache, ids, ids.len())?;
         self.device.settle().await;
         #[cfg(feature = "gpu")]
         if let (&[id], LogitsOf::Last, true) = (ids, logits, self.device.is_gpu()) {
@@ -204,9 +196,51 @@ impl Decoder {
         Ok(values)
     }
 
-    /// One token through the recorded step, which is made at the first call for a cache.
+    /// Tokens that [`Decoder::decode_greedy`] computes at most in one call; 0 where the device can't choose tokens itself.
+    pub fn greedy_in_flight(&self) -> usize {
+        #[cfg(feature = "gpu")]
+        if self.device.is_gpu() {
+            return eyas_kernels::Recording::MAX_IN_FLIGHT;
+        }
+        0
+    }
+
+    /// Computes `id`, then `count - 1` times the most probable token (the lowest id among equals), without a word from the host in between; returns
+    /// the `count` tokens that were chosen. The last of them is not in the cache yet.
+    ///
+    /// Fails with `context-overflow` or `bad-input` before anything is computed.
+    pub async fn decode_greedy(&self, cache: &mut KvCache, id: u32, count: usize) -> Result<Vec<u32>> {
+        if count == 0 || count > self.greedy_in_flight() {
+            let most = self.greedy_in_flight();
+            return Err(Error::bad_input(format!(
+                "{count} tokens were to be in flight on this device, which allows 1 to {most}"
+            )));
+        }
+        self.check_step(cache, &[id], count)?;
+        self.device.settle().await;
+        #[cfg(feature = "gpu")]
+        {
+            let position = cache.len();
+            let picked = self.recording(cache, id)?.replay_greedy(&self.device, position, id, count).await?;
+            cache.len += count;
+            Ok(picked)
+        }
+        #[cfg(not(feature = "gpu"))]
+        Err(Error::internal("a device without a GPU was asked to choose tokens"))
+    }
+
+    /// One token through the recorded step.
     #[cfg(feature = "gpu")]
     async fn decode_recorded(&self, cache: &mut KvCache, id: u32) -> Result<Vec<f32>> {
+        let position = cache.len();
+        let logits = self.recording(cache, id)?.replay(&self.device, position, id).await?;
+        cache.len += 1;
+        Ok(logits)
+    }
+
+    /// The cache's recorded step, which is made at the first token decoded on it.
+    #[cfg(feature = "gpu")]
+    fn recording<'a>(&self, cache: &'a mut KvCache, id: u32) -> Result<&'a eyas_kernels::Recording> {
         let position = cache.len();
         if cache.recording.is_none() {
             let weights = cache.weights.clone();
@@ -219,12 +253,21 @@ impl Decoder {
             })?;
             cache.recording = Some(recording);
         }
-        let Some(recording) = &cache.recording else {
-            return Err(Error::internal("the decode step was not recorded"));
-        };
-        let logits = recording.replay(&self.device, position, id).await?;
-        cache.len += 1;
-        Ok(logits)
+        cache.recording.as_ref().ok_or_else(|| Error::internal("the decode step was not recorded"))
+    }
+
+    /// Fails where `ids`, and tokens up to `count`, can't be computed behind what is in the cache.
+    fn check_step(&self, cache: &KvCache, ids: &[u32], count: usize) -> Result<()> {
+        if cache.len() + count > cache.capacity() {
+            return Err(Error::new(
+                ErrorKind::ContextOverflow,
+                format!("{count} tokens do not fit behind {} in a context of {}", cache.len(), cache.capacity()),
+            ));
+        }
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
+            return Err(Error::bad_input(format!("token {id} is outside the vocabulary of {} tokens", self.config.vocab_size)));
+        }
+        Ok(())
     }
 
     fn step(&self, words: Tensor<1, Int>, cache: &KvCache) -> Step {

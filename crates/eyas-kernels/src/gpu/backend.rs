@@ -29,7 +29,7 @@ impl KernelSource for Kernel {
     }
 }
 
-fn launch(like: &CubeTensor, kernel: Kernel, grid: [u32; 3], buffers: &[&Handle]) {
+pub(super) fn launch(like: &CubeTensor, kernel: Kernel, grid: [u32; 3], buffers: &[&Handle]) {
     let buffers = buffers.iter().map(|handle| (*handle).clone().binding()).collect();
     like.client.launch(
         Box::new(SourceKernel::new(kernel, CubeDim::new_1d(kernel.threads()))),

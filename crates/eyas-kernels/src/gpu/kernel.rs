@@ -22,14 +22,51 @@ pub(super) enum Output {
 /// A kernel with everything that is compiled into it: the key of the pipeline cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kernel {
-    Embed { spec: MatrixSpec, scale_bits: u32 },
-    RmsNorm { cols: usize, epsilon_bits: u32, lanes: u32 },
-    ResidualNorm { cols: usize, spec: ResidualSpec, lanes: u32 },
-    Softcap { cap_bits: u32 },
-    Matmul { spec: MatrixSpec, output: Output, rows: u32, lanes: u32, tokens: u32 },
-    RopeAppend { rope: RopeSpec, spec: AttentionSpec, lanes: u32 },
-    Attention { spec: AttentionSpec, lanes: u32 },
+    Embed {
+        spec: MatrixSpec,
+        scale_bits: u32,
+    },
+    RmsNorm {
+        cols: usize,
+        epsilon_bits: u32,
+        lanes: u32,
+    },
+    ResidualNorm {
+        cols: usize,
+        spec: ResidualSpec,
+        lanes: u32,
+    },
+    Softcap {
+        cap_bits: u32,
+    },
+    Matmul {
+        spec: MatrixSpec,
+        output: Output,
+        rows: u32,
+        lanes: u32,
+        tokens: u32,
+    },
+    RopeAppend {
+        rope: RopeSpec,
+        spec: AttentionSpec,
+        lanes: u32,
+    },
+    Attention {
+        spec: AttentionSpec,
+        lanes: u32,
+    },
     Copy,
+    /// The best logit of each of `chunks` parts of the vocabulary.
+    PickChunk {
+        vocab: usize,
+        chunks: u32,
+        lanes: u32,
+    },
+    /// The best of the parts: it becomes the step's token.
+    PickBest {
+        chunks: u32,
+        lanes: u32,
+    },
 }
 
 impl Kernel {
@@ -41,7 +78,9 @@ impl Kernel {
             Self::RmsNorm { lanes, .. }
             | Self::ResidualNorm { lanes, .. }
             | Self::RopeAppend { lanes, .. }
-            | Self::Attention { lanes, .. } => lanes,
+            | Self::Attention { lanes, .. }
+            | Self::PickChunk { lanes, .. }
+            | Self::PickBest { lanes, .. } => lanes,
             Self::Matmul { rows, lanes, .. } => rows * lanes,
         }
     }
@@ -91,6 +130,25 @@ impl Kernel {
                 .buffer("step", "u32")
                 .buffer("y", "f32")
                 .body(include_str!("wgsl/attention.wgsl")),
+            Self::PickChunk { vocab, chunks, lanes } => Wgsl::new()
+                .size("VOCAB", vocab)
+                .size("CHUNK", vocab.div_ceil(chunks as usize))
+                .size("LANES", lanes as usize)
+                .size("GROUP_THREADS", lanes as usize)
+                .buffer("logits", "f32")
+                .buffer("chunks", "u32")
+                .body(include_str!("wgsl/candidate.wgsl"))
+                .body(include_str!("wgsl/pick_chunk.wgsl")),
+            Self::PickBest { chunks, lanes } => Wgsl::new()
+                .size("CHUNKS", chunks as usize)
+                .size("RING", super::picker::RING)
+                .size("LANES", lanes as usize)
+                .size("GROUP_THREADS", lanes as usize)
+                .buffer("chunks", "u32")
+                .buffer("step", "u32")
+                .buffer("picked", "u32")
+                .body(include_str!("wgsl/candidate.wgsl"))
+                .body(include_str!("wgsl/pick_best.wgsl")),
             Self::Copy => Wgsl::new()
                 .size("GRID_X", GRID_X as usize)
                 .buffer("x", "f32")

@@ -3,6 +3,7 @@
 mod backend;
 pub(crate) mod device_setup;
 mod kernel;
+mod picker;
 pub(crate) mod read_queue;
 mod recording;
 mod source;

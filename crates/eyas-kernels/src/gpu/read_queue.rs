@@ -34,8 +34,17 @@ impl ReadQueue {
         }
     }
 
-    /// Reads a whole tensor, row-major.
+    /// Reads a whole tensor of floats, row-major.
     pub(crate) async fn read(&self, tensor: &CubeTensor) -> Result<Vec<f32>> {
+        self.read_elements(tensor).await
+    }
+
+    /// Reads a whole tensor of words.
+    pub(crate) async fn read_words(&self, tensor: &CubeTensor) -> Result<Vec<u32>> {
+        self.read_elements(tensor).await
+    }
+
+    async fn read_elements<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self, tensor: &CubeTensor) -> Result<Vec<T>> {
         let (client, handle) = (tensor.client.clone(), tensor.handle.clone());
         let read = self.watched(Box::pin(async move { client.read_async(vec![handle]).await }));
         let lost = |error: String| {

@@ -7,6 +7,7 @@ use burn::{
 use cubecl::client::Graph;
 use eyas_core::{Error, ErrorKind, Result};
 
+use super::picker::{Picker, RING};
 use crate::{KernelDevice, operations::step_words, write_step};
 
 /// A recorded step of one token over fixed buffers.
@@ -16,12 +17,16 @@ pub struct Recording {
     graph: Graph,
     step: CubeTensor,
     output: CubeTensor,
+    picker: Picker,
     _held: Vec<Tensor<2>>,
 }
 
 impl Recording {
+    /// Tokens that may be in flight at once.
+    pub const MAX_IN_FLIGHT: usize = RING;
+
     /// Runs `step` twice, the second time recording instead of computing. `step` gets the step tensor `[position, 1, id]` and returns the output;
-    /// it must push every activation that it makes into the vector, and neither read nor write from the host.
+    /// it must push every activation that it makes into the vector, and neither read nor write from the host. The output is `[1, vocab]`.
     pub fn capture(
         device: &KernelDevice,
         position: usize,
@@ -34,32 +39,49 @@ impl Recording {
         let step_primitive = primitive(step_tensor.clone())?;
         let client = step_primitive.client.clone();
         client.graph_prepare().map_err(|error| failed(error.to_string()))?;
+        let picker = Picker::new(&step_primitive);
+        let mut run = |held: &mut Vec<Tensor<2>>| -> Result<CubeTensor> {
+            let output = step(step_tensor.clone(), held)
+                .try_into_primitive::<Cube>()
+                .map_err(|error| Error::internal(format!("the decode step's output is not on the GPU: {error:?}")))?;
+            picker.launch(&output, &step_primitive, device.tuning());
+            Ok(output)
+        };
         // The warm-up leaves in the pools exactly the buffers that the recorded run takes.
-        {
-            let mut held = Vec::new();
-            let output = step(step_tensor.clone(), &mut held);
-            drop((output, held));
-        }
+        let mut held = Vec::new();
+        drop(run(&mut held)?);
+        drop(held);
         client.start_capture().map_err(|error| failed(error.to_string()))?;
         let mut held = Vec::new();
-        let output = step(step_tensor, &mut held);
+        let output = run(&mut held);
         let graph = client.stop_capture().map_err(|error| failed(error.to_string()))?;
-        let output = output
-            .try_into_primitive::<Cube>()
-            .map_err(|error| Error::internal(format!("the decode step's output is not on the GPU: {error:?}")))?;
-        Ok(Self { graph, step: step_primitive, output, _held: held })
+        Ok(Self { graph, step: step_primitive, output: output?, picker, _held: held })
     }
 
     /// Computes the step for another position and id, and reads its output back.
     pub async fn replay(&self, device: &KernelDevice, position: usize, id: u32) -> Result<Vec<f32>> {
-        let lost = |error: String| {
-            Error::new(ErrorKind::DeviceLost, format!("a decode step failed on the GPU: {error}; load the model again"))
-        };
+        self.submit(position, id, 1)?;
+        device.reads().read(&self.output).await
+    }
+
+    /// Computes `count` steps, each with the most probable token of the one before it (the lowest id among equals), and reads back only the
+    /// tokens: those that follow positions `position..position + count`. `count` is at most [`Self::MAX_IN_FLIGHT`].
+    pub async fn replay_greedy(&self, device: &KernelDevice, position: usize, id: u32, count: usize) -> Result<Vec<u32>> {
+        let count = count.clamp(1, Self::MAX_IN_FLIGHT);
+        self.submit(position, id, count)?;
+        self.picker.read(device, position, count).await
+    }
+
+    fn submit(&self, position: usize, id: u32, count: usize) -> Result<()> {
         let client = &self.step.client;
         client.write(&self.step.handle, Bytes::from_elems(step_words(position, &[id], 1)));
-        // SAFETY: `self` owns every tensor of the graph, and all work goes through one client on one stream.
-        unsafe { self.graph.replay() }.map_err(|error| lost(error.to_string()))?;
-        device.reads().read(&self.output).await
+        for _ in 0..count {
+            // SAFETY: `self` owns every tensor of the graph, and all work goes through one client on one stream.
+            unsafe { self.graph.replay() }.map_err(|error| {
+                Error::new(ErrorKind::DeviceLost, format!("a decode step failed on the GPU: {error}; load the model again"))
+            })?;
+        }
+        Ok(())
     }
 }
 

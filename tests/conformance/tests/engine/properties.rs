@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use conformance::{Loading, answer, answer_with, cpu, golden_folder, greedy, largest_difference};
 use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize};
 use eyas_engine::{Engine, Prompt, Session};
-use eyas_kernels::KernelDevice;
+use eyas_kernels::{KernelDevice, Tuning};
 use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
 use eyas_weights::Checkpoint;
 use pollster::block_on;
@@ -67,6 +67,50 @@ fn prefill_of_n_equals_n_single_steps_on_the_cpu() {
 fn prefill_of_n_equals_n_single_steps_on_the_gpu() {
     let Some(gpu) = conformance::gpu() else { return };
     prefill_equals_single_steps(&gpu);
+}
+
+/// The most probable token, the lowest id among equals.
+fn most_probable(logits: &[f32]) -> u32 {
+    (0..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best }) as u32
+}
+
+#[test]
+fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
+    let Some(gpu) = conformance::gpu() else { return };
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        let decoder = decoder(&gpu.clone().with_tuning(tuning));
+        let prompt = some_ids(9);
+        let mut cache = decoder.new_cache(128).unwrap();
+        let first = most_probable(&block_on(decoder.forward(&mut cache, &prompt, LogitsOf::Last)).unwrap());
+        let mut expected = vec![first];
+        while expected.len() <= 48 {
+            let logits = block_on(decoder.forward(&mut cache, &expected[expected.len() - 1..], LogitsOf::Last)).unwrap();
+            expected.push(most_probable(&logits));
+        }
+        for in_flight in [1, 3, 4, decoder.greedy_in_flight()] {
+            cache.truncate(prompt.len());
+            let mut found = vec![first];
+            while found.len() <= 48 {
+                let last = found[found.len() - 1];
+                found.extend(block_on(decoder.decode_greedy(&mut cache, last, in_flight)).unwrap());
+                assert_eq!(cache.len() + 1, prompt.len() + found.len());
+            }
+            assert_eq!(found[..expected.len()], expected, "{in_flight} in flight, {tuning:?}");
+        }
+        let too_many = decoder.greedy_in_flight() + 1;
+        assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, too_many)).unwrap_err().code(), "bad-input");
+        let mut full = decoder.new_cache(4).unwrap();
+        assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 5)).unwrap_err().code(), "context-overflow");
+        assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 4)).unwrap().len(), 4);
+    }
+}
+
+#[test]
+fn a_cpu_leaves_the_choice_to_the_host() {
+    let decoder = decoder(&cpu());
+    assert_eq!(decoder.greedy_in_flight(), 0);
+    let mut cache = decoder.new_cache(8).unwrap();
+    assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, 1)).unwrap_err().code(), "bad-input");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 // The id of a logit that is not finite; it wins over everything, so that it can't go unseen.
 const BAD: u32 = 0xffffffffu;
+const LARGEST: f32 = 0x1.fffffep+127f;
 
 struct Candidate {
     value: f32,

@@ -6,11 +6,15 @@ fn is_finite(value: f32) -> bool {
 
 @compute @workgroup_size(GROUP_THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    var best = Candidate(-3.4e38, BAD);
+    var best = Candidate(-LARGEST, BAD);
     let end = min((group.x + 1u) * CHUNK, VOCAB);
     for (var id = group.x * CHUNK + local; id < end; id += LANES) {
         let value = logits[id];
-        best = better(best, select(Candidate(3.4e38, BAD), Candidate(value, id), is_finite(value)));
+        if (is_finite(value)) {
+            best = better(best, Candidate(value, id));
+        } else {
+            best = Candidate(LARGEST, BAD);
+        }
     }
     best = reduce_best(best, local);
     if (local == 0u) {
