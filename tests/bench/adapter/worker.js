@@ -1,0 +1,3 @@
+// The package's worker behind the peers' benchmark's counters.
+import "/bench/prelude.js";
+import "./eyas/worker.js";
