@@ -51,7 +51,7 @@ const STAGES = [
   { name: "fmt", command: "cargo fmt --all --check" },
   { name: "clippy", command: "cargo clippy --quiet --workspace --all-targets -- -D warnings" },
   { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO, prepare: needVulkan },
-  { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check" },
+  { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check && pkg-scripts/build --parity" },
   { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs")}`, patterns: NODE },
   { name: "browser", command: `${install("tests/browser")} && ${nodeTest("tests/browser/*.test.mjs")}`, patterns: NODE, browser: true },
   { name: "packaging", command: `${install("tests/browser")} && ${install("tests/packaging", "www/eyas/eyas-*.tgz")} && ${nodeTest("tests/packaging/*.test.mjs")}`, patterns: NODE, browser: true },

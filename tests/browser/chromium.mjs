@@ -6,7 +6,7 @@ import { chromium } from "playwright-core";
 
 import { startFileServer } from "./file_server.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
+export const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, "../..");
 export const dist = join(root, "www/eyas/dist");
 export const shared = process.env.EYAS_SHARED ?? join(root, "../shared");
@@ -35,6 +35,7 @@ export async function startLab(options = {}) {
   const app = await startFileServer({
     "": () => PAGE,
     eyas: dist,
+    parity: join(here, ".parity"),
     // The same package with the meter in front of the worker.
     metered: (name) => {
       if (name === "deviceless.js") {

@@ -26,6 +26,8 @@ mod extension;
 mod gpu;
 mod matrix_spec;
 mod operations;
+#[cfg(feature = "parity")]
+pub mod parity;
 pub mod reference;
 mod residual_spec;
 mod tuning;

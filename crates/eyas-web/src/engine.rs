@@ -38,7 +38,7 @@ impl WasmEngine {
                     let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
                 }
             };
-            let device = DeviceOwner(device().await?);
+            let device = open_device().await?;
             cancel.token.check()?;
             let files = model_files(&source, &cancel).await?;
             let clock = Rc::new(PerformanceClock::new());
@@ -66,7 +66,19 @@ impl WasmEngine {
 }
 
 /// Gives the device's memory back when it goes, without waiting for garbage collection.
-struct DeviceOwner(KernelDevice);
+pub(crate) struct DeviceOwner(KernelDevice);
+
+#[cfg(feature = "parity")]
+impl DeviceOwner {
+    pub(crate) fn device(&self) -> &KernelDevice {
+        &self.0
+    }
+}
+
+/// Opens this module's device.
+pub(crate) async fn open_device() -> eyas_core::Result<DeviceOwner> {
+    Ok(DeviceOwner(device().await?))
+}
 
 impl Drop for DeviceOwner {
     fn drop(&mut self) {

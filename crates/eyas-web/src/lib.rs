@@ -25,6 +25,8 @@ mod js_error;
 mod js_value;
 #[cfg(target_arch = "wasm32")]
 mod panic_report;
+#[cfg(all(target_arch = "wasm32", feature = "parity"))]
+mod parity;
 #[cfg(target_arch = "wasm32")]
 mod session;
 #[cfg(target_arch = "wasm32")]
@@ -32,3 +34,6 @@ mod source;
 
 #[cfg(target_arch = "wasm32")]
 pub use self::{cancel_handle::CancelHandle, engine::WasmEngine, generation::WasmGeneration, session::WasmSession};
+
+#[cfg(all(target_arch = "wasm32", feature = "parity"))]
+pub use self::parity::parity;

@@ -1,0 +1,108 @@
+//! Rotation, append and attention with every feature that a layer may have.
+
+use proptest::prelude::*;
+
+use super::{Outcome, close, floats1, floats2, noise, read};
+use crate::{
+    AttentionSpec, KernelDevice, QkNorm, RopeSpec, attention as attention_operation, reference, rope_append, write_step,
+};
+
+/// What an attention layer may have besides heads.
+#[derive(Debug, Clone)]
+struct Features {
+    /// Rotated pairs, of the head's.
+    rotary_half: usize,
+    qk_norm: QkNorm,
+    softcap: Option<f32>,
+    scale: Option<f32>,
+    /// The window, and the rows that its cache has beyond the least.
+    window: Option<(usize, usize)>,
+}
+
+fn features() -> impl Strategy<Value = Features> {
+    let epsilon_bits = 1e-5_f32.to_bits();
+    let norms = [QkNorm::None, QkNorm::PerHead { epsilon_bits }, QkNorm::FullWidth { epsilon_bits }];
+    let window = prop::option::of((1_usize..90, 0_usize..20));
+    let scores = (prop::option::of(0.3_f32..5.0), prop::option::of(0.1_f32..1.5));
+    (0_usize..40, prop::sample::select(norms.to_vec()), scores, window)
+        .prop_map(|(rotary_half, qk_norm, (softcap, scale), window)| Features { rotary_half, qk_norm, softcap, scale, window })
+}
+
+/// A layer's attention somewhere in a sequence.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    kv_heads: usize,
+    group: usize,
+    half: usize,
+    position: usize,
+    tokens: usize,
+    features: Features,
+    seed: u64,
+}
+
+pub(super) fn attention() -> impl Strategy<Value = Attention> {
+    let plain = Just(Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None });
+    let features = prop_oneof![1 => plain, 3 => features()];
+    (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, features, any::<u64>()).prop_map(
+        |(kv_heads, group, half, position, tokens, features, seed)| Attention {
+            kv_heads,
+            group,
+            half,
+            position,
+            tokens,
+            features,
+            seed,
+        },
+    )
+}
+
+impl Attention {
+    pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
+        let Self { kv_heads, group, half, position, tokens, ref features, seed } = *self;
+        let context = features.window.map_or(position + tokens + 3, |(window, spare)| window + tokens - 1 + spare);
+        let mut spec = AttentionSpec::new(kv_heads * group, kv_heads, 2 * half, context);
+        spec = features.scale.map_or(spec, |scale| spec.with_scale(scale));
+        spec = features.softcap.map_or(spec, |cap| spec.with_softcap(cap));
+        spec = features.window.map_or(spec, |(window, _)| spec.with_window(window));
+        let rope = RopeSpec { rotary_dim: 2 * features.rotary_half.min(half), qk_norm: features.qk_norm };
+        let (kv, d) = (spec.kv_width(), spec.head_dim);
+        let table = noise(seed, (position + tokens) * rope.rotary_dim.max(1));
+        let weights = match rope.qk_norm {
+            QkNorm::None => Vec::new(),
+            QkNorm::PerHead { .. } => noise(seed ^ 4, 2 * d),
+            QkNorm::FullWidth { .. } => noise(seed ^ 4, spec.q_width() + kv),
+        };
+        let qkv = noise(seed ^ 1, tokens * spec.qkv_width());
+        let (mut keys, mut values) = (noise(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
+        let (old_keys, old_values) = (keys.clone(), values.clone());
+        let mut queries = Vec::new();
+        for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
+            let at = spec.row(position + t);
+            let table_row = &table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
+            let normed = reference::qk_norm(&row[..spec.q_width() + kv], &weights, rope.qk_norm, spec);
+            let rotated: Vec<f32> = normed.chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
+            queries.extend_from_slice(&rotated[..spec.q_width()]);
+            keys[at * kv..][..kv].copy_from_slice(&rotated[spec.q_width()..]);
+            values[at * kv..][..kv].copy_from_slice(&row[spec.q_width() + kv..]);
+        }
+        let mixed = reference::attention(&queries, &keys, &values, position, spec);
+        let step = write_step(device, position, &vec![0; tokens], tokens);
+        let (q, k_cache, v_cache) = rope_append(
+            floats2(&qkv, tokens, device),
+            floats2(&table, position + tokens, device),
+            floats1(&weights, device),
+            step.clone(),
+            floats2(&old_keys, context, device),
+            floats2(&old_values, context, device),
+            rope,
+            spec,
+            device.tuning(),
+        );
+        let y = attention_operation(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, device.tuning());
+        close("rope_append's queries", device, &read(device, q).await?, &queries, 1e-5)?;
+        close("rope_append's keys", device, &read(device, k_cache).await?, &keys, 1e-5)?;
+        close("rope_append's values", device, &read(device, v_cache).await?, &values, 0.0)?;
+        close("attention", device, &read(device, y).await?, &mixed, 2e-5)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+// Every kernel against its reference over random shapes, on this browser's own devices.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { hasGpu, here, startLab } from "./chromium.mjs";
+
+const built = existsSync(join(here, ".parity/eyas_cpu.js"));
+const NOT_BUILT = "the modules with the comparison are not built; run pkg-scripts/build --parity";
+// Each shape compiles pipelines of its own, which takes a software adapter long.
+const SHARE = { cpu: 5, gpu: 0.25 };
+
+let lab;
+let gpu;
+before(async () => {
+  lab = await startLab();
+  gpu = await hasGpu(lab);
+});
+after(() => lab.close());
+
+for (const device of ["cpu", "gpu"]) {
+  test(`every kernel of the ${device} module agrees with its reference on random shapes`, async (t) => {
+    if (!built) return t.skip(NOT_BUILT);
+    if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
+    const page = await lab.page();
+    const cases = await page.evaluate(
+      async ([device, share]) => {
+        const module = await import(`/parity/eyas_${device}.js`);
+        await module.default({ module_or_path: `/parity/eyas_${device}_bg.wasm` });
+        return module.parity(share, 11);
+      },
+      [device, SHARE[device]],
+    );
+    console.log(`${cases} random cases on the ${device}`);
+    assert.ok(cases >= 40, `${cases} cases`);
+    await page.close();
+  });
+}
