@@ -180,7 +180,8 @@ impl TierAnswer {
     }
 
     fn run_local(&mut self) -> Result<()> {
-        let watch = self.cloud.is_ok() || self.request.signals || self.shared.threshold(self.request.task.as_deref()).is_some();
+        // Signals cost a device the reading of its logits, so they are watched only where somebody looks at them.
+        let watch = self.request.signals || self.shared.threshold(self.request.task.as_deref()).is_some();
         let Some(side) = self.local.take() else { return Err(Error::internal("the device was asked twice")) };
         let started = match side {
             Ok(tier) => LocalTier::start(&*tier, watch),

@@ -189,7 +189,7 @@ fn confidence_escalates_only_where_it_is_calibrated() {
             "{task:?} {logprob}"
         );
         assert_eq!(shown, if tier == Tier::Cloud { "cloud" } else { "unsure" });
-        assert!(provenance.signals.is_some());
+        assert_eq!(provenance.signals.is_some(), calibrated == Calibrated::Calibrated);
         if calibrated == Calibrated::Calibrated {
             assert!((provenance.confidence.unwrap() - f64::from(logprob)).abs() < 1e-6 && provenance.threshold == Some(-1.0));
         }
@@ -321,8 +321,9 @@ fn deciding_takes_far_less_than_five_milliseconds() {
     let device = world.device(&["a"; 300]);
     let begin = Instant::now();
     for _ in 0..RUNS {
-        let (_, _, end) = world.run(world.tiers.start(request(&text), device.side(), CancelToken::new()));
-        assert!(end.is_ok());
+        let request = TierRequest { signals: true, ..request(&text) };
+        let (_, _, end) = world.run(world.tiers.start(request, device.side(), CancelToken::new()));
+        assert!(end.unwrap().provenance.signals.is_some());
     }
     let each = begin.elapsed() / RUNS;
     println!("deciding, with the signals of 300 tokens and a prompt of 800 words, unoptimised: {each:?} a request");
