@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind as ClapKind};
 use eyas_core::{Error, Quantize};
 
 use crate::{
-    bench::BenchCommand, failure::Failure, generate::GenerateCommand, inspect::InspectCommand, logits::LogitsCommand,
-    render::RenderCommand, tokenize::TokenizeCommand,
+    bench::BenchCommand, calibrate::CalibrateCommand, eval::EvalCommand, failure::Failure, generate::GenerateCommand,
+    inspect::InspectCommand, logits::LogitsCommand, render::RenderCommand, tokenize::TokenizeCommand,
 };
 
 /// Runs small language models: the engine of the browser, natively.
@@ -88,6 +88,10 @@ pub enum Command {
     Inspect(InspectCommand),
     /// Measure prefill and decode
     Bench(BenchCommand),
+    /// Run a task file through the model and log what routing can be judged by
+    Eval(EvalCommand),
+    /// Make a threshold for escalation from such a log, and a report
+    Calibrate(CalibrateCommand),
 }
 
 impl Arguments {

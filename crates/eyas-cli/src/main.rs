@@ -12,6 +12,9 @@
 
 mod arguments;
 mod bench;
+mod calibrate;
+mod deferral;
+mod eval;
 mod failure;
 mod generate;
 mod input_file;
@@ -19,6 +22,7 @@ mod inspect;
 mod load;
 mod logits;
 mod render;
+mod routing_report;
 mod sampling;
 mod system_clock;
 mod tokenize;
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
             Command::Logits(command) => logits::run(common, command).await,
             Command::Inspect(command) => inspect::run(common, command).await,
             Command::Bench(command) => bench::run(common, command).await,
+            Command::Eval(command) => eval::run(common, command).await,
+            Command::Calibrate(command) => calibrate::run(common, command),
         }
     });
     match result {
