@@ -75,7 +75,7 @@ test("a GPU that gives no device: auto takes the CPU and says so, gpu is webgpu-
   });
   assert.equal(seen.device.kind, "cpu");
   assert.match(seen.device.reason, /the GPU failed \(webgpu-unavailable: .*refused by the test/);
-  assert.equal(seen.provenance.reason, seen.device.reason);
+  assert.equal(seen.provenance.deviceReason, seen.device.reason);
   assert.equal(seen.refused.error?.code, "webgpu-unavailable");
   console.log(`CPU, because ${seen.device.reason}`);
   await page.close();

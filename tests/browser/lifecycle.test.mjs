@@ -143,7 +143,7 @@ test("without WebGPU auto takes the CPU and says why, and gpu is refused", async
   });
   assert.equal(seen.device.kind, "cpu");
   assert.match(seen.device.reason, /WebGPU/);
-  assert.match(seen.provenance.reason, /WebGPU/);
+  assert.match(seen.provenance.deviceReason, /WebGPU/);
   assert.equal(seen.code, "webgpu-unavailable");
   console.log(`without WebGPU: ${seen.device.name}, because ${seen.device.reason}`);
   await browser.close();

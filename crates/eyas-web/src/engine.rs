@@ -8,9 +8,7 @@ use eyas_kernels::KernelDevice;
 use js_sys::Function;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{
-    cancel_handle::CancelHandle, clock::PerformanceClock, js_error::js_error, js_value, session::WasmSession, source::model_files,
-};
+use crate::{cancel_handle::CancelHandle, clock::PerformanceClock, js_error::js_error, js_value, source::model_files};
 
 /// A loaded model.
 #[wasm_bindgen]
@@ -58,10 +56,11 @@ impl WasmEngine {
         let engine = self.engine.clone();
         engine.logits(&ids).await.map_err(|error| js_error(&error))
     }
+}
 
-    /// A conversation with its own KV cache.
-    pub fn session(&self) -> WasmSession {
-        WasmSession::new(self.engine.session())
+impl WasmEngine {
+    pub(crate) fn share(&self) -> Engine {
+        self.engine.clone()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Built twice: with the feature `gpu` (WebGPU) and with the feature `cpu` (WASM SIMD); a device fetches one of the two modules.
 //! Everything here exists on `wasm32` only; natively the crate is empty, so that the workspace builds as a whole.
 //!
-//! What it does not do: no policy (which device, which tier, when to retry) and no worker protocol; those are TypeScript's.
+//! What it does not do: no policy of its own (the tier is chosen by `eyas-tier`, the device by TypeScript) and no worker protocol.
 
 #[cfg(target_arch = "wasm32")]
 mod blob_reader;
@@ -14,7 +14,7 @@ mod clock;
 #[cfg(target_arch = "wasm32")]
 mod engine;
 #[cfg(target_arch = "wasm32")]
-mod generation;
+mod host;
 #[cfg(target_arch = "wasm32")]
 mod http_files;
 #[cfg(target_arch = "wasm32")]
@@ -28,12 +28,19 @@ mod panic_report;
 #[cfg(all(target_arch = "wasm32", feature = "parity"))]
 mod parity;
 #[cfg(target_arch = "wasm32")]
-mod session;
+mod plan;
 #[cfg(target_arch = "wasm32")]
 mod source;
+#[cfg(target_arch = "wasm32")]
+mod tier;
 
 #[cfg(target_arch = "wasm32")]
-pub use self::{cancel_handle::CancelHandle, engine::WasmEngine, generation::WasmGeneration, session::WasmSession};
+pub use self::{
+    cancel_handle::CancelHandle,
+    engine::WasmEngine,
+    plan::plan_model,
+    tier::{WasmAnswer, WasmTier},
+};
 
 #[cfg(all(target_arch = "wasm32", feature = "parity"))]
 pub use self::parity::parity;

@@ -1,8 +1,12 @@
 import { CallQueue } from "./call_queue.js";
 import type { GenerationEvent } from "./completion.js";
-import { EyasError, errorFromData } from "./error.js";
+import type { EgressEntry } from "./egress_ledger.js";
+import { EyasError, errorFromData, errorToData } from "./error.js";
+import { PageStore } from "./page_store.js";
 import type { Answers, Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
+import type { Ask } from "./tier_host.js";
+import type { CloudOptions } from "./tier_options.js";
 
 /** The part of a Worker that the client needs. */
 export interface WorkerLike {
@@ -20,6 +24,12 @@ export interface CallListeners {
   signal?: AbortSignal | undefined;
 }
 
+/** What the page does for the tiers in the worker. */
+export interface PageSide {
+  getToken?: CloudOptions["getToken"];
+  onEgress?: (entry: EgressEntry) => void;
+}
+
 interface Pending {
   resolve: (value: never) => void;
   reject: (error: unknown) => void;
@@ -33,6 +43,8 @@ const GRACE_MS = 2000;
 /** The page's side of one worker: requests with answers, one at a time, each of which a signal can abort. */
 export class Client {
   readonly #worker: WorkerLike;
+  readonly #page: PageSide;
+  readonly #store = new PageStore();
   readonly #queue = new CallQueue();
   readonly #pending = new Map<number, Pending>();
   readonly #end = new AbortController();
@@ -40,8 +52,9 @@ export class Client {
   #later: EyasError | undefined;
   #disposed: Promise<void> | undefined;
 
-  constructor(worker: WorkerLike) {
+  constructor(worker: WorkerLike, page: PageSide = {}) {
     this.#worker = worker;
+    this.#page = page;
     worker.addEventListener("message", (event) => this.#receive((event as MessageEvent<FromWorker>).data));
     worker.addEventListener("error", (event) => {
       const { message, filename } = event as ErrorEvent;
@@ -103,6 +116,14 @@ export class Client {
       this.#poison(errorFromData(message.error));
       return;
     }
+    if (message.type === "egress") {
+      this.#page.onEgress?.(message.entry);
+      return;
+    }
+    if (message.type === "ask") {
+      void this.#answer(message.ask, message.what);
+      return;
+    }
     const pending = this.#pending.get(message.id);
     if (!pending) {
       return;
@@ -126,6 +147,23 @@ export class Client {
     }
   }
 
+  /** Answers what the worker asks of the page. */
+  async #answer(ask: number, what: Ask): Promise<void> {
+    try {
+      let value: string | undefined;
+      if (what.kind === "token") {
+        value = await this.#page.getToken?.({ refresh: what.refresh });
+      } else if (what.kind === "store-get") {
+        value = await this.#store.get(what.key);
+      } else {
+        this.#store.set(what.key, what.text);
+      }
+      this.#worker.postMessage({ ask, value: value === undefined || value === null ? undefined : String(value) });
+    } catch (error) {
+      this.#worker.postMessage({ ask, error: errorToData(error) });
+    }
+  }
+
   /** The worker is broken: every call that waits, and every later one, rejects with `error`. */
   #poison(error: EyasError): void {
     this.#stop(error, new EyasError("internal", `${error.message}; this engine is unusable: dispose it and load the model again`, { cause: error }));
@@ -136,12 +174,17 @@ export class Client {
       return;
     }
     this.#later = later;
-    this.#worker.terminate();
+    this.#terminate();
     this.#end.abort(now);
     for (const { reject } of this.#pending.values()) {
       reject(now);
     }
     this.#pending.clear();
+  }
+
+  #terminate(): void {
+    this.#worker.terminate();
+    this.#store.clear();
   }
 
   #throwIfEnded(): void {
@@ -184,6 +227,6 @@ export class Client {
     });
     await Promise.race([freed, late]);
     clearTimeout(timer);
-    this.#worker.terminate();
+    this.#terminate();
   }
 }

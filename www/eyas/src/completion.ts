@@ -23,20 +23,74 @@ export interface Timing {
   tokensPerSecond: number;
 }
 
+/** Why the other tier did not answer: it can't, it could but should not, or the policy forbids it. */
+export type Reason = "cannot" | "should-not" | "may-not";
+
+/** How certain an answer is, by what its own computation tells; what is unknown is null. */
+export interface Signals {
+  /** Mean log-probability of the tokens. */
+  meanLogprob: number | null;
+  /** The least log-probability. */
+  minLogprob: number | null;
+  /** The log-probability below which lies a tenth of the tokens. */
+  q10Logprob: number | null;
+  /** Mean entropy in nats. */
+  meanEntropy: number | null;
+  /** Probability of the best first token less that of the second best. */
+  firstMargin: number | null;
+  /** With `expectsJson`: 1 if the answer is JSON, else 0. */
+  structure: number | null;
+  /** The part of the answer's words that stand in the question. */
+  grounding: number | null;
+}
+
 /** Where an answer was computed, and why there. */
 export interface Provenance {
   /** This device, or a server that the application allowed. */
   tier: "local" | "cloud";
   /** The model's name. */
   model: string;
-  /** The device that computed. */
+  /** The device that computed, or the origin of the server. */
   device: string;
-  /** Why this tier and device. */
-  reason: string;
-  /** Runs that were tried before and with this one. */
+  /** Why this device, where it computed. */
+  deviceReason: string;
+  /** Why the other tier did not answer. */
+  reason: Reason;
+  /** The same in words. */
+  detail: string;
+  /** The value of the calibrated signal; null without a calibration, or where no local run ended. */
+  confidence: number | null;
+  /** The threshold that it was compared with. */
+  threshold: number | null;
+  /** Whether confidence decided anything. */
+  calibration: "calibrated" | "uncalibrated";
+  /** What the local run told of its certainty; null where none ended or nothing depended on it. */
+  signals: Signals | null;
+  /** Runs in all: one for the device, one for every request that was handed to the network. */
   attempts: number;
-  /** Bytes that left the device. */
+  /** Bytes of bodies that were handed to the network. */
   bytesSent: number;
+  /** From the request to the end. */
+  ms: number;
+  /** Options that were dropped for the cloud. */
+  downgrades: string[];
+  /** With `append`: who wrote which part, with its length in UTF-16 code units. */
+  parts: { tier: "local" | "cloud"; length: number }[];
+  /** What the cloud's tokens cost, where prices were given. */
+  cost: number | null;
+  /** What the cloud would have charged for a local answer's tokens, where prices were given. */
+  saved: number | null;
+  /** The request's number in the egress ledger. */
+  request: number;
+}
+
+/** The cloud takes over: the local text shown so far is no part of the answer (`withdrawn`), or stays before it (`appended`). */
+export interface TierChange {
+  type: "withdrawn" | "appended";
+  /** Why. */
+  reason: Reason;
+  /** The same in words. */
+  detail: string;
 }
 
 /** An alternative to a token. */
@@ -59,7 +113,7 @@ export interface TokenLogprob extends TopLogprob {
 export interface Completion {
   /** The whole text. */
   text: string;
-  /** The generated tokens, the end token included. */
+  /** The generated tokens, the end token included; none where the cloud answered. */
   tokenIds: number[];
   /** Why it ended. */
   finishReason: FinishReason;
@@ -71,12 +125,13 @@ export interface Completion {
   provenance: Provenance;
   /** One entry a token where `logprobs` was asked for, otherwise empty. */
   logprobs: TokenLogprob[];
-  /** The seed that was used. */
-  seed: number;
+  /** The seed that was used; null where a server drew its own. */
+  seed: number | null;
 }
 
 /** One step of a generation, as the worker reports it. */
 export type GenerationEvent =
   | { type: "prefill"; doneTokens: number; totalTokens: number }
-  | { type: "delta"; text: string; tokenId: number }
+  | { type: "delta"; text: string }
+  | TierChange
   | ({ type: "done" } & Completion);

@@ -6,6 +6,13 @@ export interface AdapterLike {
   info?: { vendor?: string; architecture?: string; device?: string; description?: string; isFallbackAdapter?: boolean };
   /** Where older browsers say it. */
   isFallbackAdapter?: boolean;
+  limits?: BufferLimits;
+}
+
+/** What an adapter binds at most. */
+export interface BufferLimits {
+  maxBufferSize: number;
+  maxStorageBufferBindingSize: number;
 }
 
 /** The part of `navigator.gpu` that the choice needs. */
@@ -20,6 +27,8 @@ export interface DevicePlan {
   reason: string;
   /** The GPU adapter, as the browser describes it. */
   adapter?: { name: string; isFallbackAdapter: boolean };
+  /** What the adapter binds at most. */
+  limits?: BufferLimits;
 }
 
 /** What the browser tells about an adapter; for privacy that is often no more than vendor and architecture. */
@@ -55,7 +64,8 @@ export async function chooseDevice(choice: DeviceChoice, gpu: GpuLike | undefine
       // The same processor computes either way, and WASM SIMD needs no detour through shaders.
       return { kind: "cpu", reason: `the only WebGPU adapter (${adapter.name}) computes in software` };
     }
-    return { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available", adapter };
+    const plan: DevicePlan = { kind: "gpu", reason: choice === "gpu" ? "the caller asked for the GPU" : "a WebGPU adapter is available", adapter };
+    return found.limits ? { ...plan, limits: found.limits } : plan;
   }
   if (choice === "gpu") {
     throw new EyasError("webgpu-unavailable", `${found}; use device: "auto" or "cpu"`);

@@ -1,6 +1,7 @@
 import type { Assets } from "./assets.js";
 import { Client, type WorkerLike } from "./client.js";
 import type { Completion } from "./completion.js";
+import { EgressLedger } from "./egress_ledger.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { GenerateOptions } from "./generate_options.js";
 import { inputRequest, refusalOf, streamGeneration } from "./generation.js";
@@ -9,6 +10,7 @@ import type { ChatInput, Message } from "./message.js";
 import { wireSource } from "./model_source.js";
 import { firstMessages, Session, type SessionOptions } from "./session.js";
 import type { TextStream } from "./text_stream.js";
+import { wireTierOptions } from "./tier_options.js";
 
 /** The session that `chat` and `stream` use. */
 const OWN_SESSION = 0;
@@ -20,13 +22,16 @@ const OWN_SESSION = 0;
 export class Eyas {
   /** What was loaded, where it runs and why there. */
   readonly info: EngineInfo;
+  /** What was handed to the network for this engine's requests. */
+  readonly ledger: EgressLedger;
   readonly #client: Client;
   #lastSession = OWN_SESSION;
 
   /** Made by `load`; an application does not construct it. */
-  constructor(client: Client, info: EngineInfo) {
+  constructor(client: Client, info: EngineInfo, ledger: EgressLedger) {
     this.#client = client;
     this.info = info;
+    this.ledger = ledger;
   }
 
   /**
@@ -51,7 +56,7 @@ export class Eyas {
 
   /** Opens a conversation that keeps its messages and its cache. Throws `bad-input` for wrong options. */
   session(options: SessionOptions = {}): Session {
-    return new Session(this.#client, () => ++this.#lastSession, firstMessages(options));
+    return new Session(this.#client, () => ++this.#lastSession, firstMessages(options), options.privacy);
   }
 
   /** Memory in use now, on the device and in WebAssembly. */
@@ -75,12 +80,14 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
   const source = wireSource(options.model, base);
   const gpuWasm = new URL(assets.gpuWasm, base).href;
   const cpuWasm = new URL(assets.cpuWasm, base).href;
+  const { wire: tier, getToken } = wireTierOptions(options);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
-  const client = new Client(startWorker());
+  const ledger = new EgressLedger();
+  const client = new Client(startWorker(), { getToken, onEgress: (entry) => ledger.write(entry) });
   try {
-    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, gpuWasm, cpuWasm }), { signal, onProgress });
-    return new Eyas(client, info);
+    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, tier, gpuWasm, cpuWasm }), { signal, onProgress });
+    return new Eyas(client, info, ledger);
   } catch (error) {
     void client.dispose();
     throw error;

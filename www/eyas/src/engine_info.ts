@@ -2,8 +2,8 @@ import type { QuantizeChoice } from "./load_options.js";
 
 /** Where a model runs, and why there. */
 export interface DeviceReport {
-  /** A GPU through WebGPU, or the CPU through WebAssembly. */
-  kind: "gpu" | "cpu";
+  /** A GPU through WebGPU, or the CPU through WebAssembly; `none` where the model could not be loaded and the cloud answers. */
+  kind: "gpu" | "cpu" | "none";
   /** The adapter's name, or "CPU (WASM SIMD)". */
   name: string;
   /** Whether the GPU adapter is a software implementation. */
@@ -28,6 +28,8 @@ export interface EngineInfo {
   vocabSize: number;
   /** What became of the matrix weights. */
   quantize: QuantizeChoice | (string & {});
+  /** The fingerprint of the weights, by which calibrations are found. */
+  fingerprint: string;
   /** Whether messages can be turned into a prompt; without a chat template the model only continues text. */
   hasChatTemplate: boolean;
 }

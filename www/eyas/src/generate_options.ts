@@ -1,4 +1,6 @@
+import type { TierChange } from "./completion.js";
 import { ensure, requireFunction, requireInteger, requireKnownKeys, requireNumber, requireSignal, shown } from "./option_check.js";
+import { type MidStream, type Privacy, requireMidStream, requirePrivacy, type WireTierRequest } from "./tier_options.js";
 
 /**
  * How an answer is sampled. The order: logit bias, repetition penalty, presence and frequency penalties, (greedy ends
@@ -33,6 +35,18 @@ export interface GenerateOptions {
   topLogprobs?: number;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. */
   templateVariables?: Readonly<Record<string, unknown>>;
+  /** Tightens the engine's and the session's privacy for this request; it never loosens them. */
+  privacy?: Privacy;
+  /** What becomes of local text when the cloud takes over; default: as the engine was loaded. */
+  midStream?: MidStream;
+  /** Called when the cloud takes over after local text was shown. A loop over the stream goes on with the cloud's text. */
+  onTierChange?: (change: TierChange) => void;
+  /** The task, by which the calibration is found; default `default`. */
+  task?: string;
+  /** The answer should be JSON; a signal tells whether it is. */
+  expectsJson?: boolean;
+  /** Tell the signals in the provenance even where nothing depends on them. */
+  signals?: boolean;
   /** Called as parts of the prompt are computed. */
   onPrefill?: (progress: { doneTokens: number; totalTokens: number }) => void;
   /** Aborts this call; it then rejects with the signal's own reason, and the engine stays usable. */
@@ -40,11 +54,12 @@ export interface GenerateOptions {
 }
 
 /** The part of the options that the engine in the worker knows. */
-export type SamplingOptions = Omit<GenerateOptions, "signal" | "onPrefill" | "templateVariables" | "stop"> & { stop?: string[] };
+export type SamplingOptions = Omit<GenerateOptions, "signal" | "onPrefill" | "templateVariables" | "stop" | (typeof TIER_NAMES)[number]> & { stop?: string[] };
 
 const INTEGERS = { maxTokens: 1, topK: 0, seed: 0, topLogprobs: 0 } as const;
 const NUMBERS = ["temperature", "topP", "minP", "repetitionPenalty", "presencePenalty", "frequencyPenalty"] as const;
-const KNOWN = [...Object.keys(INTEGERS), ...NUMBERS, "logitBias", "stop", "logprobs", "templateVariables", "onPrefill", "signal"];
+const TIER_NAMES = ["privacy", "midStream", "onTierChange", "task", "expectsJson", "signals"] as const;
+const KNOWN = [...TIER_NAMES, ...Object.keys(INTEGERS), ...NUMBERS, "logitBias", "stop", "logprobs", "templateVariables", "onPrefill", "signal"];
 
 function checkLogitBias(bias: unknown): asserts bias is Record<number, number> {
   ensure(typeof bias === "object" && bias !== null, () => `logitBias must be an object from token id to number, found ${shown(bias)}`);
@@ -62,7 +77,7 @@ export function samplingOptions(options: GenerateOptions): SamplingOptions {
   requireKnownKeys("options", options, KNOWN);
   const sampling: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options as GenerateOptions)) {
-    if (value === undefined) {
+    if (value === undefined || (TIER_NAMES as readonly string[]).includes(name)) {
       continue;
     }
     if (name in INTEGERS) {
@@ -96,4 +111,25 @@ export function samplingOptions(options: GenerateOptions): SamplingOptions {
     sampling[name] = value;
   }
   return sampling as SamplingOptions;
+}
+
+/** Checks the options that concern the tiers, throws `bad-input`, and returns what the worker gets besides the session's `privacy`. */
+export function tierRequest({ privacy, midStream, onTierChange, task, expectsJson, signals }: GenerateOptions, sessionPrivacy: Privacy | undefined): WireTierRequest {
+  const wire: WireTierRequest = { privacy: [privacy, sessionPrivacy].filter((level) => level !== undefined) };
+  wire.privacy.forEach(requirePrivacy);
+  if (midStream !== undefined) {
+    requireMidStream(midStream);
+    wire.midStream = midStream;
+  }
+  if (onTierChange !== undefined) {
+    requireFunction("onTierChange", onTierChange);
+  }
+  if (task !== undefined) {
+    ensure(typeof task === "string" && task !== "", () => `task must be a non-empty string, found ${shown(task)}`);
+    wire.task = task;
+  }
+  for (const [name, value] of Object.entries({ expectsJson, signals })) {
+    ensure(value === undefined || typeof value === "boolean", () => `${name} must be true or false, found ${shown(value)}`);
+  }
+  return { ...wire, expectsJson: expectsJson ?? false, signals: signals ?? false };
 }

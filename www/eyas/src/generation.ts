@@ -1,11 +1,12 @@
 import type { Client } from "./client.js";
 import type { Completion } from "./completion.js";
 import { EyasError } from "./error.js";
-import { type GenerateOptions, samplingOptions } from "./generate_options.js";
+import { type GenerateOptions, samplingOptions, tierRequest } from "./generate_options.js";
 import type { ChatInput, Message } from "./message.js";
 import { ensure, shown } from "./option_check.js";
 import type { GenerationRequest } from "./protocol.js";
-import { TextStream } from "./text_stream.js";
+import { type StartGeneration, TextStream } from "./text_stream.js";
+import type { Privacy } from "./tier_options.js";
 
 const ROLES = ["system", "user", "assistant", "tool"];
 
@@ -41,25 +42,28 @@ export interface Generation {
   /** Asked for when the generation's turn comes. */
   request: () => { messages: readonly Message[] } | { prompt: string };
   options: GenerateOptions;
+  /** The session's own privacy. */
+  privacy?: Privacy | undefined;
   onResult?: (completion: Completion) => void;
   /** Thrown instead of starting, where the arguments were already found wrong. */
   refuse?: unknown;
 }
 
 /** Starts a generation. Wrong arguments reject the stream; they are never thrown at the caller. */
-export function streamGeneration({ client, session, request, options, onResult, refuse }: Generation): TextStream {
-  const start = async (onDelta: (text: string) => void, signal: AbortSignal): Promise<Completion> => {
+export function streamGeneration({ client, session, request, options, privacy, onResult, refuse }: Generation): TextStream {
+  const start: StartGeneration = async (onDelta, onWithdraw, signal) => {
     if (refuse !== undefined) {
       throw refuse;
     }
     const sampling = samplingOptions(options);
-    const { onPrefill, templateVariables } = options;
+    const tier = tierRequest(options, privacy);
+    const { onPrefill, onTierChange, templateVariables } = options;
     const call = () => {
       const generation: GenerationRequest = { ...request(), options: sampling };
       if (templateVariables) {
         generation.templateVariables = templateVariables;
       }
-      return { type: "generate" as const, session, request: generation };
+      return { type: "generate" as const, session, request: generation, tier };
     };
     return client.call<"generate">(call, {
       signal,
@@ -67,8 +71,13 @@ export function streamGeneration({ client, session, request, options, onResult, 
       onEvent: (event) => {
         if (event.type === "delta") {
           onDelta(event.text);
-        } else {
+        } else if (event.type === "prefill") {
           onPrefill?.({ doneTokens: event.doneTokens, totalTokens: event.totalTokens });
+        } else {
+          if (event.type === "withdrawn") {
+            onWithdraw();
+          }
+          onTierChange?.(event);
         }
       },
     });

@@ -1,5 +1,6 @@
 import { type Eyas, loadInto } from "./engine.js";
 import type { LoadOptions } from "./load_options.js";
+import { type Plan, planIn } from "./plan.js";
 
 export * from "./public_face.js";
 
@@ -16,4 +17,13 @@ export function load(options: LoadOptions): Promise<Eyas> {
   const gpuWasm = new URL("./eyas_gpu_bg.wasm", import.meta.url);
   const cpuWasm = new URL("./eyas_cpu_bg.wasm", import.meta.url);
   return loadInto(startWorker, { gpuWasm, cpuWasm }, options);
+}
+
+/**
+ * Says what `load` with the same options would come to, before a byte of weights is fetched: the bytes on the device against the app's
+ * budget, the adapter and the machine; what would fit; and who would answer.
+ */
+export function plan(options: LoadOptions): Promise<Plan> {
+  const startWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "eyas" });
+  return planIn(startWorker, new URL("./eyas_cpu_bg.wasm", import.meta.url), options);
 }

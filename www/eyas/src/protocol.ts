@@ -1,11 +1,15 @@
 import type { Completion, GenerationEvent } from "./completion.js";
+import type { EgressEntry } from "./egress_ledger.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { ErrorData } from "./error.js";
 import type { SamplingOptions } from "./generate_options.js";
 import type { DeviceChoice, EngineOptions } from "./load_options.js";
 import type { Message } from "./message.js";
 import type { WireSource } from "./model_source.js";
+import type { Plan } from "./plan.js";
 import type { Progress } from "./progress.js";
+import type { Ask } from "./tier_host.js";
+import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
 
 /** What a generation works on: messages or text, and how to sample. */
 export interface GenerationRequest {
@@ -17,8 +21,9 @@ export interface GenerationRequest {
 
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
-  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; gpuWasm: string; cpuWasm: string }
-  | { type: "generate"; session: number; request: GenerationRequest }
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; gpuWasm: string; cpuWasm: string }
+  | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; cpuWasm: string }
+  | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
   | { type: "fork"; session: number; to: number }
   | { type: "close-session"; session: number }
   | { type: "memory" }
@@ -27,6 +32,7 @@ export type Call =
 /** What each call is answered with. */
 export interface Answers {
   load: EngineInfo;
+  plan: Plan;
   generate: Completion;
   fork: undefined;
   "close-session": undefined;
@@ -34,8 +40,8 @@ export interface Answers {
   dispose: undefined;
 }
 
-/** From the page to the worker: a call, or the wish that a call ends. Ids are never used twice. */
-export type ToWorker = { id: number; call: Call } | { id: number; abort: true };
+/** From the page to the worker: a call, the wish that a call ends, or what the worker asked for. Ids are never used twice. */
+export type ToWorker = { id: number; call: Call } | { id: number; abort: true } | { ask: number; value?: string | undefined; error?: ErrorData };
 
 /** From the worker to the page. `panic` belongs to no call: the worker is broken and must be replaced. */
 export type FromWorker =
@@ -43,4 +49,6 @@ export type FromWorker =
   | { type: "event"; id: number; event: Exclude<GenerationEvent, { type: "done" }> }
   | { type: "result"; id: number; value: Answers[keyof Answers] }
   | { type: "error"; id: number; error: ErrorData }
+  | { type: "ask"; ask: number; what: Ask }
+  | { type: "egress"; entry: EgressEntry }
   | { type: "panic"; error: ErrorData };

@@ -1,4 +1,5 @@
-export type { Completion, FinishReason, Provenance, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
+export type { Completion, FinishReason, Provenance, Reason, Signals, TierChange, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
+export { type EgressEntry, EgressLedger } from "./egress_ledger.js";
 export { Eyas } from "./engine.js";
 export type { DeviceReport, EngineInfo, MemoryReport } from "./engine_info.js";
 export { type ErrorCode, EyasError } from "./error.js";
@@ -6,6 +7,8 @@ export type { GenerateOptions } from "./generate_options.js";
 export type { DeviceChoice, LoadOptions, QuantizeChoice } from "./load_options.js";
 export type { ChatInput, Message, Role } from "./message.js";
 export type { ModelFiles, ModelSource } from "./model_source.js";
+export type { MemoryNeed, Plan, PlanVariant } from "./plan.js";
 export type { LoadPhase, Progress } from "./progress.js";
 export { Session, type SessionOptions } from "./session.js";
 export { TextStream } from "./text_stream.js";
+export type { BudgetOptions, CalibrationThreshold, CloudOptions, CloudPrices, CloudRetry, MidStream, Privacy, TierOptions } from "./tier_options.js";

@@ -6,6 +6,7 @@ import { refusalOf, streamGeneration } from "./generation.js";
 import type { Message } from "./message.js";
 import { ensure, requireKnownKeys, shown } from "./option_check.js";
 import type { TextStream } from "./text_stream.js";
+import { type Privacy, requirePrivacy } from "./tier_options.js";
 
 /** How a session begins. */
 export interface SessionOptions {
@@ -13,12 +14,17 @@ export interface SessionOptions {
   system?: string;
   /** Messages that the conversation continues. */
   messages?: readonly Message[];
+  /** Tightens the engine's privacy for all turns of this session and its forks; it never loosens it. */
+  privacy?: Privacy;
 }
 
 /** Checks the options of a session, throws `bad-input`, and returns its first messages. */
 export function firstMessages(options: SessionOptions): Message[] {
-  requireKnownKeys("session options", options, ["system", "messages"]);
-  const { system, messages = [] } = options as SessionOptions;
+  requireKnownKeys("session options", options, ["system", "messages", "privacy"]);
+  const { system, messages = [], privacy } = options as SessionOptions;
+  if (privacy !== undefined) {
+    requirePrivacy(privacy);
+  }
   ensure(system === undefined || typeof system === "string", () => `system must be a string, found ${shown(system)}`);
   ensure(Array.isArray(messages), () => `messages must be a list, found ${shown(messages)}`);
   return [...(system === undefined ? [] : [{ role: "system" as const, content: system }]), ...messages];
@@ -33,11 +39,13 @@ export class Session {
   readonly #client: Client;
   readonly #id: number;
   readonly #newId: () => number;
+  readonly #privacy: Privacy | undefined;
   #messages: Message[];
   #disposed = false;
 
   /** Made by `engine.session` and `fork`; an application does not construct it. */
-  constructor(client: Client, newId: () => number, messages: Message[]) {
+  constructor(client: Client, newId: () => number, messages: Message[], privacy?: Privacy) {
+    this.#privacy = privacy;
     this.#client = client;
     this.#id = newId();
     this.#newId = newId;
@@ -62,6 +70,7 @@ export class Session {
       client: this.#client,
       session: this.#id,
       options,
+      privacy: this.#privacy,
       request: () => {
         this.#ensureOpen();
         sent = turn();
@@ -80,7 +89,7 @@ export class Session {
   /** A second session that goes on from here on its own; the cached keys and values are copied on the device. */
   async fork(): Promise<Session> {
     this.#ensureOpen();
-    const fork = new Session(this.#client, this.#newId, []);
+    const fork = new Session(this.#client, this.#newId, [], this.#privacy);
     await this.#client.call<"fork">(() => {
       fork.#messages = [...this.#messages];
       return { type: "fork", session: this.#id, to: fork.#id };

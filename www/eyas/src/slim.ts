@@ -1,6 +1,7 @@
 import type { Assets } from "./assets.js";
 import { type Eyas, loadInto } from "./engine.js";
 import type { LoadOptions } from "./load_options.js";
+import { type Plan, planIn } from "./plan.js";
 import { ensure, shown } from "./option_check.js";
 
 export type { Assets } from "./assets.js";
@@ -14,10 +15,20 @@ export interface SlimLoadOptions extends LoadOptions {
 
 /** Loads a model as `load` of the entry `eyas` does, from assets that the caller serves. */
 export async function load(options: SlimLoadOptions): Promise<Eyas> {
+  const { worker, ...wasm } = checkedAssets(options);
+  return loadInto(() => new Worker(worker, { type: "module", name: "eyas" }), wasm, options, ["assets"]);
+}
+
+/** Plans a load as `plan` of the entry `eyas` does, with assets that the caller serves. */
+export async function plan(options: SlimLoadOptions): Promise<Plan> {
+  const { worker, cpuWasm } = checkedAssets(options);
+  return planIn(() => new Worker(worker, { type: "module", name: "eyas" }), cpuWasm, options, ["assets"]);
+}
+
+function checkedAssets(options: SlimLoadOptions): Assets {
   const assets: Partial<Assets> = options?.assets ?? {};
   for (const name of ["worker", "gpuWasm", "cpuWasm"] as const) {
     ensure(typeof assets[name] === "string" || assets[name] instanceof URL, () => `assets.${name} must be a URL, found ${shown(assets[name])}`);
   }
-  const { worker, ...wasm } = options.assets;
-  return loadInto(() => new Worker(worker, { type: "module", name: "eyas" }), wasm, options, ["assets"]);
+  return options.assets;
 }

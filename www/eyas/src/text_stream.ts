@@ -1,8 +1,8 @@
 import type { Completion } from "./completion.js";
 import { EyasError } from "./error.js";
 
-/** Starts a generation that hands its text to `onDelta` and ends when `signal` is aborted. */
-export type StartGeneration = (onDelta: (text: string) => void, signal: AbortSignal) => Promise<Completion>;
+/** Starts a generation that hands its text to `onDelta`, takes all of it back by `onWithdraw`, and ends when `signal` is aborted. */
+export type StartGeneration = (onDelta: (text: string) => void, onWithdraw: () => void, signal: AbortSignal) => Promise<Completion>;
 
 /**
  * An answer as it comes. It begins at once, in its turn, whether or not anybody reads it; what was not read yet is kept,
@@ -17,6 +17,8 @@ export class TextStream implements AsyncIterable<string> {
   readonly #deltas: string[] = [];
   readonly #abort = new AbortController();
   readonly #completion: Promise<Completion>;
+  /** Counts the times that everything was withdrawn; a loop then begins again. */
+  #edition = 0;
   #ended = false;
   #wake: (() => void)[] = [];
 
@@ -24,7 +26,7 @@ export class TextStream implements AsyncIterable<string> {
   constructor(start: StartGeneration, signal: AbortSignal | undefined) {
     const abort = () => this.#abort.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
-    this.#completion = start((text) => this.#push(text), this.#abort.signal).finally(() => {
+    this.#completion = start((text) => this.#push(text), () => this.#withdraw(), this.#abort.signal).finally(() => {
       signal?.removeEventListener("abort", abort);
       this.#ended = true;
       this.#wakeAll();
@@ -40,6 +42,11 @@ export class TextStream implements AsyncIterable<string> {
       this.#deltas.push(text);
       this.#wakeAll();
     }
+  }
+
+  #withdraw(): void {
+    this.#deltas.length = 0;
+    this.#edition += 1;
   }
 
   #wakeAll(): void {
@@ -61,11 +68,19 @@ export class TextStream implements AsyncIterable<string> {
   /** The text in parts, as they become certain. Rejects as the generation does, after the last part. */
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
     let next = 0;
+    let edition = this.#edition;
     let left = true;
     try {
       for (;;) {
-        while (next < this.#deltas.length) {
+        if (edition !== this.#edition) {
+          edition = this.#edition;
+          next = 0;
+        }
+        while (edition === this.#edition && next < this.#deltas.length) {
           yield this.#deltas[next++] as string;
+        }
+        if (edition !== this.#edition) {
+          continue;
         }
         if (this.#ended) {
           left = false;

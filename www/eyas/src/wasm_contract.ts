@@ -3,25 +3,32 @@ import type { EngineInfo } from "./engine_info.js";
 import type { EngineOptions } from "./load_options.js";
 import type { WireSource } from "./model_source.js";
 import type { Progress } from "./progress.js";
+import type { Plan } from "./plan.js";
 import type { GenerationRequest } from "./protocol.js";
+import type { TierHost } from "./tier_host.js";
+import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
 
-/** A running generation: each `next` computes one chunk of the prompt or one token. Freeing it leaves the session usable. */
-export interface WasmGeneration {
+/** An answer in the making: each `next` computes or receives one part. Freeing it leaves the session usable. */
+export interface WasmAnswer {
   next(): Promise<GenerationEvent>;
   free(): void;
 }
 
-/** A conversation's cache on the device. */
-export interface WasmSession {
-  start(request: GenerationRequest): WasmGeneration;
-  fork(): Promise<WasmSession>;
+/** Both tiers of one engine, with its sessions. */
+export interface WasmTier {
+  beginLoad(model: string): Promise<void>;
+  endLoad(): Promise<void>;
+  attach(engine: WasmEngine): void;
+  detach(code: string, message: string): boolean;
+  start(request: GenerationRequest, tier: WireTierRequest & { session: number }, cancel: WasmCancelHandle): WasmAnswer;
+  fork(from: number, to: number): Promise<void>;
+  closeSession(session: number): void;
   free(): void;
 }
 
 /** A model on the device. */
 export interface WasmEngine {
   info(): EngineInfo;
-  session(): WasmSession;
   free(): void;
 }
 
@@ -35,6 +42,8 @@ export interface WasmCancelHandle {
 export interface WasmModule {
   default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   CancelHandle: new () => WasmCancelHandle;
+  WasmTier: new (options: WireTierOptions, host: TierHost) => WasmTier;
+  planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle): Promise<Plan>;
   WasmEngine: {
     load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle): Promise<WasmEngine>;
   };

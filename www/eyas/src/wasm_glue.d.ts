@@ -3,11 +3,15 @@ declare module "eyas-gpu-glue" {
   const glue: import("./wasm_contract.js").WasmModule["default"];
   export default glue;
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
+  export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
+  export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }
 declare module "eyas-cpu-glue" {
   const glue: import("./wasm_contract.js").WasmModule["default"];
   export default glue;
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
+  export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
+  export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }

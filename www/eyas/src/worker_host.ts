@@ -1,10 +1,11 @@
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
-import { EyasError, errorToData } from "./error.js";
+import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
-import type { WasmEngine, WasmModule, WasmSession } from "./wasm_contract.js";
+import { type Ask, tierHost } from "./tier_host.js";
+import type { WasmCancelHandle, WasmEngine, WasmModule, WasmTier } from "./wasm_contract.js";
 
 /** What the worker's environment gives to the host; tests give their own. */
 export interface HostEnvironment {
@@ -16,6 +17,7 @@ export interface HostEnvironment {
 }
 
 type LoadCall = Extract<Call, { type: "load" }>;
+type PlanCall = Extract<Call, { type: "plan" }>;
 type GenerateCall = Extract<Call, { type: "generate" }>;
 
 function aborted(): EyasError {
@@ -25,8 +27,12 @@ function aborted(): EyasError {
 /** The worker's side: answers one call after another, and hears aborts between tokens. */
 export class WorkerHost {
   readonly #environment: HostEnvironment;
-  readonly #sessions = new Map<number, WasmSession>();
   readonly #aborts = new Map<number, AbortController>();
+  readonly #asked = new Map<number, { resolve: (value: string | undefined) => void; reject: (error: unknown) => void }>();
+  #lastAsk = 0;
+  #signal: AbortSignal | undefined;
+  #wasm: WasmModule | undefined;
+  #tier: WasmTier | undefined;
   #engine: WasmEngine | undefined;
   #memory: WebAssembly.Memory | undefined;
   #device: DeviceReport | undefined;
@@ -38,6 +44,16 @@ export class WorkerHost {
 
   /** Takes a message of the page. Calls run in the order in which they come. */
   receive(message: ToWorker): void {
+    if ("ask" in message) {
+      const asked = this.#asked.get(message.ask);
+      this.#asked.delete(message.ask);
+      if (message.error) {
+        asked?.reject(errorFromData(message.error));
+      } else {
+        asked?.resolve(message.value);
+      }
+      return;
+    }
     const { id } = message;
     if ("abort" in message) {
       this.#aborts.get(id)?.abort(aborted());
@@ -46,6 +62,7 @@ export class WorkerHost {
     const controller = new AbortController();
     this.#aborts.set(id, controller);
     this.#last = this.#last.then(async () => {
+      this.#signal = controller.signal;
       try {
         controller.signal.throwIfAborted();
         this.#environment.post({ type: "result", id, value: await this.#answer(id, message.call, controller.signal) });
@@ -74,102 +91,176 @@ export class WorkerHost {
     switch (call.type) {
       case "load":
         return this.#load(id, call, signal);
+      case "plan":
+        return this.#plan(id, call, signal);
       case "generate":
         return this.#generate(id, call, signal);
       case "fork":
-        this.#sessions.set(call.to, await this.#session(call.session).fork());
+        await this.#loaded().fork(call.session, call.to);
         return undefined;
       case "close-session":
-        this.#sessions.get(call.session)?.free();
-        this.#sessions.delete(call.session);
+        this.#loaded().closeSession(call.session);
         return undefined;
       case "memory":
-        return { deviceBytes: this.#loaded().info().memoryBytes, wasmBytes: this.#memory?.buffer.byteLength ?? 0 };
+        return { deviceBytes: this.#engine?.info().memoryBytes ?? 0, wasmBytes: this.#memory?.buffer.byteLength ?? 0 };
       case "dispose":
         this.#free();
         return undefined;
     }
   }
 
-  #loaded(): WasmEngine {
-    if (!this.#engine) {
+  #loaded(): WasmTier {
+    if (!this.#tier) {
       throw new EyasError("internal", "the worker has no engine; expected a load before any other call");
     }
-    return this.#engine;
+    return this.#tier;
   }
 
-  #session(id: number): WasmSession {
-    let session = this.#sessions.get(id);
-    if (!session) {
-      session = this.#loaded().session();
-      this.#sessions.set(id, session);
-    }
-    return session;
+  /** Asks the page, and waits at most until the call that runs is aborted. */
+  #ask(what: Ask): Promise<string | undefined> {
+    const ask = ++this.#lastAsk;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(ask, { resolve, reject });
+      this.#environment.post({ type: "ask", ask, what });
+    });
   }
 
   async #load(id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
     const { gpu, isSecureContext } = this.#environment;
-    let plan = await chooseDevice(call.device, gpu, isSecureContext);
+    let plan: DevicePlan;
+    try {
+      plan = await chooseDevice(call.device, gpu, isSecureContext);
+    } catch (error) {
+      await this.#startTier({ kind: "cpu", reason: "" }, id, call, signal);
+      return this.#withoutModel(error, call);
+    }
     for (;;) {
       try {
         return await this.#loadOn(plan, id, call, signal);
       } catch (error) {
         const next = signal.aborted ? undefined : planAfterFailure(call.device, plan, error);
         if (!next) {
-          throw error;
+          signal.throwIfAborted();
+          return this.#withoutModel(error, call);
         }
         plan = next;
       }
     }
   }
 
-  async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
+  /** What the failure of a load comes to: the cloud answers if it may, else the failure is the load's. */
+  #withoutModel(error: unknown, call: LoadCall): EngineInfo {
+    const { code, message } = errorToData(error);
+    const isOurs = code === "bad-input" || code === "aborted" || error instanceof WebAssembly.RuntimeError;
+    if (isOurs || !this.#tier?.detach(code, message) || !call.tier.cloud) {
+      throw error;
+    }
+    const device: DeviceReport = { kind: "none", name: "no model on this device", isFallbackAdapter: false, reason: `${code}: ${message}` };
+    this.#device = device;
+    const { model } = call.tier.cloud;
+    return { model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true };
+  }
+
+  /** Fetches the module of a device and makes the tiers in it. */
+  async #startTier(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<{ wasm: WasmModule; memory: WebAssembly.Memory; tier: WasmTier }> {
     const { fetchModule, modules, post } = this.#environment;
-    const onProgress = (progress: Progress) => post({ type: "progress", id, progress });
     const wasm = modules[plan.kind];
-    const module = await fetchModule(plan.kind === "gpu" ? call.gpuWasm : call.cpuWasm, onProgress, signal);
+    const module = await fetchModule(plan.kind === "gpu" ? call.gpuWasm : call.cpuWasm, (progress) => post({ type: "progress", id, progress }), signal);
     signal.throwIfAborted();
     const { memory } = await wasm.default({ module_or_path: module });
+    this.#tier?.free();
+    this.#tier = undefined;
+    const tier = new wasm.WasmTier(call.tier, tierHost(() => this.#signal, (what) => this.#ask(what), (entry) => post({ type: "egress", entry })));
+    [this.#wasm, this.#tier, this.#memory] = [wasm, tier, memory];
+    return { wasm, memory, tier };
+  }
+
+  async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
+    const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
+    const { wasm, tier } = await this.#startTier(plan, id, call, signal);
+    return this.#cancellable(wasm, signal, async (handle) => {
+      const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
+      if (memoryBytes !== undefined || downloadBytes !== undefined) {
+        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, false, handle);
+        if (asked.excesses.length > 0) {
+          throw new EyasError("over-budget", detail);
+        }
+      }
+      const { source } = call;
+      const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
+      await tier.beginLoad(`${name} ${plan.kind} ${call.options.quantize} ${call.options.contextTokens ?? "auto"}`);
+      try {
+        const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle);
+        this.#engine = engine;
+      } finally {
+        await tier.endLoad();
+      }
+      tier.attach(this.#engine);
+      const info = this.#engine.info();
+      this.#device = { ...info.device, ...plan.adapter, reason: plan.reason };
+      return { ...info, device: this.#device };
+    });
+  }
+
+  async #plan(id: number, call: PlanCall, signal: AbortSignal) {
+    const { fetchModule, gpu, isSecureContext, modules, post } = this.#environment;
+    const chosen = await chooseDevice(call.device, gpu, isSecureContext);
+    const module = await fetchModule(call.cpuWasm, (progress) => post({ type: "progress", id, progress }), signal);
+    signal.throwIfAborted();
+    await modules.cpu.default({ module_or_path: module });
+    const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
+    const deviceMemory = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory;
+    const limits = chosen.kind === "gpu" ? chosen.limits : undefined;
+    const budget = {
+      memoryBytes,
+      downloadBytes,
+      deviceMemoryBytes: deviceMemory && deviceMemory * 2 ** 30,
+      largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
+    };
+    const cloudAllowed = call.tier.cloud !== undefined && call.tier.privacy !== "local-only";
+    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudAllowed, handle));
+  }
+
+  /** Runs `work` with a handle that the signal cancels. */
+  async #cancellable<T>(wasm: WasmModule, signal: AbortSignal, work: (handle: WasmCancelHandle) => Promise<T>): Promise<T> {
     const handle = new wasm.CancelHandle();
     const cancel = () => handle.cancel();
     signal.addEventListener("abort", cancel);
     try {
       signal.throwIfAborted();
-      const engine = await wasm.WasmEngine.load(call.source, call.options, onProgress, handle);
-      this.#engine = engine;
-      this.#memory = memory;
-      const info = engine.info();
-      this.#device = { ...info.device, ...plan.adapter, reason: plan.reason };
-      return { ...info, device: this.#device };
+      return await work(handle);
     } finally {
       signal.removeEventListener("abort", cancel);
     }
   }
 
   async #generate(id: number, call: GenerateCall, signal: AbortSignal) {
-    const generation = this.#session(call.session).start(call.request);
-    try {
-      for (;;) {
-        const event = await generation.next();
-        if (event.type === "done") {
-          const { type: _, ...completion } = event;
-          const { name = "", reason = "" } = this.#device ?? {};
-          return { ...completion, provenance: { ...completion.provenance, device: name, reason } };
+    const tier = this.#loaded();
+    return this.#cancellable(this.#wasm as WasmModule, signal, async (handle) => {
+      const answer = tier.start(call.request, { ...call.tier, session: call.session }, handle);
+      try {
+        for (;;) {
+          const event = await answer.next();
+          if (event.type === "done") {
+            const { type: _, ...completion } = event;
+            const { provenance } = completion;
+            const { name = "", reason = "" } = this.#device ?? {};
+            const where = provenance.tier === "local" ? { device: name, deviceReason: reason } : { deviceReason: "" };
+            return { ...completion, provenance: { ...provenance, ...where } };
+          }
+          this.#environment.post({ type: "event", id, event });
+          await eventLoopTurn();
+          signal.throwIfAborted();
         }
-        this.#environment.post({ type: "event", id, event });
-        await eventLoopTurn();
-        signal.throwIfAborted();
+      } finally {
+        answer.free();
       }
-    } finally {
-      generation.free();
-    }
+    });
   }
 
   #free(): void {
-    for (const session of this.#sessions.values()) {
-      session.free();
-    }
-    this.#sessions.clear();
+    this.#tier?.free();
+    this.#tier = undefined;
     this.#engine?.free();
     this.#engine = undefined;
   }

@@ -12,7 +12,7 @@ test("a chat answers, and its provenance says why this device", async () => {
   const { eyas } = await fakeEngine();
   const completion = await eyas.chat("hi");
   assert.equal(completion.text, "echo: user:hi");
-  assert.equal(completion.provenance.reason, "this browser offers no WebGPU in a worker");
+  assert.equal(completion.provenance.deviceReason, "this browser offers no WebGPU in a worker");
   assert.equal(eyas.info.device.kind, "cpu");
 });
 

@@ -13,6 +13,9 @@ export class Script {
   hang = false;
   stepMs = 0;
   requests = [];
+  tiers = [];
+  marks = [];
+  change = undefined;
   freed = 0;
   open = 0;
 }
@@ -28,16 +31,39 @@ function fakeModule(kind, script) {
     }
     free() {}
   }
-  class Session {
-    constructor() {
-      script.open += 1;
+  /** As the real one, but with a session for every number and no cloud of its own; `script.cloud` says what the tier does. */
+  class WasmTier {
+    constructor(options, host) {
+      script.tierOptions = options;
+      script.host = host;
+      this.sessions = new Set();
     }
-    start(request) {
+    async beginLoad(model) {
+      script.marks.push(`begin ${model}`);
+    }
+    async endLoad() {
+      script.marks.push("end");
+    }
+    attach() {}
+    detach(code) {
+      script.detached = code;
+      return Boolean(script.tierOptions.cloud);
+    }
+    #open(session) {
+      if (!this.sessions.has(session)) {
+        this.sessions.add(session);
+        script.open += 1;
+      }
+    }
+    start(request, tier) {
+      this.#open(tier.session);
       script.requests.push(request);
+      script.tiers.push(tier);
       if (request.options.temperature === 666) {
         throw new EyasError("context-overflow", "too long");
       }
       const text = `echo: ${textOf(request)}`;
+      let { change } = script;
       let next = -1;
       script.log.push(`start ${textOf(request)}`);
       return {
@@ -50,20 +76,33 @@ function fakeModule(kind, script) {
           if (next === 0) {
             return { type: "prefill", doneTokens: 3, totalTokens: 3 };
           }
+          if (change && next === 4) {
+            next = 0;
+            const event = { type: change, reason: "cannot", detail: "device-lost" };
+            change = undefined;
+            return event;
+          }
           if (next > text.length) {
             script.log.push(`end ${textOf(request)}`);
-            return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance: { tier: "local", reason: "" }, logprobs: [], seed: 1 };
+            const provenance = { tier: "local", device: "", reason: "may-not", detail: "" };
+            return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance, logprobs: [], seed: 1 };
           }
-          return { type: "delta", text: text[next - 1], tokenId: next };
+          return { type: "delta", text: text[next - 1] };
         },
         free: () => script.log.push("free generation"),
       };
     }
-    async fork() {
-      return new Session();
+    async fork(from, to) {
+      if (this.sessions.has(from)) {
+        this.#open(to);
+      }
+    }
+    closeSession(session) {
+      script.open -= Number(this.sessions.delete(session));
     }
     free() {
-      script.open -= 1;
+      script.open -= this.sessions.size;
+      this.sessions.clear();
     }
   }
   class WasmEngine {
@@ -83,14 +122,11 @@ function fakeModule(kind, script) {
     info() {
       return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true };
     }
-    session() {
-      return new Session();
-    }
     free() {
       script.freed += 1;
     }
   }
-  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine };
+  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier };
 }
 
 /** A worker made of a host in this thread. `emit` raises the worker's own events. */

@@ -1,0 +1,75 @@
+//! What a load would come to, before any weight is fetched.
+
+use eyas_core::{LoadOptions, Quantize, Result};
+use eyas_engine::{LoadNeed, ModelHeaders};
+use eyas_tier::{MemoryBudget, MemoryNeed, Variant, excesses, plan};
+use serde::Serialize;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+use crate::{cancel_handle::CancelHandle, js_error::js_error, js_value, source::model_files};
+
+/// The least context that is worth proposing.
+const LEAST_CONTEXT_TOKENS: usize = 64;
+
+/// A plan with the bytes of each matrix.
+#[derive(Serialize)]
+struct DetailedPlan {
+    #[serde(flatten)]
+    plan: eyas_tier::MemoryPlan,
+    matrices: Vec<(String, u64)>,
+}
+
+/// Plans a load of `source` with `options` (`eyas_core::LoadOptions`) against `budget` (`eyas_tier::MemoryBudget`): reads headers only.
+#[wasm_bindgen(js_name = "planModel")]
+pub async fn plan_model(
+    source: JsValue,
+    options: JsValue,
+    budget: JsValue,
+    #[wasm_bindgen(js_name = "cloudAllowed")] cloud_allowed: bool,
+    cancel: &CancelHandle,
+) -> std::result::Result<JsValue, JsValue> {
+    let cancel = cancel.share();
+    let planned = async {
+        let options: LoadOptions = js_value::read(&options, "load options")?;
+        let budget: MemoryBudget = js_value::read(&budget, "budget")?;
+        let files = model_files(&source, &cancel).await?;
+        let headers = ModelHeaders::open(&files).await?;
+        let (need, asked) = variant(&headers, &options, &budget)?;
+        let mut others = Vec::new();
+        if !asked.excesses.is_empty() {
+            // Less context costs less quality than coarser weights.
+            let mut context_tokens = need.context_tokens;
+            while others.len() < 24 && context_tokens >= LEAST_CONTEXT_TOKENS {
+                for quantize in [options.quantize, Quantize::Q8, Quantize::Q4] {
+                    let options = LoadOptions { quantize, context_tokens: Some(context_tokens), ..options.clone() };
+                    others.push(variant(&headers, &options, &budget)?.1);
+                }
+                context_tokens /= 2;
+            }
+        }
+        Ok(DetailedPlan { plan: plan(asked, others, cloud_allowed), matrices: need.matrices })
+    };
+    let planned: Result<DetailedPlan> = planned.await;
+    js_value::write(&planned.map_err(|error| js_error(&error))?)
+}
+
+fn variant(headers: &ModelHeaders, options: &LoadOptions, budget: &MemoryBudget) -> Result<(LoadNeed, Variant)> {
+    let load = headers.need(options)?;
+    let need = MemoryNeed {
+        weight_bytes: load.weight_bytes,
+        cache_bytes: load.cache_bytes,
+        scratch_bytes: load.scratch_bytes,
+        staging_bytes: load.staging_bytes,
+        largest_buffer_bytes: load.largest_buffer_bytes,
+        download_bytes: load.download_bytes,
+    };
+    let quantize = match options.quantize {
+        Quantize::Auto => "auto",
+        Quantize::None => "none",
+        Quantize::Q8 => "q8",
+        Quantize::Q4 => "q4",
+    };
+    let excesses = excesses(&need, budget);
+    let variant = Variant { quantize: quantize.into(), context_tokens: load.context_tokens, need, excesses };
+    Ok((load, variant))
+}

@@ -1,0 +1,316 @@
+// Both tiers in Chromium: the cloud is LiteLLM's proxy behind a proxy that breaks things, and what left is judged by the browser's own
+// network log, by a Content Security Policy's reports, and by what the proxy saw; the ledger must agree with them.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { hasGpu, launch, startLab } from "./chromium.mjs";
+import { startFaultProxy } from "./fault_proxy.mjs";
+import { startLiteLlm, TEXT } from "./litellm_server.mjs";
+
+let lab;
+let gpu;
+let server;
+let proxy;
+before(async () => {
+  [lab, server] = await Promise.all([startLab(), startLiteLlm()]);
+  gpu = await hasGpu(lab);
+  proxy = await startFaultProxy(server.origin ?? "http://127.0.0.1:9");
+  if (server.why) {
+    console.log(`SKIP the cloud's answers: ${server.why}`);
+  }
+});
+after(async () => {
+  server.close?.();
+  await Promise.all([lab.close(), proxy.close()]);
+});
+
+const RETRY = { idleTimeoutMs: 2500, totalTimeoutMs: 20_000 };
+const NOWHERE = "/nano-that-is-not-there/";
+
+/** A page whose network log is kept. */
+async function watchedPage(browser = lab.browser) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const requests = [];
+  context.on("request", (request) => requests.push(new URL(request.url()).origin));
+  await page.goto(`${lab.app.origin}/`);
+  await page.waitForFunction("window.ready");
+  await page.evaluate(() => {
+    window.outcome = (promise) => promise.then((value) => ({ value }), (error) => ({ error: { code: error?.code, message: String(error?.message ?? error) } }));
+    window.metered = { worker: "/metered/worker.js", gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
+  });
+  return { page, requests, close: () => context.close() };
+}
+
+/** What recovers, or how it ends: faults in turn, the text or the code, attempts that reach the proxy. */
+const CASES = [
+  ["none", TEXT, 1],
+  ["drip", TEXT, 1],
+  ["429-seconds", TEXT, 2],
+  ["429-ms", TEXT, 2],
+  ["429-date", TEXT, 2],
+  ["429-hour", "cloud-http", 1],
+  ["500", TEXT, 2],
+  ["500,500,500,500", "cloud-http", 3],
+  ["401", TEXT, 2],
+  ["401,401", "cloud-refused", 2],
+  ["redirect,redirect,redirect", "cloud-http", 3],
+  ["reset", "cloud-truncated", 1],
+  ["truncated", "cloud-truncated", 1],
+  ["stall", "cloud-timeout", 1],
+  ["silence", TEXT, 2],
+  ["garbage", "cloud-refused", 1],
+  ["html", "cloud-refused", 1],
+  ["huge", "cloud-refused", 1],
+  ["nocors,nocors,nocors", "cloud-http", 3],
+];
+
+test("each fault of the cloud has its recovery or its code, and the ledger counts what the proxy saw", async (t) => {
+  if (server.why) return t.skip(server.why);
+  const { page, close } = await watchedPage();
+  for (const [plan, expected, attempts] of CASES) {
+    const before = { count: proxy.seen.length, bytes: proxy.bytes() };
+    const seen = await page.evaluate(
+      async ([endpoint, retry, nowhere]) => {
+        let tokens = 0;
+        const getToken = async () => `token-${++tokens}`;
+        const eyas = await window.eyas.load({ model: nowhere, cloud: { endpoint, model: "mock", getToken, retry } });
+        const stream = eyas.stream([{ role: "user", content: "Grüße an den Vogel" }]);
+        let shown = "";
+        const { error } = await window.outcome((async () => { for await (const delta of stream) shown += delta; })());
+        const { value } = await window.outcome(stream.result());
+        const bytes = eyas.ledger.totalBytes;
+        const entries = eyas.ledger.entries();
+        await eyas.dispose();
+        return { shown, error, value, bytes, entries, tokens, info: eyas.info };
+      },
+      [`${proxy.origin}/${plan}/v1`, RETRY, NOWHERE],
+    );
+    const context = `${plan}: ${JSON.stringify(seen)}`;
+    assert.equal(seen.error?.code ?? seen.value.text, expected, context);
+    const reached = proxy.seen.slice(before.count);
+    assert.equal(reached.length, attempts, context);
+    assert.equal(seen.entries.length, attempts, context);
+    assert.equal(seen.bytes, proxy.bytes() - before.bytes, context);
+    assert.deepEqual(seen.entries.map(({ bytes }) => bytes), reached.map(({ bytes }) => bytes), context);
+    assert.ok(seen.entries.every(({ origin, reason }) => origin === proxy.origin && reason === "cannot"), context);
+    assert.ok(reached.every(({ headers }) => headers.cookie === undefined && headers.referer === undefined), context);
+    assert.equal(reached.at(-1).headers.authorization, `Bearer token-${seen.tokens}`, context);
+    assert.equal(seen.info.device.kind, "none");
+    if (seen.value) {
+      const { provenance, usage } = seen.value;
+      assert.equal(seen.shown, TEXT);
+      assert.deepEqual([provenance.tier, provenance.reason, provenance.bytesSent, provenance.attempts], ["cloud", "cannot", seen.bytes, attempts]);
+      assert.match(provenance.detail, /model-not-found/);
+      assert.ok(usage.promptTokens > 0 && usage.completionTokens > 0, context);
+    }
+    console.log(`${plan}: ${expected === TEXT ? "answered" : expected} after ${attempts} attempts, ${seen.bytes} bytes`);
+  }
+  await close();
+});
+
+test("a preflight that is refused, and a network that is gone, are cloud-http, and nothing reaches the proxy", async () => {
+  const { page, close } = await watchedPage();
+  for (const plan of ["preflight", "offline"]) {
+    const before = proxy.seen.length;
+    const seen = await page.evaluate(
+      async ([endpoint, nowhere]) => {
+        const eyas = await window.eyas.load({ model: nowhere, cloud: { endpoint, model: "mock", retry: { maxRetries: 1 } } });
+        const { error } = await window.outcome(eyas.chat("hi"));
+        const entries = eyas.ledger.entries();
+        await eyas.dispose();
+        return { error, outcomes: entries.map(({ outcome }) => outcome) };
+      },
+      [plan === "offline" ? "http://127.0.0.1:9/v1" : `${proxy.origin}/${plan}/v1`, NOWHERE],
+    );
+    assert.equal(seen.error?.code, "cloud-http", JSON.stringify(seen));
+    assert.deepEqual(seen.outcomes, ["unknown", "unknown"]);
+    assert.equal(proxy.seen.length, before);
+  }
+  await close();
+});
+
+/** The ways in which a device can fail, each with how to make it so. */
+const FAILURES = {
+  "no model": { load: { model: NOWHERE } },
+  "too small a budget": { load: { budget: { memoryBytes: 100_000 } } },
+  "no device": { load: { device: "gpu" }, worker: "/metered/deviceless.js", gpu: true },
+  "a device lost in mid-answer": { load: { device: "gpu" }, lose: true, gpu: true },
+};
+
+for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILURES)) {
+  for (const privacy of ["local-only", "prefer-local"]) {
+    test(`${name}, ${privacy}: ${privacy === "local-only" ? "nothing leaves" : "the cloud answers once, and says why"}`, async (t) => {
+      if (needsGpu && !gpu) return t.skip("this Chromium has no WebGPU adapter");
+      if (server.why && privacy !== "local-only") return t.skip(server.why);
+      const { page, requests, close } = await watchedPage();
+      const before = proxy.seen.length;
+      const seen = await page.evaluate(
+        async ([endpoint, privacy, load, worker, lose]) => {
+          const assets = { ...window.metered, ...(worker ? { worker } : {}) };
+          // The engine may use the cloud; the request may not: it fails closed also where a cloud is at hand.
+          const loading = window.slim.load({ model: window.nano, assets, cloud: { endpoint, model: "mock" }, ...load });
+          const { value: eyas, error } = await window.outcome(loading);
+          if (error) {
+            return { error };
+          }
+          const options = { privacy, midStream: "replace" };
+          const changes = [];
+          let shown = "";
+          let lost = false;
+          const stream = eyas.stream([{ role: "user", content: "SECRET book a table for two tomorrow in oslo at eight" }], { ...options, onTierChange: (change) => (changes.push(change), (shown = "")) });
+          const answer = await window.outcome((async () => {
+            for await (const delta of stream) {
+              shown += delta;
+              if (lose && !lost) {
+                lost = true;
+                new BroadcastChannel("gpu-meter").postMessage("lose");
+              }
+            }
+            return stream.result();
+          })());
+          const entries = eyas.ledger.entries();
+          await eyas.dispose();
+          return { answer, shown, changes, entries, device: eyas.info.device };
+        },
+        [`${proxy.origin}/none/v1`, privacy, load, worker, lose],
+      );
+      const context = JSON.stringify(seen);
+      assert.equal(seen.error, undefined, context);
+      if (privacy === "local-only") {
+        const code = lose ? "device-lost" : "local-only";
+        assert.equal(seen.answer.error?.code, code, context);
+        assert.deepEqual([...new Set(requests)], [lab.app.origin], "the browser's own network log");
+        assert.equal(proxy.seen.length, before);
+        assert.deepEqual(seen.entries, []);
+      } else {
+        const { provenance, text } = seen.answer.value ?? {};
+        assert.deepEqual([provenance?.tier, provenance?.reason, text, seen.shown], ["cloud", "cannot", TEXT, TEXT], context);
+        assert.equal(proxy.seen.length, before + 1);
+        assert.equal(seen.changes.length, lose ? 1 : 0, context);
+        console.log(`${name}: ${provenance.detail}`);
+      }
+      await close();
+    });
+  }
+}
+
+test("without WebGPU a local-only request is answered on the CPU, and nothing leaves", async () => {
+  const browser = await launch({ gpu: false });
+  const { page, requests } = await watchedPage(browser);
+  const seen = await page.evaluate(async (endpoint) => {
+    const eyas = await window.eyas.load({ model: window.nano, privacy: "local-only", cloud: { endpoint, model: "mock" } });
+    const { provenance, text } = await eyas.chat("play some jazz", { privacy: "prefer-cloud" });
+    return { provenance, text, kind: eyas.info.device.kind };
+  }, `${proxy.origin}/none/v1`);
+  assert.deepEqual([seen.kind, seen.provenance.tier, seen.provenance.reason, seen.provenance.bytesSent], ["cpu", "local", "may-not", 0]);
+  assert.ok(seen.text.length > 0);
+  assert.deepEqual([...new Set(requests)], [lab.app.origin]);
+  await browser.close();
+});
+
+test("a local-only request breaks no policy that forbids the cloud; a request that may leave does", async () => {
+  const { page, close } = await watchedPage();
+  await page.evaluate(() => {
+    const meta = document.createElement("meta");
+    meta.httpEquiv = "Content-Security-Policy";
+    meta.content = "connect-src 'self'";
+    document.head.append(meta);
+  });
+  // A worker from a blob is held to the policy of its page, and tells its own violations.
+  const violations = await page.evaluate(async ([endpoint, nowhere]) => {
+    const found = [];
+    const channel = new BroadcastChannel("csp");
+    channel.onmessage = ({ data }) => found.push(data);
+    const source = `addEventListener("securitypolicyviolation", (event) => new BroadcastChannel("csp").postMessage(event.blockedURI));\n${await (await fetch("/eyas/worker.js")).text()}`;
+    const worker = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const rows = [];
+    for (const privacy of ["local-only", "prefer-local"]) {
+      const assets = { ...window.metered, worker };
+      const eyas = await window.slim.load({ model: new URL(nowhere, location.href).href, assets, cloud: { endpoint, model: "mock", retry: { maxRetries: 0 } } });
+      const { error } = await window.outcome(eyas.chat("SECRET", { privacy }));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      rows.push({ privacy, code: error?.code, blocked: found.splice(0) });
+      await eyas.dispose();
+    }
+    return rows;
+  }, [`${proxy.origin}/none/v1`, NOWHERE]);
+  assert.deepEqual(violations.map(({ code }) => code), ["local-only", "cloud-http"], JSON.stringify(violations));
+  assert.deepEqual(violations[0].blocked, []);
+  assert.ok(violations[1].blocked.length > 0 && violations[1].blocked[0].startsWith(proxy.origin), JSON.stringify(violations));
+  await close();
+});
+
+test("what a local-only turn said stays in its session and fork; the rest may leave without it", async (t) => {
+  if (server.why) return t.skip(server.why);
+  const { page, close } = await watchedPage();
+  const before = proxy.seen.length;
+  const seen = await page.evaluate(async (endpoint) => {
+    const rows = [];
+    for (const taint of ["refuse", "without"]) {
+      const eyas = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: { endpoint, model: "mock", taint } });
+      const session = eyas.session();
+      await session.send("SECRET play jazz", { privacy: "local-only", maxTokens: 8 });
+      const fork = await session.fork();
+      const { provenance } = await fork.send("will it rain in oslo", { maxTokens: 8 });
+      const own = await eyas.session().send("play rock", { maxTokens: 8 });
+      rows.push([taint, provenance.tier, provenance.reason, provenance.downgrades.length, own.provenance.tier]);
+      await eyas.dispose();
+    }
+    return rows;
+  }, `${proxy.origin}/none/v1`);
+  assert.deepEqual(seen, [["refuse", "local", "may-not", 0, "cloud"], ["without", "cloud", "may-not", 1, "cloud"]]);
+  assert.equal(proxy.seen.length, before + 3);
+  assert.ok(proxy.seen.slice(before).every(({ body }) => !body.includes("SECRET")));
+  await close();
+});
+
+test("a plan tells the bytes before any weight is fetched, and what would fit", async () => {
+  const { page, close } = await watchedPage();
+  const seen = await page.evaluate(async () => {
+    const load = { model: window.nano, device: "cpu", quantize: "none" };
+    const plan = await window.eyas.plan(load);
+    const eyas = await window.eyas.load(load);
+    await eyas.chat("play jazz", { maxTokens: 2 });
+    const { deviceBytes } = await eyas.memory();
+    await eyas.dispose();
+    const { need } = plan.asked;
+    const tight = await window.eyas.plan({ ...load, budget: { memoryBytes: Math.floor(need.weightBytes * 0.6) } });
+    const refused = await window.outcome(window.eyas.load({ ...load, budget: { memoryBytes: Math.floor(need.weightBytes * 0.6) } }));
+    return { plan, deviceBytes, tight, refused };
+  });
+  const { need } = seen.plan.asked;
+  const planned = need.weightBytes + need.cacheBytes;
+  console.log(`planned ${planned} bytes, allocated ${seen.deviceBytes}; ${seen.tight.detail}`);
+  assert.equal(seen.plan.answerer, "local");
+  assert.ok(planned >= seen.deviceBytes && planned <= 1.05 * seen.deviceBytes);
+  assert.equal(seen.tight.answerer, "nobody");
+  assert.ok(seen.tight.wouldFit.length > 0);
+  assert.equal(seen.refused.error?.code, "over-budget");
+  await close();
+});
+
+test("a load that killed its page is refused once, and a page that was left is not taken for one", async () => {
+  const { page, close } = await watchedPage();
+  const mark = (text) => page.evaluate((text) => {
+    const key = `eyas-loading:${new URL("/nano-x/", location.href).href} cpu auto auto`;
+    if (text) localStorage.setItem(key, text);
+    return localStorage.getItem(key);
+  }, text);
+  await mark("1");
+  const attempt = () => page.evaluate(async () => (await window.outcome(window.eyas.load({ model: "/nano-x/", device: "cpu" }))).error);
+  const first = await attempt();
+  assert.equal(first.code, "over-budget");
+  assert.match(first.message, /never ended/);
+  assert.equal((await attempt()).code, "model-not-found");
+  assert.equal(await mark(), null);
+  // Left in the middle of a load: the mark goes with the page.
+  await page.evaluate((models) => {
+    void window.eyas.load({ model: `${models}/slow@model.safetensors/nano/`, device: "cpu" }).catch(() => {});
+    return new Promise((resolve) => setTimeout(resolve, 3000));
+  }, lab.models.origin);
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length), 1);
+  await page.reload();
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length), 0);
+  await close();
+});

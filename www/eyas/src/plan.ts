@@ -1,0 +1,58 @@
+import { Client, type WorkerLike } from "./client.js";
+import { engineOptions, type LoadOptions } from "./load_options.js";
+import { wireSource } from "./model_source.js";
+import { wireTierOptions } from "./tier_options.js";
+
+/** What a model would take, in bytes. Weights and cache are exact, scratch and staging are upper bounds. */
+export interface MemoryNeed {
+  /** The weights on the device. */
+  weightBytes: number;
+  /** One session's keys and values for the whole context. */
+  cacheBytes: number;
+  /** Intermediate results. */
+  scratchBytes: number;
+  /** What a load holds besides the finished weights. */
+  stagingBytes: number;
+  /** The largest single buffer. */
+  largestBufferBytes: number;
+  /** The model's tensors in its files. */
+  downloadBytes: number;
+}
+
+/** A way to load the model, and the bounds that it exceeds; none of them means that it fits. */
+export interface PlanVariant {
+  quantize: string;
+  contextTokens: number;
+  need: MemoryNeed;
+  excesses: { bound: "memoryBytes" | "downloadBytes" | "largestBufferBytes" | "deviceMemoryBytes" | "storageBytes"; limitBytes: number; needBytes: number }[];
+}
+
+/** What a load would come to. */
+export interface Plan {
+  /** As it was asked for. */
+  asked: PlanVariant;
+  /** Where that does not fit: what would, the variant that gives up least first. */
+  wouldFit: PlanVariant[];
+  /** Who would answer. */
+  answerer: "local" | "cloud" | "nobody";
+  /** The same in words. */
+  detail: string;
+  /** Name and bytes of each matrix of weights. */
+  matrices: [name: string, bytes: number][];
+}
+
+/** Plans a load in a worker of its own, which it ends. */
+export async function planIn(startWorker: () => WorkerLike, cpuWasm: string | URL, options: LoadOptions, alsoKnown?: readonly string[]): Promise<Plan> {
+  const { device, engine } = engineOptions(options, alsoKnown);
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const source = wireSource(options.model, base);
+  const { wire: tier } = wireTierOptions(options);
+  const { signal, onProgress } = options;
+  signal?.throwIfAborted();
+  const client = new Client(startWorker());
+  try {
+    return await client.call<"plan">(() => ({ type: "plan", source, device, options: engine, tier, cpuWasm: new URL(cpuWasm, base).href }), { signal, onProgress });
+  } finally {
+    void client.dispose();
+  }
+}

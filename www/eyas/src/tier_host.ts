@@ -1,0 +1,84 @@
+import type { EgressEntry } from "./egress_ledger.js";
+
+/** What the worker asks of the page. */
+export type Ask = { kind: "token"; refresh: boolean } | { kind: "store-get"; key: string } | { kind: "store-set"; key: string; text: string | undefined };
+
+/** What the tiers in the WebAssembly module call; its other side is `crates/eyas-web/src/host.rs`. */
+export interface TierHost {
+  sleep(ms: number): { done: Promise<void>; cancel(): void };
+  post(url: string, token: string | undefined, body: Uint8Array): Promise<CloudAnswer>;
+  token(refresh: boolean): Promise<string | undefined>;
+  egress(entry: EgressEntry): void;
+  storeGet(key: string): Promise<string | undefined>;
+  storeSet(key: string, text: string | undefined): Promise<unknown>;
+}
+
+/** What a server answered: the head at once, the body in chunks. */
+export class CloudAnswer {
+  readonly status: number;
+  readonly #response: Response;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor(response: Response) {
+    this.status = response.status;
+    this.#response = response;
+    this.#reader = response.body?.getReader();
+  }
+
+  header(name: string): string | undefined {
+    return this.#response.headers.get(name) ?? undefined;
+  }
+
+  async chunk(): Promise<Uint8Array | undefined> {
+    return (await this.#reader?.read())?.value;
+  }
+
+  close(): void {
+    this.#reader?.cancel().catch(() => {}); // a stream that is broken already is closed enough
+  }
+}
+
+const HINT = "the network is down, the server does not exist or redirects, or it does not allow this origin (CORS)";
+
+/** The worker's side. `signal` is the one of the call that runs: calls run one at a time. */
+export function tierHost(signal: () => AbortSignal | undefined, ask: (what: Ask) => Promise<string | undefined>, egress: (entry: EgressEntry) => void): TierHost {
+  return {
+    sleep(ms) {
+      const current = signal();
+      let cancel = () => {};
+      const done = new Promise<void>((resolve) => {
+        const timer = setTimeout(() => cancel(), Math.min(ms, 2 ** 31 - 1));
+        cancel = () => {
+          clearTimeout(timer);
+          current?.removeEventListener("abort", cancel);
+          resolve();
+        };
+        current?.addEventListener("abort", cancel);
+        if (current?.aborted) {
+          cancel();
+        }
+      });
+      return { done, cancel };
+    },
+    async post(url, token, body) {
+      const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
+      if (token !== undefined) {
+        headers["authorization"] = `Bearer ${token}`;
+      }
+      const init: RequestInit = { method: "POST", headers, body: body as BodyInit, credentials: "omit", referrerPolicy: "no-referrer", redirect: "error", cache: "no-store" };
+      const current = signal();
+      if (current) {
+        init.signal = current;
+      }
+      try {
+        return new CloudAnswer(await fetch(url, init));
+      } catch (error) {
+        throw new Error(`${String((error as Error).message)}; ${HINT}`, { cause: error });
+      }
+    },
+    token: (refresh) => ask({ kind: "token", refresh }),
+    egress,
+    storeGet: (key) => ask({ kind: "store-get", key }),
+    storeSet: (key, text) => ask({ kind: "store-set", key, text }),
+  };
+}
