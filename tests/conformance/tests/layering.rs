@@ -13,15 +13,19 @@ use conformance::repository;
 use serde_json::Value;
 
 /// Every crate with the crates of the workspace that it may depend on, directly or through others.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("eyas-core", &[]),
     ("eyas-text", &["eyas-core"]),
     ("eyas-weights", &["eyas-core"]),
     ("eyas-kernels", &["eyas-core"]),
     ("eyas-tier", &["eyas-core"]),
+    ("eyas-store", &["eyas-core", "eyas-weights"]),
     ("eyas-model", &["eyas-core", "eyas-kernels", "eyas-weights"]),
     ("eyas-engine", &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text"]),
-    ("eyas-web", &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier"]),
+    (
+        "eyas-web",
+        &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier", "eyas-store"],
+    ),
     ("eyas-cli", &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier"]),
 ];
 

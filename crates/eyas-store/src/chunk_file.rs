@@ -1,0 +1,178 @@
+//! A file in chunks, each with its digest beside it.
+
+use std::rc::Rc;
+
+use eyas_core::{Error, ErrorKind, Result};
+
+use crate::{
+    Digest, FileSystem, StoreFile,
+    digest::{DIGEST_BYTES, RunningDigest},
+};
+
+/// After so many bytes the device is asked to make them survive a power cut; a tab that dies loses at most one chunk anyway.
+const FLUSH_BYTES: u64 = 16 << 20;
+
+/// A file in the store: its bytes, and the digest of each chunk.
+pub(crate) struct ChunkFile {
+    files: Rc<dyn FileSystem>,
+    data: Rc<dyn StoreFile>,
+    sums: Rc<dyn StoreFile>,
+    chunk_bytes: u64,
+    size: u64,
+    digests: Vec<[u8; DIGEST_BYTES]>,
+    unflushed_bytes: u64,
+}
+
+/// The names of the files of a slot.
+pub(crate) fn slot_names(slot: u32) -> [String; 2] {
+    [format!("{slot}-data"), format!("{slot}-sums")]
+}
+
+impl ChunkFile {
+    /// Opens the files of a slot as they are.
+    pub(crate) async fn open(files: &Rc<dyn FileSystem>, folder: &str, slot: u32, size: u64, chunk_bytes: u32) -> Result<Self> {
+        let [data, sums] = slot_names(slot);
+        let (data, sums) = (files.open(folder, &data).await?, files.open(folder, &sums).await?);
+        let chunk_bytes = u64::from(chunk_bytes.max(1));
+        Ok(Self { files: files.clone(), data, sums, chunk_bytes, size, digests: Vec::new(), unflushed_bytes: 0 })
+    }
+
+    /// Makes the files of a slot empty; when it returns, nothing that was there before can come back.
+    pub(crate) async fn create(files: &Rc<dyn FileSystem>, folder: &str, slot: u32, size: u64, chunk_bytes: u32) -> Result<Self> {
+        let file = Self::open(files, folder, slot, size, chunk_bytes).await?;
+        for part in [&file.sums, &file.data] {
+            part.truncate(0)?;
+            part.flush()?;
+        }
+        Ok(file)
+    }
+
+    /// Bytes of all chunks that are there.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        (self.digests.len() as u64 * self.chunk_bytes).min(self.size)
+    }
+
+    /// Where the chunk at hand ends.
+    pub(crate) fn next_end(&self) -> u64 {
+        (self.stored_bytes() + self.chunk_bytes).min(self.size)
+    }
+
+    pub(crate) fn chunk_of(&self, offset: u64) -> u64 {
+        offset / self.chunk_bytes
+    }
+
+    /// The bytes `[start, end)` of a chunk.
+    pub(crate) fn bounds(&self, chunk: u64) -> (u64, u64) {
+        let start = chunk.saturating_mul(self.chunk_bytes).min(self.size);
+        (start, start.saturating_add(self.chunk_bytes).min(self.size))
+    }
+
+    /// Adds the next chunk, which is whole.
+    pub(crate) async fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let digest = self.files.digest(bytes).await?;
+        self.data.write(self.stored_bytes(), bytes)?;
+        self.sums.write((self.digests.len() * DIGEST_BYTES) as u64, &digest.0)?;
+        self.digests.push(digest.0);
+        self.unflushed_bytes += bytes.len() as u64;
+        if self.unflushed_bytes >= FLUSH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a fetched chunk in the place of a damaged one, where it is the one that was there.
+    pub(crate) async fn mend(&mut self, chunk: u64, bytes: &[u8]) -> Result<bool> {
+        if Some(&self.files.digest(bytes).await?.0) != self.digests.get(chunk as usize) {
+            return Ok(false);
+        }
+        self.data.write(self.bounds(chunk).0, bytes)?;
+        self.data.flush()?;
+        Ok(true)
+    }
+
+    /// A chunk's bytes; none where they are not those that were written.
+    pub(crate) async fn read(&self, chunk: u64) -> Result<Option<Vec<u8>>> {
+        let bytes = self.raw(chunk)?;
+        let expected = self.digests.get(chunk as usize);
+        Ok(match bytes {
+            Some(bytes) if Some(&self.files.digest(&bytes).await?.0) == expected => Some(bytes),
+            _ => None,
+        })
+    }
+
+    fn raw(&self, chunk: u64) -> Result<Option<Vec<u8>>> {
+        let (start, end) = self.bounds(chunk);
+        let mut bytes = vec![0; (end - start) as usize];
+        Ok((self.data.read(start, &mut bytes)? == bytes.len()).then_some(bytes))
+    }
+
+    /// Finds how far an interrupted download came: the chunks from the beginning on that are whole. Feeds their bytes to `running`. With
+    /// `repeat_last`, the last of them counts as not there, and its digest is returned.
+    pub(crate) async fn resume(&mut self, running: &mut RunningDigest, repeat_last: bool) -> Result<Option<Digest>> {
+        self.digests.clear();
+        let mut before_last = running.clone();
+        while self.stored_bytes() < self.size {
+            let chunk = self.digests.len() as u64;
+            let mut sum = [0; DIGEST_BYTES];
+            if self.sums.read(chunk * DIGEST_BYTES as u64, &mut sum)? < DIGEST_BYTES {
+                break;
+            }
+            let Some(bytes) = self.raw(chunk)? else { break };
+            if self.files.digest(&bytes).await?.0 != sum {
+                break;
+            }
+            before_last.clone_from(running);
+            running.update(&bytes);
+            self.digests.push(sum);
+        }
+        if !repeat_last {
+            return Ok(None);
+        }
+        running.clone_from(&before_last);
+        Ok(self.digests.pop().map(Digest))
+    }
+
+    /// The digest of the last chunk.
+    pub(crate) fn last(&self) -> Option<Digest> {
+        self.digests.last().copied().map(Digest)
+    }
+
+    /// Flushes everything and returns the digest of all digests.
+    pub(crate) async fn seal(&mut self) -> Result<Digest> {
+        self.flush()?;
+        self.files.digest(self.digests.as_flattened()).await
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.unflushed_bytes = 0;
+        self.data.flush()?;
+        self.sums.flush()
+    }
+
+    /// Reads the digests of a finished file. Where they are damaged themselves they are made anew, if the whole file is still what it was;
+    /// otherwise `integrity`.
+    pub(crate) async fn unseal(&mut self, digest: Digest, sums: Digest) -> Result<()> {
+        let count = self.size.div_ceil(self.chunk_bytes);
+        let mut bytes = vec![0; count as usize * DIGEST_BYTES];
+        let found = self.sums.read(0, &mut bytes)?;
+        if found == bytes.len() && self.files.digest(&bytes).await? == sums {
+            self.digests = bytes.as_chunks().0.to_vec();
+            return Ok(());
+        }
+        let mut running = RunningDigest::default();
+        self.digests.clear();
+        for chunk in 0..count {
+            let bytes = self.raw(chunk)?.unwrap_or_default();
+            running.update(&bytes);
+            self.digests.push(self.files.digest(&bytes).await?.0);
+        }
+        if running.finish() != digest {
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                "the stored file and its digests are damaged; it must be fetched again",
+            ));
+        }
+        self.sums.write(0, self.digests.as_flattened())?;
+        self.sums.flush()
+    }
+}

@@ -1,0 +1,284 @@
+//! A file's bytes from the network, in order, over as many requests as it takes.
+
+use std::rc::Rc;
+
+use eyas_core::{Error, ErrorKind, Result};
+
+use crate::{
+    Answer, Clock, Get, Network, Validator,
+    clock::within,
+    content_range::{ContentRange, number},
+};
+
+/// How long a connection may be silent before it is given up.
+pub(crate) const STALL_MS: f64 = 15_000.0;
+/// The pauses before a broken connection is made anew. Any new byte starts them over.
+const PAUSES_MS: [f64; 3] = [250.0, 750.0, 2_250.0];
+
+/// What is known of a file from an earlier visit.
+pub(crate) struct Known<'a> {
+    pub(crate) size: u64,
+    pub(crate) validator: &'a Validator,
+}
+
+/// What opening a file found.
+pub(crate) enum Start {
+    /// The server has no such file.
+    Missing,
+    /// The file; the connection stands where it was asked to.
+    Same(Connection, Box<dyn Answer>),
+    /// A file that differs from what was known; the connection stands at its beginning.
+    Changed(Connection, Box<dyn Answer>),
+}
+
+/// Reads one file.
+pub(crate) struct Connection {
+    network: Rc<dyn Network>,
+    clock: Rc<dyn Clock>,
+    name: String,
+    url: String,
+    size: Option<u64>,
+    validator: Validator,
+    body: Option<Body>,
+    /// Of the next byte that [`Connection::next`] gives.
+    position: u64,
+    failures: usize,
+}
+
+struct Body {
+    answer: Box<dyn Answer>,
+    /// Of the next byte that the answer gives.
+    position: u64,
+}
+
+enum Verdict {
+    Missing,
+    /// The body begins where it was asked to.
+    Continues,
+    /// The same file, from its beginning: the server knows no ranges.
+    Begins,
+    /// Another file, from its beginning.
+    Changed,
+    /// Another file, or none; this answer has nothing of it.
+    Useless,
+    Refused(u16),
+}
+
+impl Connection {
+    /// Requests a file from `from` on. Fails at once with `download-failed` where the server can't be reached or refuses.
+    pub(crate) async fn open(
+        (network, clock): (Rc<dyn Network>, Rc<dyn Clock>),
+        name: &str,
+        url: &str,
+        from: u64,
+        known: Option<Known<'_>>,
+    ) -> Result<Start> {
+        let mut connection = Self {
+            network,
+            clock,
+            name: name.into(),
+            url: url.into(),
+            size: known.as_ref().map(|known| known.size),
+            validator: known.map_or_else(Validator::default, |known| known.validator.clone()),
+            body: None,
+            position: from,
+            failures: 0,
+        };
+        let mut changed = false;
+        loop {
+            let answer = connection.request().await?;
+            match connection.judge(answer.as_ref()) {
+                Verdict::Missing => return Ok(Start::Missing),
+                Verdict::Continues => return Ok(Start::Same(connection, answer)),
+                Verdict::Begins if changed => return Ok(Start::Changed(connection, answer)),
+                Verdict::Begins if connection.position == 0 => return Ok(Start::Same(connection, answer)),
+                Verdict::Begins => {
+                    // Read over what is there already; the answer's head is not needed again.
+                    connection.body = Some(Body { answer, position: 0 });
+                    return Ok(Start::Same(connection, Box::new(Spent)));
+                }
+                Verdict::Changed => {
+                    connection.forget();
+                    return Ok(Start::Changed(connection, answer));
+                }
+                Verdict::Useless if connection.size.is_some() || connection.position > 0 => {
+                    connection.forget();
+                    changed = true;
+                }
+                Verdict::Useless => return Err(connection.failed("the server answered with status 416 to a plain request")),
+                Verdict::Refused(status) => {
+                    return Err(connection.failed(&format!("the server answered with status {status}")));
+                }
+            }
+        }
+    }
+
+    /// A connection that has nothing more to fetch: all `size` bytes are at hand.
+    pub(crate) fn at_end((network, clock): (Rc<dyn Network>, Rc<dyn Clock>), name: &str, url: &str, size: u64) -> Self {
+        Self {
+            network,
+            clock,
+            name: name.into(),
+            url: url.into(),
+            size: Some(size),
+            validator: Validator::default(),
+            body: None,
+            position: size,
+            failures: 0,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.position = 0;
+        self.size = None;
+        self.validator = Validator::default();
+    }
+
+    /// Goes on with an answer that [`Connection::open`] returned, of a file of `size` bytes.
+    pub(crate) fn stream(&mut self, answer: Box<dyn Answer>, size: u64, validator: Validator) {
+        self.size = Some(size);
+        self.validator = validator;
+        if self.body.is_none() {
+            self.body = Some(Body { answer, position: self.position });
+        }
+    }
+
+    /// Reads an answer whose length nobody told to its end; `download-failed` above `limit` bytes.
+    pub(crate) async fn drain(&self, mut answer: Box<dyn Answer>, limit: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let piece = within(self.clock.as_ref(), STALL_MS, answer.piece()).await;
+            match piece.unwrap_or_else(|| Err(self.failed("the connection was silent for too long")))? {
+                None => return Ok(bytes),
+                Some(piece) => bytes.extend(piece),
+            }
+            if bytes.len() > limit {
+                return Err(self.failed("the file is large, and its length is not known from the answer's headers"));
+            }
+        }
+    }
+
+    /// The next bytes, at the position where the last ones ended. A connection that breaks, stalls or ends early is made anew, with pauses; without
+    /// any new byte that ends as `download-failed`. So does a file that changed meanwhile.
+    pub(crate) async fn next(&mut self) -> Result<Vec<u8>> {
+        loop {
+            let Some(body) = &mut self.body else {
+                self.reopen().await?;
+                continue;
+            };
+            let outcome = within(self.clock.as_ref(), STALL_MS, body.answer.piece()).await;
+            let end = body.position;
+            match outcome {
+                Some(Ok(Some(mut piece))) => {
+                    let skip = usize::try_from(self.position - body.position).unwrap_or(usize::MAX).min(piece.len());
+                    body.position += piece.len() as u64;
+                    if self.size.is_some_and(|size| body.position > size) {
+                        return Err(self.failed(
+                            "the body is longer than the server said; a server that compresses on the wire breaks lengths: turn that off for \
+                             model files",
+                        ));
+                    }
+                    piece.drain(..skip);
+                    if !piece.is_empty() {
+                        self.position += piece.len() as u64;
+                        self.failures = 0;
+                        return Ok(piece);
+                    }
+                }
+                Some(Ok(None)) => self.broke(&format!("the connection ended after {end} bytes")).await?,
+                Some(Err(error)) if error.kind() == ErrorKind::DownloadFailed => self.broke(error.detail()).await?,
+                Some(Err(error)) => return Err(error),
+                None => self.broke(&format!("no byte came for {} s after {end} bytes", STALL_MS / 1000.0)).await?,
+            }
+        }
+    }
+
+    /// Jumps; the next bytes are those at `position`.
+    pub(crate) fn seek(&mut self, position: u64) {
+        self.body = None;
+        self.position = position;
+    }
+
+    async fn reopen(&mut self) -> Result<()> {
+        let answer = match self.request().await {
+            Ok(answer) => answer,
+            Err(error) if error.kind() == ErrorKind::DownloadFailed => return self.broke(error.detail()).await,
+            Err(error) => return Err(error),
+        };
+        let position = match self.judge(answer.as_ref()) {
+            Verdict::Continues => self.position,
+            Verdict::Begins => 0,
+            Verdict::Missing | Verdict::Changed | Verdict::Useless => {
+                return Err(self.failed("the file changed on the server while it was read; load the model again"));
+            }
+            Verdict::Refused(status) if status >= 500 || status == 429 => {
+                return self.broke(&format!("the server answered with status {status}")).await;
+            }
+            Verdict::Refused(status) => return Err(self.failed(&format!("the server answered with status {status}"))),
+        };
+        self.body = Some(Body { answer, position });
+        Ok(())
+    }
+
+    /// Waits before the next attempt, or fails where there were enough.
+    async fn broke(&mut self, what: &str) -> Result<()> {
+        self.body = None;
+        let Some(pause_ms) = PAUSES_MS.get(self.failures) else { return Err(self.failed(what)) };
+        self.failures += 1;
+        self.clock.sleep(*pause_ms).await;
+        Ok(())
+    }
+
+    async fn request(&self) -> Result<Box<dyn Answer>> {
+        let if_range = self.validator.if_range().filter(|_| self.position > 0);
+        let get = Get { url: self.url.clone(), from: self.position, until: None, if_range, head_only: false };
+        within(self.clock.as_ref(), STALL_MS, self.network.get(&get))
+            .await
+            .unwrap_or_else(|| Err(self.failed(&format!("the server did not answer within {} s", STALL_MS / 1000.0))))
+    }
+
+    fn judge(&self, answer: &dyn Answer) -> Verdict {
+        let same = Validator::of(answer).agrees(&self.validator);
+        let length = number(answer, "content-length").filter(|_| answer.header("content-encoding").is_none());
+        match answer.status() {
+            404 | 410 => Verdict::Missing,
+            206 => {
+                let range = answer.header("content-range").and_then(|text| ContentRange::parse(&text));
+                let fits = range.is_none_or(|range| range.first == self.position && range.agrees_with(self.size));
+                let lasts = match (length, self.size) {
+                    (Some(length), Some(size)) => self.position + length == size,
+                    _ => true,
+                };
+                if same && fits && lasts { Verdict::Continues } else { Verdict::Useless }
+            }
+            200 if self.position == 0 && self.size.is_none() => Verdict::Begins,
+            200 if same && self.size.is_none_or(|size| length.is_none_or(|length| length == size)) => Verdict::Begins,
+            200 => Verdict::Changed,
+            416 => Verdict::Useless,
+            status => Verdict::Refused(status),
+        }
+    }
+
+    fn failed(&self, what: &str) -> Error {
+        // A network's own errors carry name and address already.
+        let text = if what.contains(&self.url) { what.to_owned() } else { format!("{}: {what} ({})", self.name, self.url) };
+        Error::new(ErrorKind::DownloadFailed, text)
+    }
+}
+
+/// Stands for an answer that the connection has taken over.
+struct Spent;
+
+impl Answer for Spent {
+    fn status(&self) -> u16 {
+        206
+    }
+
+    fn header(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn piece(&mut self) -> eyas_weights::LocalFuture<'_, Result<Option<Vec<u8>>>> {
+        Box::pin(async { Ok(None) })
+    }
+}

@@ -1,0 +1,89 @@
+//! How a load gets its bytes.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+};
+
+use serde::Serialize;
+
+use crate::Clock;
+
+/// The rate is that of so much time.
+const WINDOW_MS: f64 = 4_000.0;
+/// Less time tells no rate.
+const LEAST_MS: f64 = 200.0;
+
+/// Where bytes come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByteSource {
+    /// A server, or the files that were given.
+    #[default]
+    Network,
+    /// This device's store.
+    Store,
+}
+
+/// Counts the bytes of a load.
+pub struct Meter {
+    clock: Rc<dyn Clock>,
+    fetched_bytes: Cell<u64>,
+    stored_bytes: Cell<u64>,
+    source: Cell<ByteSource>,
+    samples: RefCell<VecDeque<(f64, u64)>>,
+}
+
+impl Meter {
+    /// A meter that has counted nothing.
+    pub fn new(clock: Rc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            fetched_bytes: Cell::default(),
+            stored_bytes: Cell::default(),
+            source: Cell::default(),
+            samples: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn fetched(&self, bytes: usize) {
+        self.fetched_bytes.set(self.fetched_bytes.get() + bytes as u64);
+        self.source.set(ByteSource::Network);
+    }
+
+    pub(crate) fn read(&self, bytes: usize) {
+        self.stored_bytes.set(self.stored_bytes.get() + bytes as u64);
+        self.source.set(ByteSource::Store);
+    }
+
+    /// Bytes that came over the network.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetched_bytes.get()
+    }
+
+    /// Bytes that came from the store.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes.get()
+    }
+
+    /// Where the last bytes came from.
+    pub fn source(&self) -> ByteSource {
+        self.source.get()
+    }
+
+    /// Bytes a second over the last seconds, when `loaded_bytes` are there now; none in the beginning.
+    pub fn bytes_per_second(&self, loaded_bytes: u64) -> Option<f64> {
+        let now = self.clock.now_ms();
+        let mut samples = self.samples.borrow_mut();
+        if samples.back().is_some_and(|(_, bytes)| *bytes > loaded_bytes) {
+            samples.clear(); // another phase counts anew
+        }
+        samples.push_back((now, loaded_bytes));
+        while samples.len() > 2 && samples.front().is_some_and(|(then, _)| now - then > WINDOW_MS) {
+            samples.pop_front();
+        }
+        let (then, bytes) = samples.front().copied()?;
+        (now - then >= LEAST_MS).then(|| (loaded_bytes - bytes) as f64 * 1000.0 / (now - then))
+    }
+}

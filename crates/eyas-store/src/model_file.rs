@@ -1,0 +1,289 @@
+//! One file of a model: read from the store where it is there, from the network into the store where it is not.
+
+use std::{cell::RefCell, rc::Rc};
+
+use eyas_core::{Error, ErrorKind, Result};
+use eyas_weights::{LocalFuture, RangeReader};
+
+use crate::{
+    Digest, FileRecord, Get, Meter, Ports, chunk_file::ChunkFile, clock::within, connection::Connection, connection::STALL_MS,
+    digest::RunningDigest, shelf::Shelf,
+};
+
+/// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.
+const READ_OVER_BYTES: u64 = 1 << 20;
+
+/// What a file is read with.
+pub(crate) struct Reading {
+    pub(crate) record: FileRecord,
+    /// Absent where nothing is kept.
+    pub(crate) kept: Option<(Rc<Shelf>, ChunkFile)>,
+    /// Absent where the whole file is in the store.
+    pub(crate) download: Option<Download>,
+    /// The last chunk read, since reads seldom end with one.
+    pub(crate) cached: Option<(u64, Vec<u8>)>,
+    /// What the application says that the whole file's digest is.
+    pub(crate) expected: Option<Digest>,
+}
+
+/// A download under way.
+pub(crate) struct Download {
+    pub(crate) connection: Connection,
+    /// The last bytes that came: at least those that are not stored yet.
+    pub(crate) window: Vec<u8>,
+    /// Offset of the window's first byte.
+    pub(crate) window_start: u64,
+    pub(crate) running: RunningDigest,
+    /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
+    pub(crate) repeated: Option<Digest>,
+}
+
+impl Download {
+    pub(crate) fn new(connection: Connection, position: u64) -> Self {
+        Self { connection, window: Vec::new(), window_start: position, running: RunningDigest::default(), repeated: None }
+    }
+
+    fn end(&self) -> u64 {
+        self.window_start + self.window.len() as u64
+    }
+}
+
+/// Random access to a file of a model.
+pub(crate) struct ModelFile {
+    pub(crate) ports: Ports,
+    pub(crate) meter: Rc<Meter>,
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    /// Taken out while a read is under way.
+    pub(crate) reading: RefCell<Option<Reading>>,
+}
+
+impl RangeReader for ModelFile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, offset: u64, length: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            let end = offset.checked_add(length as u64).filter(|end| *end <= self.size).ok_or_else(|| {
+                Error::bad_model(format!(
+                    "{}: expected {length} bytes at offset {offset}, but the file has {} bytes; it may be truncated",
+                    self.name, self.size
+                ))
+            })?;
+            let mut reading = self.take()?;
+            let bytes = self.read_with(&mut reading, offset, end).await;
+            self.reading.replace(Some(reading));
+            bytes
+        })
+    }
+}
+
+impl ModelFile {
+    fn take(&self) -> Result<Reading> {
+        let taken = self.reading.take();
+        taken.ok_or_else(|| {
+            Error::internal(format!("{}: two reads at once, or a read was given up; load the model again", self.name))
+        })
+    }
+
+    /// Fetches what is still missing, and writes down that the file is complete.
+    pub(crate) async fn finish(&self) -> Result<()> {
+        let mut reading = self.take()?;
+        let finished = match &reading.download {
+            Some(_) if reading.kept.is_some() => self.fill(&mut reading, self.size, self.size).await,
+            _ => Ok(()),
+        };
+        self.reading.replace(Some(reading));
+        finished
+    }
+
+    async fn read_with(&self, reading: &mut Reading, offset: u64, end: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity((end - offset) as usize);
+        let mut at = offset;
+        while at < end {
+            if comes_from_network(reading, at) {
+                self.fill(reading, end, at).await?;
+                if let Some(download) = &reading.download {
+                    let from = (at - download.window_start) as usize;
+                    bytes.extend_from_slice(&download.window[from..from + (end - at) as usize]);
+                    at = end;
+                    continue;
+                }
+            }
+            let Some(chunk) = reading.kept.as_ref().map(|(_, chunks)| chunks.chunk_of(at)) else {
+                return Err(Error::internal(format!("{}: nothing is left to read from; load the model again", self.name)));
+            };
+            let (start, stored) = self.chunk(reading, chunk).await?;
+            let part = &stored[(at - start) as usize..stored.len().min((end - start) as usize)];
+            bytes.extend_from_slice(part);
+            at += part.len() as u64;
+        }
+        if let Some(download) = &mut reading.download {
+            trim(download, reading.kept.as_ref(), end);
+        }
+        Ok(bytes)
+    }
+
+    /// Fetches until `end` is there. Keeps the bytes from `keep` on in the window, and stores every chunk that is whole. When the file is complete
+    /// and nothing of it is to be kept in the window, the download ends.
+    async fn fill(&self, reading: &mut Reading, end: u64, keep: u64) -> Result<()> {
+        let Some(download) = &mut reading.download else { return Ok(()) };
+        let outcome = loop {
+            if let Some((shelf, chunks)) = &mut reading.kept
+                && let Err(error) = store_whole_chunks(shelf, chunks, download, &reading.record).await
+            {
+                break Err(error);
+            }
+            if download.end() >= end {
+                break Ok(());
+            }
+            trim(download, reading.kept.as_ref(), keep);
+            match download.connection.next().await {
+                Ok(piece) => {
+                    self.meter.fetched(piece.len());
+                    download.window.extend_from_slice(&piece);
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        outcome?;
+        if download.end() == self.size && reading.kept.is_some() {
+            self.complete(reading).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that the whole file is stored; from here on it is read from there.
+    async fn complete(&self, reading: &mut Reading) -> Result<()> {
+        let (Some((shelf, chunks)), Some(download)) = (&mut reading.kept, &mut reading.download) else { return Ok(()) };
+        if reading.record.digest.is_some() {
+            return Ok(()); // written down before; the window is still being read
+        }
+        download.connection.seek(self.size);
+        let digest = std::mem::take(&mut download.running).finish();
+        if let Some(expected) = reading.expected
+            && expected != digest
+        {
+            shelf.drop_file(&self.name).await?;
+            return Err(Error::new(
+                ErrorKind::Integrity,
+                format!(
+                    "{}: expected the sha256 {expected}, found {digest}; the server has another file than the application expects",
+                    self.name
+                ),
+            ));
+        }
+        reading.record.sums = Some(chunks.seal().await?);
+        reading.record.digest = Some(digest);
+        shelf.keep(reading.record.clone()).await
+    }
+
+    /// A chunk's start and bytes, checked; a damaged one is fetched again.
+    async fn chunk<'a>(&self, reading: &'a mut Reading, chunk: u64) -> Result<(u64, &'a [u8])> {
+        let Some((_, chunks)) = &mut reading.kept else {
+            return Err(Error::internal(format!("{}: a file that is not kept has no chunks", self.name)));
+        };
+        let (start, end) = chunks.bounds(chunk);
+        if reading.cached.as_ref().is_none_or(|(cached, _)| *cached != chunk) {
+            let bytes = if let Some(bytes) = chunks.read(chunk).await? {
+                self.meter.read(bytes.len());
+                bytes
+            } else {
+                let damaged = |what: String| {
+                    let detail = format!("{}: the stored bytes {start} to {end} are damaged, and {what}", self.name);
+                    Error::new(ErrorKind::Integrity, detail)
+                };
+                let bytes = self.fetch_range(&reading.record.url, start, end).await;
+                let bytes = bytes.map_err(|error| match error.kind() {
+                    ErrorKind::DownloadFailed => damaged(format!("fetching them again failed: {}", error.detail())),
+                    _ => error,
+                })?;
+                if !chunks.mend(chunk, &bytes).await? {
+                    return Err(damaged("the server has other bytes now; remove the model, or update it".into()));
+                }
+                bytes
+            };
+            reading.cached = Some((chunk, bytes));
+        }
+        let bytes = reading.cached.as_ref().map_or(&[][..], |(_, bytes)| bytes);
+        Ok((start, bytes))
+    }
+
+    async fn fetch_range(&self, url: &str, start: u64, end: u64) -> Result<Vec<u8>> {
+        let failed = |what: &str| Error::new(ErrorKind::DownloadFailed, format!("{}: {what} ({url})", self.name));
+        let get = Get { url: url.to_owned(), from: start, until: Some(end), if_range: None, head_only: false };
+        let clock = self.ports.clock.as_ref();
+        let silent = || Err(failed("the server did not answer in time"));
+        let mut answer = within(clock, STALL_MS, self.ports.network.get(&get)).await.unwrap_or_else(silent)?;
+        let mut skip = match answer.status() {
+            206 => 0,
+            200 => start,
+            status => return Err(failed(&format!("the server answered with status {status}"))),
+        };
+        let mut bytes = Vec::with_capacity((end - start) as usize);
+        while (bytes.len() as u64) < end - start {
+            let piece = within(clock, STALL_MS, answer.piece()).await;
+            let Some(piece) = piece.unwrap_or_else(|| Err(failed("the connection was silent for too long")))? else {
+                return Err(failed("the body ended early"));
+            };
+            self.meter.fetched(piece.len());
+            let before = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            skip -= before as u64;
+            let wanted = ((end - start) as usize - bytes.len()).min(piece.len() - before);
+            bytes.extend_from_slice(&piece[before..before + wanted]);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether `at` is to be taken from the connection. Where nothing is kept, the connection jumps there.
+fn comes_from_network(reading: &mut Reading, at: u64) -> bool {
+    let Some(download) = &mut reading.download else { return false };
+    let is_behind = at < download.window_start;
+    if reading.kept.is_some() {
+        return !is_behind;
+    }
+    if is_behind || at > download.end() + READ_OVER_BYTES {
+        download.connection.seek(at);
+        download.window.clear();
+        download.window_start = at;
+    }
+    true
+}
+
+/// Drops bytes before `keep` from the window that are stored already, or that nobody keeps.
+fn trim(download: &mut Download, kept: Option<&(Rc<Shelf>, ChunkFile)>, keep: u64) {
+    let limit = kept.map_or(keep, |(_, chunks)| keep.min(chunks.stored_bytes()));
+    let cut = limit.saturating_sub(download.window_start).min(download.window.len() as u64);
+    download.window.drain(..cut as usize);
+    download.window_start += cut;
+}
+
+async fn store_whole_chunks(
+    shelf: &Rc<Shelf>,
+    chunks: &mut ChunkFile,
+    download: &mut Download,
+    record: &FileRecord,
+) -> Result<()> {
+    while chunks.stored_bytes() < record.size && download.end() >= chunks.next_end() {
+        let (start, end) = (chunks.stored_bytes(), chunks.next_end());
+        let bytes = &download.window[(start - download.window_start) as usize..(end - download.window_start) as usize];
+        chunks.append(bytes).await?;
+        if let Some(earlier) = download.repeated.take()
+            && chunks.last() != Some(earlier)
+        {
+            shelf.drop_file(&record.name).await?;
+            return Err(Error::new(
+                ErrorKind::DownloadFailed,
+                format!("{}: the file changed on the server since its download began; load the model again", record.name),
+            ));
+        }
+        download.running.update(bytes);
+    }
+    Ok(())
+}

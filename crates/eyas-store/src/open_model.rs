@@ -1,0 +1,373 @@
+//! A model whose files are being opened by a load.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use eyas_core::{Error, ErrorKind, Result, format_bytes};
+use eyas_weights::{MemoryReader, RangeReader};
+
+use crate::{
+    Answer, CHUNK_BYTES, Clock, Digest, FileRecord, Get, Meter, Network, Store, Validator,
+    chunk_file::ChunkFile,
+    clock::within,
+    connection::{Connection, Known, STALL_MS, Start},
+    content_range::number,
+    digest::RunningDigest,
+    model_file::{Download, ModelFile, Reading},
+    shelf::{Shelf, Which},
+};
+
+/// A body of unknown length is held in memory up to this size.
+const UNSIZED_LIMIT_BYTES: usize = 64 << 20;
+
+/// What the store works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// The network.
+    pub network: Rc<dyn Network>,
+    /// Time.
+    pub clock: Rc<dyn Clock>,
+}
+
+/// What the application says of a model's files.
+#[derive(Debug, Clone, Default)]
+pub struct Expectations {
+    /// The SHA-256 of whole files, by name. Files that are not named are pinned when they are first fetched.
+    pub digests: BTreeMap<String, Digest>,
+    /// The most bytes of a file that may be fetched without asking a person, where the device is to save data.
+    pub unasked_bytes: Option<u64>,
+}
+
+/// Opens a model's files, from the store where they are and from the network otherwise.
+pub struct OpenModel {
+    ports: Ports,
+    meter: Rc<Meter>,
+    expectations: Expectations,
+    /// Absent where nothing is kept.
+    kept: Option<(Store, Rc<Shelf>)>,
+    opened: RefCell<Vec<Rc<ModelFile>>>,
+    missing: RefCell<Vec<String>>,
+}
+
+impl OpenModel {
+    /// A model of which nothing is kept: every read is a read from the network.
+    pub fn passing(ports: Ports, expectations: Expectations) -> Self {
+        Self::new(ports, expectations, None)
+    }
+
+    pub(crate) fn new(ports: Ports, expectations: Expectations, kept: Option<(Store, Rc<Shelf>)>) -> Self {
+        let meter = Rc::new(Meter::new(ports.clock.clone()));
+        Self { ports, meter, expectations, kept, opened: RefCell::default(), missing: RefCell::default() }
+    }
+
+    /// Counts the bytes of this load.
+    pub fn meter(&self) -> &Rc<Meter> {
+        &self.meter
+    }
+
+    pub(crate) fn shelf(&self) -> Option<&Rc<Shelf>> {
+        self.kept.as_ref().map(|(_, shelf)| shelf)
+    }
+
+    /// Opens the file `name`, which is at `url`; none where there is none. With `page_is_missing`, a web page is none either: many servers answer
+    /// every unknown address with the application's page.
+    pub async fn open(&self, name: &str, url: &str, page_is_missing: bool) -> Result<Option<Rc<dyn RangeReader>>> {
+        let opened = self.opened.borrow().iter().find(|file| file.name == name).cloned();
+        if let Some(opened) = opened {
+            return Ok(Some(opened));
+        }
+        let Some(shelf) = self.shelf() else { return self.open_remote(name, url, page_is_missing, None).await };
+        let (record, is_absent) = shelf.version(|version| {
+            let is_absent = version.complete && version.absent.iter().any(|absent| absent == name);
+            (version.file(name).cloned(), is_absent)
+        });
+        match record {
+            None if is_absent => Ok(None),
+            None => self.open_remote(name, url, page_is_missing, None).await,
+            Some(record) if record.digest.is_none() => {
+                let begun = self.begun(shelf, record).await?;
+                if begun.chunks.stored_bytes() == begun.record.size && !self.has_changed(&begun.record).await? {
+                    // Everything was there but its line in the record.
+                    let size = begun.record.size;
+                    return Ok(Some(self.go_on(begun, Connection::at_end(self.net(), name, url, size))));
+                }
+                self.open_remote(name, url, page_is_missing, Some(begun)).await
+            }
+            Some(record) => {
+                let expected = self.expectations.digests.get(name);
+                let is_expected = expected.is_none_or(|expected| record.digest.as_ref() == Some(expected));
+                // Files of two versions make no model: what an interrupted load has left is compared with what the server has now.
+                if is_expected && (shelf.version(|version| version.complete) || !self.has_changed(&record).await?) {
+                    match self.open_stored(shelf, record).await {
+                        // Damaged beyond repair: it is fetched like one that was never here.
+                        Err(error) if error.kind() == ErrorKind::Integrity => {}
+                        opened => return opened.map(Some),
+                    }
+                }
+                shelf.drop_file(name).await?;
+                self.open_remote(name, url, page_is_missing, None).await
+            }
+        }
+    }
+
+    /// Whether the server says that it has another version of a file; where it can't be asked, it does not say so.
+    async fn has_changed(&self, record: &FileRecord) -> Result<bool> {
+        let get = Get { url: record.url.clone(), from: 0, until: None, if_range: None, head_only: true };
+        let answer = within(self.ports.clock.as_ref(), STALL_MS, self.ports.network.get(&get)).await;
+        match answer {
+            Some(Ok(answer)) => Ok(answer.status() == 200 && !Validator::of(answer.as_ref()).agrees(&record.validator)),
+            Some(Err(error)) if error.kind() != ErrorKind::DownloadFailed => Err(error),
+            _ => Ok(false),
+        }
+    }
+
+    /// Opens a file that is stored whole.
+    async fn open_stored(&self, shelf: &Rc<Shelf>, record: FileRecord) -> Result<Rc<dyn RangeReader>> {
+        let mut chunks = ChunkFile::open(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
+        if let (Some(digest), Some(sums)) = (record.digest, record.sums) {
+            chunks.unseal(digest, sums).await?;
+        }
+        Ok(self.add((record, Some((shelf.clone(), chunks))), None))
+    }
+
+    /// Finds what an earlier visit stored of a file.
+    async fn begun(&self, shelf: &Rc<Shelf>, record: FileRecord) -> Result<Begun> {
+        let mut chunks = ChunkFile::open(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
+        let mut running = RunningDigest::default();
+        // Where nothing tells whether the server still has the same file, one chunk is fetched again and compared.
+        let repeated = chunks.resume(&mut running, !record.validator.is_known()).await?;
+        self.meter.read(usize::try_from(chunks.stored_bytes()).unwrap_or(usize::MAX));
+        Ok(Begun { record, shelf: shelf.clone(), chunks, running, repeated })
+    }
+
+    /// Opens a file over the network, behind what an earlier visit stored of it.
+    async fn open_remote(
+        &self,
+        name: &str,
+        url: &str,
+        page_is_missing: bool,
+        begun: Option<Begun>,
+    ) -> Result<Option<Rc<dyn RangeReader>>> {
+        let start = match begun {
+            None => Connection::open(self.net(), name, url, 0, None).await?,
+            Some(begun) => {
+                let (from, size) = (begun.chunks.stored_bytes(), begun.record.size);
+                let known = Known { size, validator: &begun.record.validator };
+                match Connection::open(self.net(), name, url, from, Some(known)).await? {
+                    Start::Same(mut connection, answer) => {
+                        self.prepare(name, size - from).await?;
+                        connection.stream(answer, size, begun.record.validator.clone());
+                        return Ok(Some(self.go_on(begun, connection)));
+                    }
+                    start => {
+                        drop(begun);
+                        if let Some(shelf) = self.shelf() {
+                            shelf.drop_file(name).await?;
+                        }
+                        start
+                    }
+                }
+            }
+        };
+        let (Start::Same(connection, answer) | Start::Changed(connection, answer)) = start else {
+            self.missing.borrow_mut().push(name.to_owned());
+            return Ok(None);
+        };
+        let kind = answer.header("content-type").unwrap_or_default();
+        if page_is_missing && kind.starts_with("text/html") {
+            self.missing.borrow_mut().push(name.to_owned());
+            return Ok(None);
+        }
+        let validator = Validator::of(answer.as_ref());
+        if let Some(known) = self.unchanged(name, &validator).await? {
+            return Ok(Some(known));
+        }
+        match whole_size(name, answer.as_ref()) {
+            Some(size) => {
+                let file = self.begin(name, url, size, validator.clone()).await?;
+                let mut connection = connection;
+                connection.stream(answer, size, validator);
+                Ok(Some(self.add(file, Some(Download::new(connection, 0)))))
+            }
+            None => self.keep_whole(name, url, &connection, answer, validator).await.map(Some),
+        }
+    }
+
+    /// While a newer version is fetched: the file of the current one, where the server says that it did not change.
+    async fn unchanged(&self, name: &str, validator: &Validator) -> Result<Option<Rc<dyn RangeReader>>> {
+        let Some(shelf) = self.shelf().filter(|shelf| shelf.which == Which::Candidate && validator.is_known()) else {
+            return Ok(None);
+        };
+        let file = shelf.record.borrow().current.file(name).cloned();
+        let same = file.filter(|file| file.digest.is_some() && file.validator.is_known() && file.validator.agrees(validator));
+        let Some(file) = same else { return Ok(None) };
+        shelf.keep(file.clone()).await?;
+        self.open_stored(shelf, file).await.map(Some)
+    }
+
+    /// Refuses what nobody asked for, and makes room for the rest.
+    async fn prepare(&self, name: &str, bytes: u64) -> Result<()> {
+        if self.expectations.unasked_bytes.is_some_and(|limit| bytes > limit) {
+            let detail = format!(
+                "{name}: this device is to save data, and {} are still to be fetched; ask the person, then load with dataSaver: \"ignore\"",
+                format_bytes(bytes)
+            );
+            return Err(Error::new(ErrorKind::OverBudget, detail));
+        }
+        match &self.kept {
+            Some((store, shelf)) => store.make_room(bytes, &shelf.folder).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a place for a file whose size is known.
+    async fn begin(&self, name: &str, url: &str, size: u64, validator: Validator) -> Result<Place> {
+        self.prepare(name, size).await?;
+        let mut record = FileRecord {
+            name: name.into(),
+            url: url.into(),
+            slot: 0,
+            size,
+            chunk_bytes: CHUNK_BYTES,
+            validator,
+            digest: None,
+            sums: None,
+        };
+        let Some((store, shelf)) = &self.kept else { return Ok((record, None)) };
+        record.slot = shelf.take_slot();
+        record.chunk_bytes = store.chunk_bytes();
+        let chunks = ChunkFile::create(&shelf.files, &shelf.folder, record.slot, size, record.chunk_bytes).await?;
+        shelf.keep(record.clone()).await?;
+        Ok((record, Some((shelf.clone(), chunks))))
+    }
+
+    /// Reads a file of unknown length at once, and keeps it.
+    async fn keep_whole(
+        &self,
+        name: &str,
+        url: &str,
+        connection: &Connection,
+        answer: Box<dyn Answer>,
+        validator: Validator,
+    ) -> Result<Rc<dyn RangeReader>> {
+        let bytes = connection.drain(answer, UNSIZED_LIMIT_BYTES).await?;
+        self.meter.fetched(bytes.len());
+        if self.kept.is_none() {
+            return Ok(Rc::new(MemoryReader::new(name, bytes)));
+        }
+        let size = bytes.len() as u64;
+        let place = self.begin(name, url, size, validator).await?;
+        let mut download = Download::new(Connection::at_end(self.net(), name, url, size), 0);
+        download.window = bytes;
+        let file = self.add(place, Some(download));
+        file.finish().await?;
+        Ok(file)
+    }
+
+    fn go_on(&self, begun: Begun, connection: Connection) -> Rc<dyn RangeReader> {
+        let Begun { record, shelf, chunks, running, repeated } = begun;
+        let mut download = Download::new(connection, chunks.stored_bytes());
+        download.running = running;
+        download.repeated = repeated;
+        self.add((record, Some((shelf, chunks))), Some(download))
+    }
+
+    fn net(&self) -> (Rc<dyn Network>, Rc<dyn Clock>) {
+        (self.ports.network.clone(), self.ports.clock.clone())
+    }
+
+    fn add(&self, (record, kept): Place, download: Option<Download>) -> Rc<ModelFile> {
+        let file = Rc::new(ModelFile {
+            ports: self.ports.clone(),
+            meter: self.meter.clone(),
+            name: record.name.clone(),
+            size: record.size,
+            reading: RefCell::new(Some(Reading {
+                expected: self.expectations.digests.get(&record.name).copied(),
+                record,
+                kept,
+                download,
+                cached: None,
+            })),
+        });
+        self.opened.borrow_mut().push(file.clone());
+        file
+    }
+
+    /// After a load that succeeded: fetches what no read has asked for yet, and writes down that the model is complete.
+    pub async fn finish(&self) -> Result<()> {
+        let opened = self.opened.borrow().clone();
+        for file in opened {
+            file.finish().await?;
+        }
+        let Some((store, shelf)) = &self.kept else { return Ok(()) };
+        shelf.change(|version| {
+            version.complete = true;
+            version.absent.extend(self.missing.take());
+            version.absent.sort_unstable();
+            version.absent.dedup();
+        });
+        shelf.record.borrow_mut().last_used_ms = store.now_ms();
+        shelf.save().await?;
+        shelf.sweep().await
+    }
+
+    /// After a load that failed: what was fetched stays for the next attempt, unless the files themselves were at fault. Then they go; a current
+    /// version that never answered makes way for the one before it, and `true` says so.
+    pub async fn fail(&self, error: &Error) -> Result<bool> {
+        let Some((store, shelf)) = &self.kept else { return Ok(false) };
+        let kinds = [ErrorKind::BadModel, ErrorKind::ModelNotFound, ErrorKind::UnsupportedModel, ErrorKind::Integrity];
+        if !kinds.contains(&error.kind()) {
+            return Ok(false);
+        }
+        self.opened.take(); // closes the files
+        if shelf.which == Which::Candidate {
+            shelf.give_up_candidate().await?;
+            return Ok(false);
+        }
+        if shelf.roll_back().await? {
+            return Ok(true);
+        }
+        if !shelf.version(|version| version.complete) {
+            store.discard(shelf).await?;
+        }
+        Ok(false)
+    }
+
+    /// Makes the version at hand, which was fetched and tried, the one that loads use. The one before it is kept until [`OpenModel::settle`].
+    pub async fn promote(&self) -> Result<()> {
+        match self.shelf() {
+            Some(shelf) => shelf.promote().await,
+            None => Ok(()),
+        }
+    }
+
+    /// After an answer of the current version: the one before it goes.
+    pub async fn settle(&self) -> Result<()> {
+        match self.shelf() {
+            Some(shelf) => shelf.settle().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file's record, and where it is kept, if it is.
+type Place = (FileRecord, Option<(Rc<Shelf>, ChunkFile)>);
+
+/// What an earlier visit stored of a file.
+struct Begun {
+    record: FileRecord,
+    shelf: Rc<Shelf>,
+    chunks: ChunkFile,
+    running: RunningDigest,
+    repeated: Option<Digest>,
+}
+
+/// A file's size as an answer with the whole file tells it. A compressed body's length is not the file's, and another origin's answer hides that it
+/// is compressed: text is read to its end.
+fn whole_size(name: &str, answer: &dyn Answer) -> Option<u64> {
+    let is_text = [".json", ".jinja"].iter().any(|ending| name.ends_with(ending));
+    if is_text || answer.header("content-encoding").is_some() {
+        return None;
+    }
+    number(answer, "content-length")
+}

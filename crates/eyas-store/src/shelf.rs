@@ -1,0 +1,144 @@
+//! A model's place in the store, while this load has its lock.
+
+use std::{any::Any, cell::RefCell, rc::Rc};
+
+use eyas_core::{Error, Result};
+
+use crate::{
+    FileRecord, FileSystem, ModelRecord, Version,
+    chunk_file::slot_names,
+    record_book::{slot_of, write_record},
+};
+
+/// Which version of a model a load works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one that loads use.
+    Current,
+    /// A newer one that is being fetched or tried.
+    Candidate,
+}
+
+pub(crate) struct Shelf {
+    pub(crate) files: Rc<dyn FileSystem>,
+    pub(crate) folder: String,
+    pub(crate) which: Which,
+    pub(crate) record: RefCell<ModelRecord>,
+    /// Ends with the shelf.
+    pub(crate) _lock: Box<dyn Any>,
+}
+
+impl Shelf {
+    /// Looks at the version at hand.
+    pub(crate) fn version<T>(&self, look: impl FnOnce(&Version) -> T) -> T {
+        let record = self.record.borrow();
+        match self.which {
+            Which::Current => look(&record.current),
+            Which::Candidate => look(record.candidate.as_ref().unwrap_or(&Version::default())),
+        }
+    }
+
+    /// Changes the version at hand; it counts when [`Shelf::save`] returned.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Version)) {
+        let mut record = self.record.borrow_mut();
+        match self.which {
+            Which::Current => change(&mut record.current),
+            Which::Candidate => change(record.candidate.get_or_insert_default()),
+        }
+    }
+
+    pub(crate) fn take_slot(&self) -> u32 {
+        let mut record = self.record.borrow_mut();
+        record.next_slot += 1;
+        record.next_slot - 1
+    }
+
+    pub(crate) async fn save(&self) -> Result<()> {
+        // Lent to nobody while it is written: the shelf has the lock, and a load does one thing at a time.
+        let mut record = self.record.borrow().clone();
+        write_record(self.files.as_ref(), &self.folder, &mut record).await?;
+        self.record.borrow_mut().sequence = record.sequence;
+        Ok(())
+    }
+
+    /// Removes files that no version knows: what an interrupted load, a changed file or a past update left.
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        for name in self.files.names(&self.folder).await? {
+            let is_used = slot_of(&name).is_none_or(|slot| self.record.borrow().uses(slot));
+            if !is_used {
+                self.files.remove(&self.folder, Some(&name)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file out of the version at hand, and its bytes off the device unless another version has them too.
+    pub(crate) async fn drop_file(&self, name: &str) -> Result<()> {
+        let slot = self.version(|version| version.file(name).map(|file| file.slot));
+        self.change(|version| {
+            version.files.retain(|file| file.name != name);
+            version.complete = false;
+        });
+        self.save().await?;
+        match slot {
+            Some(slot) if !self.record.borrow().uses(slot) => self.remove_slot(slot).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_slot(&self, slot: u32) -> Result<()> {
+        for name in slot_names(slot) {
+            self.files.remove(&self.folder, Some(&name)).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file into the version at hand, and writes that down.
+    pub(crate) async fn keep(&self, file: FileRecord) -> Result<()> {
+        self.change(|version| version.put(file));
+        self.save().await
+    }
+
+    /// Takes the newer version back, and everything that only it has.
+    pub(crate) async fn give_up_candidate(&self) -> Result<()> {
+        self.record.borrow_mut().candidate = None;
+        self.save().await?;
+        self.sweep().await
+    }
+
+    /// Puts the complete candidate in the place of the current version.
+    pub(crate) async fn promote(&self) -> Result<()> {
+        {
+            let mut record = self.record.borrow_mut();
+            let Some(candidate) = record.candidate.take_if(|candidate| candidate.complete) else {
+                return Err(Error::internal(
+                    "there is no newer version that was fetched; expected one that a load has completed",
+                ));
+            };
+            record.previous = Some(std::mem::replace(&mut record.current, candidate));
+        }
+        self.save().await?;
+        self.sweep().await
+    }
+
+    /// Puts the version before the current one back; false where there is none.
+    pub(crate) async fn roll_back(&self) -> Result<bool> {
+        {
+            let mut record = self.record.borrow_mut();
+            let Some(previous) = record.previous.take() else { return Ok(false) };
+            record.current = previous;
+        }
+        self.save().await?;
+        self.sweep().await?;
+        Ok(true)
+    }
+
+    /// Gives up the version before the current one.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        if self.record.borrow_mut().previous.take().is_none() {
+            return Ok(());
+        }
+        self.save().await?;
+        self.sweep().await
+    }
+}

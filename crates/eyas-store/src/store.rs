@@ -1,0 +1,217 @@
+//! The models on this device.
+
+use std::{any::Any, cell::RefCell, rc::Rc};
+
+use eyas_core::{Error, ErrorKind, Result, format_bytes};
+use serde::Serialize;
+
+use crate::{
+    CHUNK_BYTES, Clock, Digest, Expectations, FileSystem, ModelRecord, OpenModel, Ports, Which,
+    chunk_file::slot_names,
+    record_book::{read_record, remove_model},
+    shelf::Shelf,
+};
+
+/// Room that is left for records and digests beside a file's own bytes.
+const MARGIN_BYTES: u64 = 1 << 20;
+
+/// A model on this device, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredModel {
+    /// What the application calls it: its address.
+    pub id: String,
+    /// Bytes that are stored, of all its versions.
+    pub bytes: u64,
+    /// Whether it can be loaded without a network.
+    pub complete: bool,
+    /// When it was last loaded, in milliseconds of the Unix epoch.
+    pub last_used_ms: u64,
+    /// Whether it may go when another model needs its room.
+    pub evictable: bool,
+    /// A name for what its files hold; absent while it is incomplete.
+    pub version: Option<String>,
+    /// Whether the version before this one is still kept.
+    pub has_previous: bool,
+    /// Its files.
+    pub files: Vec<StoredFile>,
+}
+
+/// A file of a model on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredFile {
+    /// Its name.
+    pub name: String,
+    /// Its size when it is complete.
+    pub bytes: u64,
+    /// Bytes that are there.
+    pub stored_bytes: u64,
+    /// Its SHA-256; absent while it is incomplete.
+    pub sha256: Option<Digest>,
+}
+
+/// The models on this device. Clones share them.
+#[derive(Clone)]
+pub struct Store {
+    files: Rc<dyn FileSystem>,
+    clock: Rc<dyn Clock>,
+    chunk_bytes: u32,
+}
+
+impl Store {
+    /// The store in `files`.
+    pub fn new(files: Rc<dyn FileSystem>, clock: Rc<dyn Clock>) -> Self {
+        Self { files, clock, chunk_bytes: CHUNK_BYTES }
+    }
+
+    /// The same store, which cuts new files into chunks of `chunk_bytes`.
+    #[must_use]
+    pub fn with_chunk_bytes(mut self, chunk_bytes: u32) -> Self {
+        self.chunk_bytes = chunk_bytes.max(1);
+        self
+    }
+
+    pub(crate) fn chunk_bytes(&self) -> u32 {
+        self.chunk_bytes
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.unix_ms() as u64
+    }
+
+    /// The name of a model's folder.
+    pub fn folder(id: &str) -> String {
+        Digest::of(id.as_bytes()).to_string().chars().take(32).collect()
+    }
+
+    /// Opens a model for a load, and waits until no other tab is loading it. Dropping it gives the lock back.
+    pub async fn open(
+        &self,
+        id: &str,
+        which: Which,
+        evictable: bool,
+        ports: Ports,
+        expectations: Expectations,
+    ) -> Result<OpenModel> {
+        let folder = Self::folder(id);
+        let lock = self.lock(&folder).await?;
+        let stored = read_record(self.files.as_ref(), &folder).await?;
+        let mut record = stored.unwrap_or_else(|| ModelRecord::new(id, evictable, self.now_ms()));
+        record.evictable = evictable;
+        let shelf = Shelf { files: self.files.clone(), folder, which, record: RefCell::new(record), _lock: lock };
+        shelf.sweep().await?;
+        Ok(OpenModel::new(ports, expectations, Some((self.clone(), Rc::new(shelf)))))
+    }
+
+    async fn lock(&self, folder: &str) -> Result<Box<dyn Any>> {
+        let lock = self.files.lock(folder, true).await?;
+        lock.ok_or_else(|| Error::internal("a lock that was waited for was not given"))
+    }
+
+    /// All models, the last used first. What is being fetched in this moment is listed with what was written down last.
+    pub async fn list(&self) -> Result<Vec<StoredModel>> {
+        let mut models = Vec::new();
+        for folder in self.files.folders().await? {
+            if let Some(record) = read_record(self.files.as_ref(), &folder).await? {
+                models.push(self.describe(&folder, &record).await?);
+            }
+        }
+        models.sort_by_key(|model| std::cmp::Reverse(model.last_used_ms));
+        Ok(models)
+    }
+
+    async fn describe(&self, folder: &str, record: &ModelRecord) -> Result<StoredModel> {
+        let mut files = Vec::new();
+        for file in &record.current.files {
+            let stored_bytes = match file.digest {
+                Some(_) => file.size,
+                None => self.files.size(folder, &slot_names(file.slot)[0]).await?.min(file.size),
+            };
+            files.push(StoredFile { name: file.name.clone(), bytes: file.size, stored_bytes, sha256: file.digest });
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut others = Vec::new();
+        for file in record.versions().skip(1).flat_map(|version| &version.files) {
+            let is_known = |slot: &u32| *slot == file.slot;
+            if !record.current.files.iter().any(|known| known.slot == file.slot) && !others.iter().any(|(slot, _)| is_known(slot))
+            {
+                others.push((file.slot, self.files.size(folder, &slot_names(file.slot)[0]).await?.min(file.size)));
+            }
+        }
+        Ok(StoredModel {
+            id: record.id.clone(),
+            bytes: files.iter().map(|file| file.stored_bytes).sum::<u64>() + others.iter().map(|(_, bytes)| bytes).sum::<u64>(),
+            complete: record.current.complete,
+            last_used_ms: record.last_used_ms,
+            evictable: record.evictable,
+            version: record.current.name().filter(|_| record.current.complete),
+            has_previous: record.previous.is_some(),
+            files,
+        })
+    }
+
+    /// Removes a model, when no tab is loading it any more; false where there is none.
+    pub async fn remove(&self, id: &str) -> Result<bool> {
+        let folder = Self::folder(id);
+        let _lock = self.lock(&folder).await?;
+        let was_there = read_record(self.files.as_ref(), &folder).await?.is_some();
+        remove_model(&self.files, &folder).await?;
+        Ok(was_there)
+    }
+
+    pub(crate) async fn discard(&self, shelf: &Shelf) -> Result<()> {
+        remove_model(&self.files, &shelf.folder).await
+    }
+
+    /// Makes room for `bytes`: folders without a record go first, then evictable models, the least recently used one first; never the model in
+    /// `keep`, nor one that a tab is loading. `storage-full` where all of them would not be enough; then no model was removed.
+    pub async fn make_room(&self, bytes: u64, keep: &str) -> Result<()> {
+        let needed = bytes.saturating_add(MARGIN_BYTES.min(bytes));
+        if self.free_below(needed).await?.is_none() {
+            return Ok(());
+        }
+        let mut candidates = Vec::new();
+        for folder in self.files.folders().await? {
+            if folder == keep {
+                continue;
+            }
+            match read_record(self.files.as_ref(), &folder).await? {
+                Some(record) if record.evictable => {
+                    let model = self.describe(&folder, &record).await?;
+                    candidates.push((model.last_used_ms, folder, model.bytes));
+                }
+                Some(_) => {}
+                None => _ = self.evict(&folder).await?,
+            }
+        }
+        let Some(free) = self.free_below(needed).await? else { return Ok(()) };
+        candidates.sort_unstable();
+        let evictable_bytes = candidates.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
+        if free.saturating_add(evictable_bytes) >= needed {
+            for (_, folder, _) in candidates {
+                if self.evict(&folder).await? && self.free_below(needed).await?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        let detail = format!(
+            "the model needs {} more on this device, and the browser allows {}; free space, remove a model, or load with store: \"none\"",
+            format_bytes(bytes),
+            format_bytes(free)
+        );
+        Err(Error::new(ErrorKind::StorageFull, detail))
+    }
+
+    /// Removes a folder that no tab is loading.
+    async fn evict(&self, folder: &str) -> Result<bool> {
+        let Some(_lock) = self.files.lock(folder, false).await? else { return Ok(false) };
+        remove_model(&self.files, folder).await?;
+        Ok(true)
+    }
+
+    /// What is free, where that is known to be less than `needed`.
+    async fn free_below(&self, needed: u64) -> Result<Option<u64>> {
+        Ok(self.files.free_bytes().await?.filter(|free| *free < needed))
+    }
+}

@@ -1,0 +1,10 @@
+//! The store under a simulated device, network and clock. Every run is determined by its number, so a failure can be had again.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod damage;
+mod eviction;
+mod faults;
+mod power_cuts;
+mod records;
+mod simulation;
+mod updates;
