@@ -7,7 +7,7 @@ use eyas_core::{Error, Event, GenerateOptions, Result, Timing, format_bytes};
 use eyas_engine::{Engine, Prompt, Request};
 use serde_json::json;
 
-use crate::{arguments::Common, load::load};
+use crate::{arguments::Common, load::load, routing_cost::routing_ms};
 
 /// The flags of `bench`.
 #[derive(Debug, Args)]
@@ -46,13 +46,14 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
     let first_token_ms = of(|timing| timing.first_token_ms);
     let decode_tokens_per_second = of(|timing| timing.tokens_per_second);
     let info = engine.info();
+    let routing_ms = routing_ms().await?;
 
     if common.json {
         let report = json!({
             "model": info.model, "device": info.device, "quantize": info.quantize, "memoryBytes": memory_bytes,
             "promptTokens": command.prompt_tokens, "tokens": command.tokens, "repeats": command.repeats, "loadMs": load_ms,
             "prefillMs": prefill_ms, "prefillTokensPerSecond": prefill_tokens_per_second, "firstTokenMs": first_token_ms,
-            "decodeTokensPerSecond": decode_tokens_per_second,
+            "decodeTokensPerSecond": decode_tokens_per_second, "routingMs": routing_ms,
         });
         println!("{report}");
         return Ok(());
@@ -66,6 +67,7 @@ pub async fn run(common: &Common, command: &BenchCommand) -> Result<()> {
     );
     println!("first token  {first_token_ms:>12.1} ms");
     println!("decode                        {decode_tokens_per_second:>10.1} tokens/s  ({} tokens)", command.tokens);
+    println!("routing      {routing_ms:>12.3} ms  (deciding which tier answers, on top of 300 tokens' signals)");
     println!("medians of {} runs", command.repeats);
     Ok(())
 }

@@ -11,8 +11,12 @@ use crate::{
     arguments::Common,
     deferral::{Dice, Scored},
     eval::Logged,
+    risk_table::RiskTable,
     routing_report::{Measured, Part, report},
 };
+
+/// Other halves that are drawn, to see what the stated risk is worth.
+const RESPLITS: usize = 400;
 
 /// The flags of `calibrate`.
 #[derive(Debug, Args)]
@@ -41,6 +45,9 @@ pub struct CalibrateCommand {
     /// Writes a report there: Markdown, with its drawing beside it as .svg
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Writes thresholds for many risks and the deferral curve there, as JSON
+    #[arg(long, value_name = "FILE")]
+    risks: Option<PathBuf>,
 }
 
 /// Runs `calibrate`.
@@ -55,9 +62,7 @@ pub fn run(common: &Common, command: &CalibrateCommand) -> Result<()> {
         return Err(Error::bad_input("the log mixes models or quantisations; a threshold is for one of each"));
     }
     let mut dice = Dice(command.seed);
-    for i in (1..examples.len()).rev() {
-        examples.swap(i, dice.below(i + 1));
-    }
+    dice.shuffle(&mut examples);
     let (calibrating, testing) = examples.split_at(examples.len() / 2);
     let pairs: Vec<_> = calibrating.iter().map(|logged| pair(logged, command.signal)).collect();
     let feasibility = Feasibility::of(&pairs, command.alpha);
@@ -80,6 +85,7 @@ pub fn run(common: &Common, command: &CalibrateCommand) -> Result<()> {
         feasibility,
         test: part(testing, command.signal),
         foreign: part(&foreign, command.signal),
+        resplit: resplit(&examples, command.signal, command.alpha, &mut dice),
         cloud_is_gold: testing.iter().all(|logged| logged.cloud_is_gold),
     };
     let [tested, strangers] = [&measured.test, &measured.foreign].map(|part| part.at(threshold));
@@ -89,6 +95,10 @@ pub fn run(common: &Common, command: &CalibrateCommand) -> Result<()> {
         let (markdown, svg) = report(&measured, command.foreign.as_deref(), &name, command.seed);
         write(path, &markdown)?;
         write(&drawing, &svg)?;
+    }
+    if let Some(path) = &command.risks {
+        let table = RiskTable::of(&pairs, &measured);
+        write(path, &format!("{}\n", serde_json::to_string(&table).map_err(|error| Error::internal(error.to_string()))?))?;
     }
     let foreign_deferral = command.foreign.as_ref().map(|_| strangers.deferral_rate);
     if common.json {
@@ -114,6 +124,23 @@ pub fn run(common: &Common, command: &CalibrateCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What other halves would have come to: the risk of the tested half for each of many draws, rising. Draws whose risk can't be met are left out.
+fn resplit(examples: &[&Logged], signal: Signal, alpha: f64, dice: &mut Dice) -> Vec<f64> {
+    let mut examples = examples.to_vec();
+    let mut risks = Vec::with_capacity(RESPLITS);
+    for _ in 0..RESPLITS {
+        dice.shuffle(&mut examples);
+        let (calibrating, testing) = examples.split_at(examples.len() / 2);
+        let pairs: Vec<_> = calibrating.iter().map(|logged| pair(logged, signal)).collect();
+        if let Ok((threshold, _)) = calibrate(&pairs, alpha) {
+            let kept = testing.iter().filter(|logged| signal.of(&logged.signals) >= threshold);
+            risks.push(kept.map(|logged| 1.0 - logged.local_quality).sum::<f64>() / testing.len() as f64);
+        }
+    }
+    risks.sort_by(f64::total_cmp);
+    risks
 }
 
 fn pair(logged: &Logged, signal: Signal) -> Example {

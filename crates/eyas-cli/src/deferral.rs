@@ -95,6 +95,13 @@ impl Dice {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % bound as u64) as usize
     }
+
+    /// Puts `rows` into an order of chance.
+    pub fn shuffle<T>(&mut self, rows: &mut [T]) {
+        for i in (1..rows.len()).rev() {
+            rows.swap(i, self.below(i + 1));
+        }
+    }
 }
 
 /// The 95% bootstrap interval of a statistic, by percentiles.

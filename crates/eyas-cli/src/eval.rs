@@ -88,7 +88,7 @@ pub async fn run(common: &Common, command: &EvalCommand) -> Result<()> {
     let mut out = BufWriter::new(fs::File::create(&command.out).map_err(|error| failed(&command.out, error))?);
     let (mut right, mut ms) = (0.0, 0.0);
     for task in &tasks {
-        let logged = example(&engine, command, task).await?;
+        let logged = example(&engine, command, task).await.map_err(|error| error.context(format!("{:?}", task.input)))?;
         right += logged.local_quality;
         ms += logged.ms;
         let line = serde_json::to_string(&logged).map_err(|error| Error::internal(error.to_string()))?;

@@ -22,6 +22,8 @@ mod inspect;
 mod load;
 mod logits;
 mod render;
+mod risk_table;
+mod routing_cost;
 mod routing_report;
 mod sampling;
 mod system_clock;

@@ -46,6 +46,8 @@ pub struct Measured {
     pub test: Part,
     /// Another task.
     pub foreign: Part,
+    /// Risks of the tested half for other halves, rising.
+    pub resplit: Vec<f64>,
     /// Whether gold labels stand for the cloud's answers.
     pub cloud_is_gold: bool,
 }
@@ -86,6 +88,15 @@ pub fn report(measured: &Measured, foreign: Option<&str>, drawing: &str, seed: u
         tested.risk,
         100.0 * tested.deferral_rate
     ));
+    if let [low, .., high] = &measured.resplit[..] {
+        let count = measured.resplit.len();
+        let (p5, p95) = (measured.resplit[count / 20], measured.resplit[count - count / 20 - 1]);
+        line(format!(
+            "- Over {count} other ways to halve the examples the tested risk is {:.4} in the mean, from {low:.4} to {high:.4}, nine tenths of them from \
+             {p5:.4} to {p95:.4}. The stated risk is about the mean.",
+            measured.resplit.iter().sum::<f64>() / count as f64,
+        ));
+    }
     if let Some(task) = foreign {
         let strangers = measured.foreign.at(entry.threshold);
         line(format!(
@@ -94,7 +105,7 @@ pub fn report(measured: &Measured, foreign: Option<&str>, drawing: &str, seed: u
             100.0 * strangers.deferral_rate
         ));
         let together: Vec<_> = test.by_signal.iter().chain(&measured.foreign.by_signal).copied().collect();
-        line(format!("- Task and foreign input told apart from wrong answers: AUROC {}.", shown(auroc(&together))));
+        line(format!("- Good answers told apart from wrong ones and from foreign input: AUROC {}.", shown(auroc(&together))));
     }
     line(format!("- Expected calibration error of exp(mean log-probability): {:.4}.", calibration_error(&test.probabilities)));
     line(String::new());
@@ -126,20 +137,28 @@ pub fn report(measured: &Measured, foreign: Option<&str>, drawing: &str, seed: u
         ("#868e96", &random, "random"),
         ("#2b8a3e", &oracle, "oracle"),
     ];
-    (text, svg(&curves, tested.deferral_rate))
+    (text, svg(&curves, &band(&test.by_signal, seed), tested.deferral_rate))
 }
 
 fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
 }
 
-/// Curves over the deferral rate from 0 to 1, with a line at the threshold's.
-fn svg(curves: &[(&str, &Vec<Scored>, &str)], deferral_rate: f64) -> String {
+/// 95% bootstrap intervals of a curve, pointwise at equal steps of the deferral rate from 0 to 1.
+fn band(examples: &[Scored], seed: u64) -> Vec<(f64, f64)> {
+    const STEPS: usize = 20;
+    let at = |step: usize| move |drawn: &[Scored]| curve(drawn)[step * drawn.len() / STEPS];
+    (0..=STEPS).map(|step| interval(examples, seed, at(step))).collect()
+}
+
+/// Curves over the deferral rate from 0 to 1, the first with a band around it, and a line at the threshold's rate.
+fn svg(curves: &[(&str, &Vec<Scored>, &str)], band: &[(f64, f64)], deferral_rate: f64) -> String {
     const WIDTH: f64 = 640.0;
     const HEIGHT: f64 = 360.0;
     const EDGE: f64 = 48.0;
     let drawn: Vec<_> = curves.iter().map(|(colour, scored, name)| (*colour, curve(scored), *name)).collect();
-    let least = drawn.iter().flat_map(|(_, curve, _)| curve).copied().fold(1.0, f64::min);
+    let lows = band.iter().map(|(low, _)| *low);
+    let least = drawn.iter().flat_map(|(_, curve, _)| curve).copied().chain(lows).fold(1.0, f64::min);
     let x = |rate: f64| EDGE + rate * (WIDTH - 2.0 * EDGE);
     let y = |quality: f64| HEIGHT - EDGE - (quality - least) / (1.0 - least).max(1e-9) * (HEIGHT - 2.0 * EDGE);
     let mut svg = format!(
@@ -157,6 +176,12 @@ fn svg(curves: &[(&str, &Vec<Scored>, &str)], deferral_rate: f64) -> String {
         x(deferral_rate),
         HEIGHT - EDGE
     );
+    let rate = |step: usize| step as f64 / (band.len() - 1).max(1) as f64;
+    let point = |step: usize, quality: f64| format!("{:.1} {:.1}", x(rate(step)), y(quality));
+    let upper = band.iter().enumerate().map(|(step, (_, high))| point(step, *high));
+    let lower = band.iter().enumerate().rev().map(|(step, (low, _))| point(step, *low));
+    let outline: Vec<_> = upper.chain(lower).collect();
+    let _ = writeln!(svg, "<path d=\"M{}Z\" fill=\"{}\" fill-opacity=\"0.15\"/>", outline.join("L"), curves[0].0);
     for (number, (colour, curve, name)) in drawn.iter().enumerate() {
         let last = (curve.len() - 1).max(1);
         let step = (last / 200).max(1);

@@ -143,7 +143,9 @@ fn bench_measures_prefill_and_decode() {
     let model = model();
     let arguments = ["bench", "--model", &model, "--prompt-tokens", "32", "--tokens", "8", "--repeats", "2", "--device", "cpu"];
     let report = json(&arguments, "");
-    for key in ["loadMs", "prefillMs", "prefillTokensPerSecond", "firstTokenMs", "decodeTokensPerSecond", "memoryBytes"] {
+    for key in
+        ["loadMs", "prefillMs", "prefillTokensPerSecond", "firstTokenMs", "decodeTokensPerSecond", "memoryBytes", "routingMs"]
+    {
         assert!(report[key].as_f64().unwrap() > 0.0, "{key}: {report}");
     }
     assert!(output(&arguments, "").contains("decode"));

@@ -91,21 +91,9 @@ fn calibrate_finds_the_threshold_and_draws_the_report() {
         .chain((0..50).map(|i| logged("foreign", 0.0, -1.5 - f64::from(i) / 50.0)))
         .collect();
     fs::write(&log, lines(&rows)).unwrap();
-    let arguments = [
-        "calibrate",
-        "--log",
-        &log,
-        "--task",
-        "t",
-        "--alpha",
-        "0.05",
-        "--out",
-        &out,
-        "--foreign",
-        "foreign",
-        "--report",
-        &report,
-    ];
+    let risks = scratch("risks.json");
+    let files = ["--log", &log, "--out", &out, "--report", &report, "--risks", &risks];
+    let arguments = [&["calibrate", "--task", "t", "--alpha", "0.05", "--foreign", "foreign"][..], &files].concat();
     let made = json_of(&arguments);
     let threshold = &made["threshold"];
     // 200 examples: 0.05 · 201 - 1 = 9.05, so the nine most certain wrong answers may stay; wrong ones lie 1/200 apart in all, 1/100 in a half.
@@ -135,11 +123,23 @@ fn calibrate_finds_the_threshold_and_draws_the_report() {
     assert!(markdown.contains(&format!("({})", drawing.rsplit('/').next().unwrap())));
     assert!(fs::read_to_string(&drawing).unwrap().matches("<path").count() >= 5);
 
+    let table: Value = serde_json::from_str(&fs::read_to_string(&risks).unwrap()).unwrap();
+    let rows = table["rows"].as_array().unwrap();
+    let at = rows.iter().find(|row| row["threshold"]["alpha"] == json!(0.05)).unwrap();
+    assert_eq!(at["threshold"], *threshold);
+    assert_eq!((&at["testedRisk"], &at["foreignDeferralRate"]), (&made["test"]["risk"], &json!(1.0)));
+    assert!(rows.windows(2).all(|pair| pair[0]["testedDeferralRate"].as_f64() >= pair[1]["testedDeferralRate"].as_f64()));
+    assert!(rows.last().unwrap()["threshold"]["deferralRate"].as_f64().unwrap() < 0.1);
+    assert_eq!(table["tested"], 200);
+    let curve = table["curve"].as_array().unwrap();
+    assert_eq!((curve.len(), curve[100].as_f64()), (101, Some(1.0)));
+    assert!((curve[0].as_f64().unwrap() - 0.5).abs() < 0.1);
+
     // A second task joins the file, the same one takes its own place.
     json_of(&["calibrate", "--log", &log, "--task", "t", "--alpha", "0.1", "--out", &out]);
     let file: Value = serde_json::from_str(&fs::read_to_string(&out).unwrap()).unwrap();
     assert_eq!((file["thresholds"].as_array().unwrap().len(), &file["thresholds"][0]["alpha"]), (1, &json!(0.1)));
-    for file in [log, out, report, drawing] {
+    for file in [log, out, report, drawing, risks] {
         fs::remove_file(file).unwrap();
     }
 }
