@@ -9,7 +9,7 @@ use web_sys::Blob;
 use crate::{
     blob_reader::BlobReader,
     cancel_handle::Cancel,
-    http_reader::{HttpReader, Opened},
+    http_network::{HttpReader, Opened},
 };
 
 /// Opens a URL as a file.

@@ -18,7 +18,7 @@ mod host;
 #[cfg(target_arch = "wasm32")]
 mod http_files;
 #[cfg(target_arch = "wasm32")]
-mod http_reader;
+mod http_network;
 #[cfg(target_arch = "wasm32")]
 mod js_error;
 #[cfg(target_arch = "wasm32")]
