@@ -52,8 +52,10 @@ const STAGES = [
   { name: "clippy", command: "cargo clippy --quiet --workspace --all-targets -- -D warnings" },
   { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO, prepare: needVulkan },
   { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check && pkg-scripts/build --parity" },
-  { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs")}`, patterns: NODE },
+  { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs tests/bench/*.test.mjs")}`, patterns: NODE },
   { name: "browser", command: `${install("tests/browser")} && ${nodeTest("tests/browser/*.test.mjs")}`, patterns: NODE, browser: true },
+  // Prints ratios of speeds beside the baseline's; what it counts as checks are the numbers of GPU calls a token.
+  { name: "bench", command: "pkg-scripts/bench --ratios", patterns: NODE, browser: true },
   { name: "packaging", command: `${install("tests/browser")} && ${install("tests/packaging", "www/eyas/eyas-*.tgz")} && ${nodeTest("tests/packaging/*.test.mjs")}`, patterns: NODE, browser: true },
 ];
 

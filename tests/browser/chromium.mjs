@@ -15,7 +15,9 @@ export const haveStories = existsSync(join(stories, "greedy_token_ids.json"));
 export const NO_STORIES = "the oracle stories260K (../shared/oracles) is not on this machine";
 
 const executablePath = [process.env.EYAS_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => path && existsSync(path));
-const ARGUMENTS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+const PLAIN = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+const NO_GPU = ["--disable-features=WebGPU", "--disable-gpu"];
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><script type="module">
 window.eyas = await import("/eyas/index.js");
@@ -24,9 +26,9 @@ window.nano = (await import("/eyas/nano.js")).nano;
 window.ready = true;
 </script>`;
 
-/** Launches Chromium. `gpu: false` leaves WebGPU out. */
-export function launch({ gpu = true } = {}) {
-  return chromium.launch({ executablePath, headless: true, args: gpu ? ARGUMENTS : [...ARGUMENTS.slice(0, -2), "--disable-features=WebGPU", "--disable-gpu"] });
+/** Launches Chromium. `gpu: false` leaves WebGPU out; `gpuFlags` ask for another adapter than the software one. */
+export function launch({ gpu = true, gpuFlags = SOFTWARE_GPU, moreFlags = [] } = {}) {
+  return chromium.launch({ executablePath, headless: true, args: [...PLAIN, ...(gpu ? gpuFlags : NO_GPU), ...moreFlags] });
 }
 
 /** Starts what a test file needs: the browser, a server for the package, and one at another origin for models. */

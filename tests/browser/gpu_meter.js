@@ -1,7 +1,7 @@
 // Put before the worker's script by the tests: counts what is asked of WebGPU, answers on a BroadcastChannel,
 // and breaks things when it is told to.
 {
-  const count = { liveBufferBytes: 0, liveBuffers: 0, buffers: 0, shaderModules: 0, pipelines: 0, bindGroups: 0, dispatches: 0, passes: 0, submits: 0, writes: 0, reads: 0, readBytes: 0, devices: 0, liveDevices: 0 };
+  const count = { liveBufferBytes: 0, peakBufferBytes: 0, liveBuffers: 0, buffers: 0, shaderModules: 0, pipelines: 0, bindGroups: 0, dispatches: 0, passes: 0, submits: 0, writes: 0, reads: 0, readBytes: 0, devices: 0, liveDevices: 0 };
   const live = new Map();
   const drop = (buffer) => {
     const entry = live.get(buffer);
@@ -25,6 +25,7 @@
     count.buffers += 1;
     count.liveBuffers += 1;
     count.liveBufferBytes += size;
+    count.peakBufferBytes = Math.max(count.peakBufferBytes, count.liveBufferBytes);
     live.set(buffer, { size, device: this });
     return buffer;
   });

@@ -1,0 +1,89 @@
+// Prefill against the length of the prompt, and decode against the context.
+import { promptPieces } from "../prompt.mjs";
+import { underConditions } from "../machine.mjs";
+import { within } from "../budget.mjs";
+
+const WARM_UP_TOKENS = 16;
+const FIRST_SEED = 11;
+
+/** Loads a model in a fresh page, where `window.eyas` then is; returns what the engine says of it. */
+export async function openModel(lab, { model, device, contextTokens, assets = "assets" }) {
+  const page = await lab.page();
+  const loaded = await within(240, `loading ${model}`, page.evaluate(async ([url, device, contextTokens, assets]) => {
+    const start = performance.now();
+    window.eyas = await window.slim.load({ model: url, device, contextTokens, assets: window[assets] });
+    return { ms: performance.now() - start, info: window.eyas.info };
+  }, [lab.url(model), device, contextTokens, assets]));
+  return { page, ...loaded };
+}
+
+/** Continues a prompt by `tokens` and returns usage and times, as the engine measured them. */
+export function continuePrompt(page, prompt, tokens, limitSeconds = 400) {
+  return within(limitSeconds, `${tokens} tokens`, page.evaluate(async ([prompt, tokens]) => {
+    const { usage, timing } = await window.eyas.chat({ prompt }, { maxTokens: tokens });
+    return { ...usage, ...timing };
+  }, [prompt, tokens]));
+}
+
+export async function closePage(page) {
+  await page.evaluate(() => window.eyas?.dispose());
+  await page.close();
+}
+
+/**
+ * One repeat in a fresh page. `label` names model and device in the table; a step that the budget does not allow, as far as
+ * the steps before it tell, is left out with a note. Returns bytes of weights and of cache per token.
+ */
+export async function measureGeneration({ lab, report, budget }, { model, label, device, promptKind, prompts, contexts, tokens }) {
+  const longest = Math.max(WARM_UP_TOKENS, ...prompts, ...contexts);
+  // How long the context of a given model may be is not known before it is loaded: it takes its own length then.
+  const contextTokens = promptKind === "letters" ? longest + 2 * tokens : undefined;
+  const { page, info } = await openModel(lab, { model, device, contextTokens });
+  let secondsPerToken = 0;
+  let secondsPerAnswer = 0;
+  let before = 0;
+  const run = async (pieces, generated) => {
+    const { value, conditions } = await underConditions(() => continuePrompt(page, pieces.join(""), generated));
+    const fresh = value.promptTokens - value.cachedTokens;
+    secondsPerToken = value.prefillMs / 1000 / fresh;
+    secondsPerAnswer = value.decodeMs / 1000 / Math.max(1, value.completionTokens - 1);
+    return { ...value, fresh, conditions };
+  };
+  const allowed = (what, newTokens, generated) => {
+    if (before + newTokens * (promptKind === "letters" ? 1 : 1.3) + generated > info.contextTokens) {
+      report.note(`${label}: ${what} was left out, the context has ${info.contextTokens} tokens`);
+      return false;
+    }
+    const fits = budget.allows(newTokens * secondsPerToken + generated * secondsPerAnswer);
+    if (!fits) {
+      report.note(`${label}: ${what} was left out, it would take longer than the time budget`);
+    }
+    return fits;
+  };
+  try {
+    await run(promptPieces(promptKind, WARM_UP_TOKENS, 1), Math.min(4, tokens)); // compiles, records and allocates
+    for (const [index, length] of prompts.entries()) {
+      if (allowed(`a prompt of ${length}`, length, 1)) {
+        const { fresh, prefillMs, conditions } = await run(promptPieces(promptKind, length, FIRST_SEED + index), 1);
+        report.add({ group: label, name: `prefill, ${length} tokens`, unit: "tokens/s" }, (fresh / prefillMs) * 1000, conditions);
+      }
+    }
+    const pieces = promptPieces(promptKind, longest, FIRST_SEED - 1);
+    for (const context of contexts) {
+      // The prompt goes on from the shorter one, whose keys and values are still there.
+      if (allowed(`decode at ${context}`, context - before, tokens)) {
+        const { completionTokens, decodeMs, conditions } = await run(pieces.slice(0, context), tokens);
+        before = context;
+        if (completionTokens > 1) {
+          report.add({ group: label, name: `decode at ${context}`, unit: "tokens/s", digits: 2 }, ((completionTokens - 1) / decodeMs) * 1000, conditions);
+        } else {
+          report.note(`${label}: the answer at ${context} ended at once`);
+        }
+      }
+    }
+    const { deviceBytes } = await page.evaluate(() => window.eyas.memory());
+    return { weightBytes: info.memoryBytes, cacheBytesPerToken: (deviceBytes - info.memoryBytes) / info.contextTokens };
+  } finally {
+    await closePage(page);
+  }
+}

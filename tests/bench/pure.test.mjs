@@ -1,0 +1,148 @@
+// The parts of the benchmark that need no browser: numbers that a person can check, files byte by byte, plots.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { Budget, within } from "./budget.mjs";
+import { writeGguf } from "./gguf_writer.mjs";
+import { readOptions, UsageError } from "./options.mjs";
+import { bars, lines, ticks } from "./plot.mjs";
+import { promptPieces } from "./prompt.mjs";
+import { packedBytes, SHAPES, vocabulary } from "./random_model.mjs";
+import { compare, grew } from "./ratios.mjs";
+import { Report } from "./report.mjs";
+import { median, percentile, summary } from "./statistics.mjs";
+
+test("medians and percentiles", () => {
+  assert.equal(median([3, 1, 2]), 2);
+  assert.equal(median([4, 1, 2, 3]), 2.5);
+  assert.equal(percentile([10, 20, 30, 40, 50], 95), 48);
+  assert.equal(percentile([7], 95), 7);
+  assert.equal(percentile([1, 2], 0), 1);
+  assert.deepEqual(summary([5, 1, 3]), { median: 3, min: 1, max: 5, n: 3 });
+  assert.throws(() => percentile([], 50), RangeError);
+  assert.throws(() => percentile([1], 101), RangeError);
+});
+
+test("a GGUF file, byte by byte", () => {
+  const folder = mkdtempSync(join(tmpdir(), "eyas-bench-"));
+  try {
+    const path = join(folder, "a.gguf");
+    const tensors = [{ name: "a", shape: [2, 32], type: "q4_0" }, { name: "b", shape: [3], type: "f32" }];
+    writeGguf(path, { metadata: [["n", "u32", 7], ["l", ["string"], ["x", "yz"]]], tensors, fill: (bytes, { name }) => bytes.fill(name) });
+    const file = readFileSync(path);
+    assert.equal(file.toString("latin1", 0, 4), "GGUF");
+    assert.equal(file.readUInt32LE(4), 3);
+    assert.equal(file.readBigUInt64LE(8), 2n); // tensors
+    assert.equal(file.readBigUInt64LE(16), 2n); // values
+    const number = 24 + 8 + 1; // behind the key "n"
+    assert.deepEqual([file.readUInt32LE(number), file.readUInt32LE(number + 4)], [4, 7]);
+    const list = number + 8 + 8 + 1; // behind the key "l"
+    assert.deepEqual([file.readUInt32LE(list), file.readUInt32LE(list + 4), file.readBigUInt64LE(list + 8)], [9, 8, 2n]);
+    const strings = list + 16;
+    assert.equal(file.toString("latin1", strings + 8, strings + 9), "x");
+    const first = strings + 9 + 10; // "a": two axes, the innermost first
+    assert.deepEqual([file.readUInt32LE(first + 9), file.readBigUInt64LE(first + 13), file.readBigUInt64LE(first + 21), file.readUInt32LE(first + 29), file.readBigUInt64LE(first + 33)], [2, 32n, 2n, 2, 0n]);
+    const second = first + 41;
+    assert.equal(file.readBigUInt64LE(second + 8 + 1 + 4 + 8 + 4), 64n); // 36 bytes of "a", aligned to 32
+    const data = Math.ceil((second + 8 + 1 + 4 + 8 + 4 + 8) / 32) * 32;
+    assert.equal(file.length, data + 64 + 32);
+    assert.equal(file.toString("latin1", data + 35, data + 37), "a\0");
+    assert.equal(file.toString("latin1", data + 64 + 11, data + 64 + 13), "b\0");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("rows of blocks must be whole", () => {
+  assert.throws(() => writeGguf("/nonexistent/x", { metadata: [], tensors: [{ name: "a", shape: [2, 33], type: "q4_0" }], fill() {} }), /multiple of 32/);
+});
+
+test("the random vocabulary has every byte once and as many tokens as asked for", () => {
+  const { tokens, types } = vocabulary(512);
+  assert.equal(tokens.length, 512);
+  assert.equal(new Set(tokens).size, 512);
+  assert.equal(types.filter((type) => type === 3).length, 3);
+  assert.equal(tokens[3 + 65], "A");
+  assert.equal(tokens[3 + 32], "Ġ"); // a space, as GPT-2 writes it
+});
+
+test("SmolLM2-135M's shape has its number of weights", () => {
+  // 28.3 million in the embedding at 9 bits, 106.2 million in 30 layers at 5 bits, 61 norms of 576 in full
+  const embedding = (49_152 * 576 * 36) / 32;
+  const layers = (30 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576) * 20) / 32;
+  assert.equal(packedBytes(SHAPES["smollm2-135m"], "q4_0"), embedding + layers + 61 * 576 * 4);
+});
+
+test("prompts: as long as asked, the same for a seed, another one for another", () => {
+  assert.equal(promptPieces("letters", 40, 1).join("").length, 40);
+  assert.deepEqual(promptPieces("words", 9, 2), promptPieces("words", 9, 2));
+  assert.notDeepEqual(promptPieces("words", 9, 2), promptPieces("words", 9, 3));
+});
+
+test("plots are well-formed SVG with every point, and escape what they show", () => {
+  const point = (x, y) => ({ x, y, low: y - 1, high: y + 1 });
+  const drawn = lines({ title: "a < b", xLabel: "x", yLabel: "y", series: [{ name: "one & two", points: [point(16, 5), point(128, 9)] }, { name: "other", points: [point(128, 2)] }] });
+  assert.equal(drawn.match(/<circle/g).length, 3 + 2); // points, and a mark for each name
+  assert.match(drawn, /a &lt; b/);
+  assert.match(drawn, /one &amp; two/);
+  assert.match(drawn, /prefers-color-scheme: dark/);
+  assert.doesNotMatch(drawn, /NaN|undefined/);
+  const single = lines({ title: "t", xLabel: "x", yLabel: "y", series: [{ name: "s", points: [point(16, 5)] }] });
+  assert.doesNotMatch(single, /NaN/);
+  const barred = bars({ title: "t", xLabel: "GB/s", bars: [{ name: "sum", value: 20, low: 18, high: 21 }] });
+  assert.equal(barred.match(/<rect class="s0"/g).length, 1);
+  assert.throws(() => bars({ title: "t", xLabel: "", bars: [] }), RangeError);
+  for (const svg of [drawn, barred]) {
+    const open = svg.match(/<(svg|style|text)\b/g).length;
+    assert.equal(open, svg.match(/<\/(svg|style|text)>/g).length);
+  }
+});
+
+test("ticks reach the top in round steps", () => {
+  assert.deepEqual(ticks(100), [0, 20, 40, 60, 80, 100]);
+  assert.deepEqual(ticks(0.9), [0, 0.2, 0.4, 0.6, 0.8, 1]);
+  assert.deepEqual(ticks(0), [0, 1]);
+});
+
+test("a report shows medians, ranges and conditions", () => {
+  const report = new Report();
+  for (const value of [10, 30, 20]) {
+    report.add({ group: "g", name: "n", unit: "ms", digits: 0 }, value, { loadAverage: 1, foreignCores: 0.5 });
+  }
+  assert.equal(report.median("g", "n"), 20);
+  assert.equal(report.median("g", "other"), undefined);
+  assert.equal(report.table({ markdown: true }).split("\n").at(-1), "| g | n | 20 | 10 to 30 | ms | 3 | 1.0 | 0.50 |");
+});
+
+test("only a count that grew fails; a ratio that moved is marked", () => {
+  const baseline = { ratios: { speed: 2, steady: 1 }, counts: { dispatches: 100, reads: 0 } };
+  const { lines: shown, held, grown } = compare({ ratios: { speed: 1, steady: 1.1, fresh: 3 }, counts: { dispatches: 130, reads: 0, other: 4 } }, baseline);
+  assert.equal(held, 2);
+  assert.deepEqual(grown, ["dispatches"]);
+  assert.match(shown.find((line) => line.startsWith("speed")), /less by 50%/);
+  assert.doesNotMatch(shown.find((line) => line.startsWith("steady")), /<-/);
+  assert.equal(grew(0, 0), false);
+  assert.equal(grew(1, 0), true);
+  assert.equal(grew(90, 100), false);
+});
+
+test("a budget runs out, and a promise that never settles is given up", async () => {
+  assert.equal(new Budget(10).allows(5), true);
+  assert.equal(new Budget(10).allows(11), false);
+  await assert.rejects(within(0.01, "waiting", new Promise(() => {})), /waiting took longer/);
+  assert.equal(await within(1, "work", Promise.resolve(3)), 3);
+});
+
+test("command lines", () => {
+  assert.equal(readOptions([]).quick, false);
+  assert.deepEqual(readOptions(["--quick", "--device", "gpu,cpu", "--repeats", "2"]).devices, ["gpu", "cpu"]);
+  assert.equal(readOptions(["--peers"]).peers, "");
+  assert.equal(readOptions(["--peers", "--quick"]).peers, "");
+  assert.equal(readOptions(["--peers", "wllama-cpu"]).peers, "wllama-cpu");
+  for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--fast"], ["--write-baseline"], ["stray"]]) {
+    assert.throws(() => readOptions(wrong), UsageError, wrong.join(" "));
+  }
+});

@@ -1,0 +1,133 @@
+// Which measurements are made, at which sizes, in which order.
+import { Budget } from "./budget.mjs";
+import { measureAsYouType } from "./measures/as_you_type.mjs";
+import { measureBandwidth } from "./measures/bandwidth.mjs";
+import { measureFollowUp } from "./measures/follow_up.mjs";
+import { measureGeneration } from "./measures/generation.mjs";
+import { measureHostCost } from "./measures/host_cost.mjs";
+import { measureLoad } from "./measures/load_cost.mjs";
+import { measureTokenWork } from "./measures/token_work.mjs";
+
+/** Sizes on a device that computes: the CPU, or a GPU that is one. */
+const SIZES = {
+  full: { seconds: 570, repeats: 3, prompts: [16, 128, 512, 1024], contexts: [128, 512, 1024, 2048], tokens: 32, histories: [128, 1024], utterances: 7, hostTokens: 400 },
+  quick: { seconds: 105, repeats: 1, prompts: [16, 128], contexts: [128, 512], tokens: 16, histories: [128, 512], utterances: 3, hostTokens: 150 },
+  ratios: { seconds: 52, repeats: 1, prompts: [128], contexts: [128, 512], tokens: 16, histories: [], utterances: 0, hostTokens: 0 },
+};
+/** On a software adapter a token of the whole model takes seconds; what needs length is measured on one layer of it. */
+const SOFTWARE_GPU = {
+  full: { prompts: [16, 128], contexts: [128], tokens: 6, layerContexts: [128, 512, 1024, 2048], repeats: 1 },
+  quick: { prompts: [16], contexts: [16], tokens: 4, layerContexts: [128, 512], repeats: 1 },
+};
+/** The part of the time that the CPU may take where the GPU is measured too. */
+const CPU_SHARE = 0.62;
+
+/** The labels under which the random models are reported. */
+export const LABELS = { q4: "SmolLM2-135M's shape, q4, CPU", q8: "SmolLM2-135M's shape, q8, CPU", gpu: "SmolLM2-135M's shape, q4, GPU", layer: "one layer of it, q4, GPU", thin: "30 thin layers, GPU" };
+
+/** Runs steps one after another; a step that fails, or that no longer fits, is said and the others go on. */
+class Steps {
+  failures = 0;
+  #seconds = new Map();
+
+  constructor(report) {
+    this.report = report;
+  }
+
+  /** `like` names an earlier step that took about as long, where this one did not run yet. */
+  async run(name, budget, work, like = name) {
+    if (!budget.allows(this.#seconds.get(name) ?? this.#seconds.get(like) ?? 0)) {
+      this.report.note(`${name}: a repeat was left out, it would take longer than the time budget`);
+      return undefined;
+    }
+    process.stderr.write(`${name} …\n`);
+    const begin = performance.now();
+    try {
+      return await work();
+    } catch (error) {
+      this.failures += 1;
+      this.report.note(`${name} FAILED: ${error.message.split("\n")[0]}`);
+      return undefined;
+    } finally {
+      this.#seconds.set(name, (performance.now() - begin) / 1000);
+    }
+  }
+}
+
+/**
+ * Runs the suite of a `mode` ("full", "quick" or "ratios"). `models`: names that the lab serves, `{ q4, q8, thin, layer }` or
+ * `{ given }`. Returns how many steps failed, and bytes of weights and cache per label.
+ */
+export async function runSuite({ lab, report, mode, models, devices, repeats }) {
+  const sizes = SIZES[mode];
+  const total = new Budget(sizes.seconds);
+  const gpu = devices.includes("gpu") && lab.adapter !== undefined;
+  if (devices.includes("gpu") && !gpu) {
+    report.note("the GPU was left out: this Chromium has no WebGPU adapter");
+  }
+  const cpuTime = new Budget(sizes.seconds * (gpu ? CPU_SHARE : 1));
+  const steps = new Steps(report);
+  const bytes = {};
+  const random = models.given === undefined;
+  const promptKind = random ? "letters" : "words";
+  const generation = async (budget, label, given) => {
+    const found = await steps.run(label, budget, () => measureGeneration({ lab, report, budget }, { label, promptKind, ...sizes, ...given }));
+    bytes[label] = found ?? bytes[label];
+  };
+  const load = (budget, label, given) => steps.run(`load: ${label}`, budget, () => measureLoad({ lab, report }, { label, ...given }), label);
+
+  for (let repeat = 0; repeat < (repeats ?? sizes.repeats); repeat += 1) {
+    if (mode !== "ratios" || repeat === 0) {
+      await steps.run("bandwidth", cpuTime, () => measureBandwidth({ lab, report }, { gpu: gpu && mode !== "ratios" }));
+    }
+    if (!devices.includes("cpu")) {
+      continue;
+    }
+    const labels = random ? [["q4", LABELS.q4], ["q8", LABELS.q8]] : [["given", "the given model, CPU"]];
+    for (const [model, label] of labels) {
+      await generation(cpuTime, label, { model, device: "cpu", ...(mode === "ratios" && model === "q8" ? { prompts: [], contexts: [128] } : {}) });
+    }
+    const [[model, label]] = labels;
+    if (models.single) {
+      await load(cpuTime, label, { model, device: "cpu" });
+    }
+    if (sizes.histories.length > 0) {
+      const messageTokens = 16;
+      await steps.run(`follow-up: ${label}`, cpuTime, () => measureFollowUp({ lab, report, budget: cpuTime }, { model, label, device: "cpu", promptKind, histories: sizes.histories, messageTokens }));
+    }
+    if (sizes.utterances > 0) {
+      await steps.run("as you type", cpuTime, () => measureAsYouType({ lab, report }, { utterances: sizes.utterances }));
+    }
+  }
+  if (!gpu) {
+    return { failures: steps.failures, bytes };
+  }
+
+  // Counts are the same on every adapter; what a host pays is measured where the GPU has next to nothing to do.
+  if (random) {
+    await steps.run("counts: thin", total, () => measureTokenWork({ lab, report }, { model: "thin", label: LABELS.thin, promptKind, tokens: 24 }));
+    for (let repeat = 0; repeat < (mode === "ratios" ? 0 : (repeats ?? sizes.repeats)); repeat += 1) {
+      await steps.run("host cost", total, () => measureHostCost({ lab, report }, { model: "thin", label: LABELS.thin, promptKind, tokens: sizes.hostTokens }));
+    }
+  }
+  if (mode === "ratios") {
+    return { failures: steps.failures, bytes };
+  }
+  const label = random ? LABELS.gpu : "the given model, GPU";
+  const model = random ? "q4" : "given";
+  const software = lab.adapter.software ? SOFTWARE_GPU[mode] : {};
+  if (lab.adapter.software && random) {
+    await generation(new Budget(Math.min(total.left(), total.left() * 0.4)), LABELS.layer, { model: "layer", device: "gpu", tokens: 16, prompts: [], contexts: software.layerContexts });
+  }
+  for (let repeat = 0; repeat < (software.repeats ?? repeats ?? sizes.repeats); repeat += 1) {
+    await generation(total, label, { ...software, model, device: "gpu" });
+  }
+  await steps.run("counts: whole model", total, () => measureTokenWork({ lab, report }, { model, label, promptKind, tokens: lab.adapter.software ? 4 : 24 }), label);
+  if (models.single) {
+    await load(total, label, { model, device: "gpu" });
+  }
+  if (!lab.adapter.software) {
+    await steps.run(`follow-up: ${label}`, total, () => measureFollowUp({ lab, report, budget: total }, { model, label, device: "gpu", promptKind, histories: sizes.histories, messageTokens: 16 }));
+  }
+  return { failures: steps.failures, bytes };
+}
