@@ -15,6 +15,11 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   "unsupported-model": "This model needs something that Eyas does not have yet. Choose another.",
   "bad-input": "Correct what the message names.",
   "context-overflow": "Shorten the text, or begin a new conversation by loading again.",
+  "local-only": "Nobody else was asked. Give the model its device back, or let the request leave.",
+  "cloud-refused": "Check the address, the model's name and the token.",
+  "cloud-http": "Check that the server runs and allows this page (CORS), and that the network is there.",
+  "cloud-timeout": "The server took too long. Try again later, or answer here.",
+  "cloud-truncated": "The server's answer broke off. Try again.",
   aborted: "Nothing to do: it was stopped.",
   internal: "Something in Eyas broke. Load the model again; if it happens once more, please report it.",
 };

@@ -1,0 +1,3 @@
+import { HybridPanel } from "./hybrid_panel";
+
+new HybridPanel();

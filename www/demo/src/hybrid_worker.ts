@@ -1,0 +1,3 @@
+// The package's worker with the page's switches in front of it.
+import "./device_switches";
+import "eyas/worker.js";
