@@ -187,6 +187,7 @@ for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILU
         const { provenance, text } = seen.answer.value ?? {};
         assert.deepEqual([provenance?.tier, provenance?.reason, text, seen.shown], ["cloud", "cannot", TEXT, TEXT], context);
         assert.equal(proxy.seen.length, before + 1);
+        assert.ok(requests.includes(proxy.origin), "the browser's network log sees what a worker fetches");
         assert.equal(seen.changes.length, lose ? 1 : 0, context);
         console.log(`${name}: ${provenance.detail}`);
       }
@@ -265,28 +266,70 @@ test("what a local-only turn said stays in its session and fork; the rest may le
   await close();
 });
 
-test("a plan tells the bytes before any weight is fetched, and what would fit", async () => {
-  const { page, close } = await watchedPage();
-  const seen = await page.evaluate(async () => {
-    const load = { model: window.nano, device: "cpu", quantize: "none" };
-    const plan = await window.eyas.plan(load);
-    const eyas = await window.eyas.load(load);
-    await eyas.chat("play jazz", { maxTokens: 2 });
-    const { deviceBytes } = await eyas.memory();
-    await eyas.dispose();
-    const { need } = plan.asked;
-    const tight = await window.eyas.plan({ ...load, budget: { memoryBytes: Math.floor(need.weightBytes * 0.6) } });
-    const refused = await window.outcome(window.eyas.load({ ...load, budget: { memoryBytes: Math.floor(need.weightBytes * 0.6) } }));
-    return { plan, deviceBytes, tight, refused };
+for (const device of ["cpu", "gpu"]) {
+  test(`a plan for the ${device} tells the bytes before any weight is fetched, and what would fit`, async (t) => {
+    if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
+    const { page, requests, close } = await watchedPage();
+    const seen = await page.evaluate(async (device) => {
+      const load = { model: window.nano, device, quantize: "none" };
+      const plan = await window.eyas.plan(load);
+      let peakBytes = 0;
+      new BroadcastChannel("gpu-meter").onmessage = ({ data }) => (peakBytes = Math.max(peakBytes, data.liveBufferBytes));
+      const eyas = await window.slim.load({ ...load, assets: window.metered });
+      await eyas.chat("play jazz", { maxTokens: 2 });
+      const { deviceBytes } = await eyas.memory();
+      await eyas.dispose();
+      const budget = { memoryBytes: Math.floor(plan.asked.need.weightBytes * 0.6) };
+      const tight = await window.eyas.plan({ ...load, budget });
+      const refused = await window.outcome(window.eyas.load({ ...load, budget }));
+      return { plan, deviceBytes, tight, refused, peakBytes };
+    }, device);
+    const { need } = seen.plan.asked;
+    const planned = need.weightBytes + need.cacheBytes;
+    const inAll = planned + need.scratchBytes + need.stagingBytes;
+    const buffers = device === "gpu" ? `, ${seen.peakBytes} in GPU buffers at most of ${inAll} planned in all` : "";
+    console.log(`${device}: planned ${planned} bytes, allocated ${seen.deviceBytes}${buffers}; ${seen.tight.detail}`);
+    assert.equal(seen.plan.answerer, "local");
+    assert.ok(planned >= seen.deviceBytes && planned <= 1.05 * seen.deviceBytes);
+    assert.ok(seen.peakBytes <= inAll && (device === "cpu" || seen.peakBytes > 0));
+    assert.equal(seen.tight.answerer, "nobody");
+    assert.ok(seen.tight.wouldFit.length > 0);
+    assert.equal(seen.refused.error?.code, "over-budget");
+    assert.deepEqual([...new Set(requests)], [lab.app.origin]);
+    await close();
   });
-  const { need } = seen.plan.asked;
-  const planned = need.weightBytes + need.cacheBytes;
-  console.log(`planned ${planned} bytes, allocated ${seen.deviceBytes}; ${seen.tight.detail}`);
-  assert.equal(seen.plan.answerer, "local");
-  assert.ok(planned >= seen.deviceBytes && planned <= 1.05 * seen.deviceBytes);
-  assert.equal(seen.tight.answerer, "nobody");
-  assert.ok(seen.tight.wouldFit.length > 0);
-  assert.equal(seen.refused.error?.code, "over-budget");
+}
+
+test("an abort stops the cloud's answer too, and what takes too long here goes there", async (t) => {
+  if (server.why) return t.skip(server.why);
+  const { page, close } = await watchedPage();
+  const seen = await page.evaluate(async ([stall, good]) => {
+    const cloud = (endpoint) => ({ endpoint, model: "mock" });
+    const eyas = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: cloud(stall) });
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const begin = performance.now();
+    let shown = "";
+    const stream = eyas.stream("hi", { signal: controller.signal });
+    const error = await (async () => {
+      for await (const delta of stream) {
+        shown += delta;
+        controller.abort(reason);
+      }
+    })().catch((error) => error);
+    const tookMs = performance.now() - begin;
+    const after = await eyas.chat("play jazz", { privacy: "local-only", maxTokens: 4 });
+    await eyas.dispose();
+    const hasty = await window.eyas.load({ model: window.nano, device: "cpu", cloud: cloud(good), budget: { firstTokenMs: 0.01 } });
+    await hasty.chat("play jazz"); // which measures how fast this device is
+    const { provenance } = await hasty.chat("book a table for two");
+    await hasty.dispose();
+    return { isOwn: error === reason, shown, tookMs, after: after.provenance.tier, tier: provenance.tier, reason: provenance.reason, detail: provenance.detail };
+  }, [`${proxy.origin}/stall,stall/v1`, `${proxy.origin}/none/v1`]);
+  const { tookMs, detail, ...rest } = seen;
+  assert.deepEqual(rest, { isOwn: true, shown: "half", after: "local", tier: "cloud", reason: "should-not" }, JSON.stringify(seen));
+  assert.ok(tookMs < 2500, `${tookMs} ms`);
+  assert.match(detail, /firstTokenMs/);
   await close();
 });
 
