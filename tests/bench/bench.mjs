@@ -42,8 +42,8 @@ async function measure(options, mode) {
   }
 }
 
-const described = ({ cpu, cores, memoryGib, system, chromium, adapter, loadAverageAtStart, loadAverageAtEnd }) =>
-  `${cpu}, ${cores} cores, ${memoryGib} GiB; ${system}; Chromium ${chromium}; adapter: ${adapter ? `${adapter.name}${adapter.software ? " (software)" : ""}` : "none"}; load average ${loadAverageAtStart.toFixed(1)} at the start, ${loadAverageAtEnd.toFixed(1)} at the end`;
+const described = ({ model, cpu, cores, memoryGib, system, chromium, adapter, loadAverageAtStart, loadAverageAtEnd }) =>
+  `${model}\n${cpu}, ${cores} cores, ${memoryGib} GiB; ${system}; Chromium ${chromium}; adapter: ${adapter ? `${adapter.name}${adapter.software ? " (software)" : ""}` : "none"}; load average ${loadAverageAtStart.toFixed(1)} at the start, ${loadAverageAtEnd.toFixed(1)} at the end`;
 
 /** The short form: ratios beside the baseline's. Its last lines are counts as Node's test runner prints them. */
 async function ratios(options) {

@@ -22,7 +22,8 @@ into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/res
   --help             this text
 
 Times depend on the machine and on what else runs on it: every row says the load average and the cores that other
-processes took. EYAS_CHROMIUM names another browser.
+processes took. On Linux the CPU path is also given by the CPU time of the worker, which says more on a busy machine.
+EYAS_CHROMIUM names another browser.
 `;
 
 /** A wrong command line; its message is for the person who typed it. */

@@ -2,7 +2,7 @@
 
 const WIDTH = 720;
 const HEIGHT = 380;
-const FRAME = { left: 72, right: 24, top: 56, bottom: 56 };
+const FRAME = { left: 72, right: 24, top: 64, bottom: 56 };
 const STYLE = `<style>
   text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-size: 16px; font-weight: 600 } .quiet { fill: #57606a }
   .grid { stroke: #d0d7de; stroke-width: 1 } .ground { fill: #ffffff }
@@ -56,6 +56,7 @@ export function lines({ title, xLabel, yLabel, series }) {
     parts.push(label(x(at), HEIGHT - FRAME.bottom + 20, at, { kind: "quiet" }));
   }
   parts.push(label((FRAME.left + WIDTH - FRAME.right) / 2, HEIGHT - 12, xLabel), label(20, (FRAME.top + HEIGHT - FRAME.bottom) / 2, yLabel, { turn: -90 }));
+  let from = FRAME.left;
   series.forEach(({ name, points: own }, index) => {
     const kind = `s${index % 4}`;
     for (const { x: at, low, high } of own) {
@@ -65,8 +66,8 @@ export function lines({ title, xLabel, yLabel, series }) {
     for (const point of own) {
       parts.push(`<circle class="${kind}" cx="${round(x(point.x))}" cy="${round(y(point.y))}" r="4"/>`);
     }
-    const from = FRAME.left + index * 170;
-    parts.push(`<circle class="${kind}" cx="${from + 5}" cy="${42}" r="4"/>`, label(from + 14, 46, name, { anchor: "start" }));
+    parts.push(`<circle class="${kind}" cx="${from + 5}" cy="42" r="4"/>`, label(from + 14, 46, name, { anchor: "start" }));
+    from += 40 + name.length * 7;
   });
   return frame(title, `${title}: ${yLabel} against ${xLabel}`, parts);
 }
@@ -88,7 +89,7 @@ export function bars({ title, xLabel, bars: rows }) {
       label(begin - 10, middle + 4, name, { anchor: "end" }),
       `<rect class="s${series % 4}" stroke="none" x="${begin}" y="${round(top + height * 0.18)}" width="${round(x(value) - begin)}" height="${round(height * 0.64)}" opacity=".85"/>`,
       `<line class="grid" x1="${round(x(low))}" x2="${round(x(high))}" y1="${round(middle)}" y2="${round(middle)}"/>`,
-      label(x(high) + 8, middle + 4, value.toLocaleString("en-US", { maximumFractionDigits: 1 }), { anchor: "start" }),
+      label(x(high) + 8, middle + 4, value.toLocaleString("en-US", { maximumSignificantDigits: 3 }), { anchor: "start" }),
     );
   });
   parts.push(label((begin + WIDTH) / 2, HEIGHT - 12, xLabel));

@@ -6,13 +6,14 @@ import { measureFollowUp } from "./measures/follow_up.mjs";
 import { measureGeneration } from "./measures/generation.mjs";
 import { measureHostCost } from "./measures/host_cost.mjs";
 import { measureLoad } from "./measures/load_cost.mjs";
+import { measureTierDecision } from "./measures/tier_decision.mjs";
 import { measureTokenWork } from "./measures/token_work.mjs";
 
 /** Sizes on a device that computes: the CPU, or a GPU that is one. */
 const SIZES = {
-  full: { seconds: 570, repeats: 3, prompts: [16, 128, 512, 1024], contexts: [128, 512, 1024, 2048], tokens: 32, histories: [128, 1024], utterances: 7, hostTokens: 400 },
-  quick: { seconds: 105, repeats: 1, prompts: [16, 128], contexts: [128, 512], tokens: 16, histories: [128, 512], utterances: 3, hostTokens: 150 },
-  ratios: { seconds: 52, repeats: 1, prompts: [128], contexts: [128, 512], tokens: 16, histories: [], utterances: 0, hostTokens: 0 },
+  full: { seconds: 570, repeats: 3, prompts: [16, 128, 512, 1024], contexts: [128, 512, 1024, 2048], tokens: 32, histories: [128, 1024], utterances: 7, decisions: 200, hostTokens: 400 },
+  quick: { seconds: 105, repeats: 1, prompts: [16, 128], contexts: [128, 512], tokens: 16, histories: [128, 512], utterances: 3, decisions: 50, hostTokens: 150 },
+  ratios: { seconds: 52, repeats: 1, prompts: [128], contexts: [128, 512], tokens: 16, histories: [], utterances: 0, decisions: 0, hostTokens: 0 },
 };
 /** On a software adapter a token of the whole model takes seconds; what needs length is measured on one layer of it. */
 const SOFTWARE_GPU = {
@@ -23,7 +24,7 @@ const SOFTWARE_GPU = {
 const CPU_SHARE = 0.62;
 
 /** The labels under which the random models are reported. */
-export const LABELS = { q4: "SmolLM2-135M's shape, q4, CPU", q8: "SmolLM2-135M's shape, q8, CPU", gpu: "SmolLM2-135M's shape, q4, GPU", layer: "one layer of it, q4, GPU", thin: "30 thin layers, GPU" };
+export const LABELS = { q4: "CPU, q4", q8: "CPU, q8", gpu: "GPU, q4", layer: "GPU, q4, one layer", thin: "GPU, 30 thin layers" };
 
 /** Runs steps one after another; a step that fails, or that no longer fits, is said and the others go on. */
 class Steps {
@@ -83,7 +84,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     if (!devices.includes("cpu")) {
       continue;
     }
-    const labels = random ? [["q4", LABELS.q4], ["q8", LABELS.q8]] : [["given", "the given model, CPU"]];
+    const labels = random ? [["q4", LABELS.q4], ["q8", LABELS.q8]] : [["given", "CPU"]];
     for (const [model, label] of labels) {
       await generation(cpuTime, label, { model, device: "cpu", ...(mode === "ratios" && model === "q8" ? { prompts: [], contexts: [128] } : {}) });
     }
@@ -94,6 +95,9 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     if (sizes.histories.length > 0) {
       const messageTokens = 16;
       await steps.run(`follow-up: ${label}`, cpuTime, () => measureFollowUp({ lab, report, budget: cpuTime }, { model, label, device: "cpu", promptKind, histories: sizes.histories, messageTokens }));
+    }
+    if (sizes.decisions > 0) {
+      await steps.run("tier decision", cpuTime, () => measureTierDecision({ lab, report }, { requests: sizes.decisions }));
     }
     if (sizes.utterances > 0) {
       await steps.run("as you type", cpuTime, () => measureAsYouType({ lab, report }, { utterances: sizes.utterances }));
@@ -113,7 +117,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   if (mode === "ratios") {
     return { failures: steps.failures, bytes };
   }
-  const label = random ? LABELS.gpu : "the given model, GPU";
+  const label = random ? LABELS.gpu : "GPU";
   const model = random ? "q4" : "given";
   const software = lab.adapter.software ? SOFTWARE_GPU[mode] : {};
   if (lab.adapter.software && random) {
