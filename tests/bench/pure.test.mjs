@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { Budget, within } from "./budget.mjs";
+import { addDerived, bandwidthBars, seriesOf } from "./derived.mjs";
 import { writeGguf } from "./gguf_writer.mjs";
 import { readOptions, UsageError } from "./options.mjs";
 import { bars, lines, ticks } from "./plot.mjs";
@@ -115,6 +116,24 @@ test("a report shows medians, ranges and conditions", () => {
   assert.equal(report.median("g", "n"), 20);
   assert.equal(report.median("g", "other"), undefined);
   assert.equal(report.table({ markdown: true }).split("\n").at(-1), "| g | n | 20 | 10 to 30 | ms | 3 | 1.0 | 0.50 |");
+});
+
+test("what is derived prefers CPU time, and compares contexts by time and by bytes", () => {
+  const report = new Report();
+  const add = (name, value) => report.add({ group: "CPU, q4", name }, value);
+  for (const [at, wall, cpu] of [[128, 10, 100], [2048, 4, 50]]) {
+    add(`decode at ${at}`, wall);
+    add(`decode at ${at}, a second of CPU time`, cpu);
+  }
+  report.add({ group: "bandwidth", name: "sum over WASM memory, SIMD" }, 25);
+  const bytes = { "CPU, q4": { weightBytes: 90e6, cacheBytesPerToken: 0.05e6 }, "CPU, q8": undefined };
+  addDerived(report, bytes);
+  assert.equal(report.median("CPU, q4", "a token at 2048 over one at 128: time, by CPU time"), 2);
+  assert.equal(report.median("CPU, q4", "a token at 2048 over one at 128: bytes"), (90 + 102.4) / (90 + 6.4));
+  assert.equal(report.median("CPU, q4", "bytes read while decoding at 128, by CPU time"), (100 * 96.4e6) / 1e9);
+  assert.equal(report.median("CPU, q4", "of the plain sum's rate"), (9.64 / 25) * 100);
+  assert.deepEqual(seriesOf(report, /^decode at (\d+)/, ["CPU, q4"]), [{ name: "CPU, q4, by CPU time", points: [{ x: 128, y: 100, low: 100, high: 100 }, { x: 2048, y: 50, low: 50, high: 50 }] }]);
+  assert.equal(bandwidthBars(report, bytes).length, 2);
 });
 
 test("only a count that grew fails; a ratio that moved is marked", () => {

@@ -21,8 +21,8 @@ export function writeResults(folder, { report, meta, bytes, also }) {
   }
   write(join(folder, "table.md"), `${report.table({ markdown: true })}\n`);
   const labels = Object.keys(bytes);
-  const decode = seriesOf(report, /^decode at (\d+)$/, labels);
-  const prefill = seriesOf(report, /^prefill, (\d+) tokens$/, labels);
+  const decode = seriesOf(report, /^decode at (\d+)/, labels);
+  const prefill = seriesOf(report, /^prefill, (\d+) tokens/, labels);
   const rates = bandwidthBars(report, bytes);
   if (decode.length > 0) {
     write(join(folder, "decode.svg"), lines({ title: "Decode", xLabel: "tokens of context", yLabel: "tokens a second", series: decode }));

@@ -17,11 +17,13 @@ const SIZES = {
 };
 /** On a software adapter a token of the whole model takes seconds; what needs length is measured on one layer of it. */
 const SOFTWARE_GPU = {
-  full: { prompts: [16, 128], contexts: [128], tokens: 6, layerContexts: [128, 512, 1024, 2048], repeats: 1 },
+  full: { prompts: [16, 128], contexts: [16, 128], tokens: 6, layerContexts: [128, 512, 1024, 2048], repeats: 1 },
   quick: { prompts: [16], contexts: [16], tokens: 4, layerContexts: [128, 512], repeats: 1 },
 };
 /** The part of the time that the CPU may take where the GPU is measured too. */
-const CPU_SHARE = 0.62;
+const CPU_SHARE = { full: 0.55, quick: 0.55, ratios: 0.8 };
+/** The part of the rest that a software adapter may take for one layer, before it does the whole model. */
+const LAYER_SHARE = 0.4;
 
 /** The labels under which the random models are reported. */
 export const LABELS = { q4: "CPU, q4", q8: "CPU, q8", gpu: "GPU, q4", layer: "GPU, q4, one layer", thin: "GPU, 30 thin layers" };
@@ -66,7 +68,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   if (devices.includes("gpu") && !gpu) {
     report.note("the GPU was left out: this Chromium has no WebGPU adapter");
   }
-  const cpuTime = new Budget(sizes.seconds * (gpu ? CPU_SHARE : 1));
+  const cpuTime = new Budget(sizes.seconds * (gpu ? CPU_SHARE[mode] : 1));
   const steps = new Steps(report);
   const bytes = {};
   const random = models.given === undefined;
@@ -75,7 +77,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     const found = await steps.run(label, budget, () => measureGeneration({ lab, report, budget }, { label, promptKind, ...sizes, ...given }));
     bytes[label] = found ?? bytes[label];
   };
-  const load = (budget, label, given) => steps.run(`load: ${label}`, budget, () => measureLoad({ lab, report }, { label, ...given }), label);
+  const load = (budget, label, given) => steps.run(`load: ${label}`, budget, () => measureLoad({ lab, report }, { label, ...given }));
 
   for (let repeat = 0; repeat < (repeats ?? sizes.repeats); repeat += 1) {
     if (mode !== "ratios" || repeat === 0) {
@@ -119,17 +121,17 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   }
   const label = random ? LABELS.gpu : "GPU";
   const model = random ? "q4" : "given";
-  const software = lab.adapter.software ? SOFTWARE_GPU[mode] : {};
-  if (lab.adapter.software && random) {
-    await generation(new Budget(Math.min(total.left(), total.left() * 0.4)), LABELS.layer, { model: "layer", device: "gpu", tokens: 16, prompts: [], contexts: software.layerContexts });
+  const software = lab.adapter.software ? SOFTWARE_GPU[mode] : undefined;
+  if (software && random) {
+    await generation(new Budget(total.left() * LAYER_SHARE), LABELS.layer, { model: "layer", device: "gpu", tokens: 16, prompts: [], contexts: software.layerContexts });
   }
-  for (let repeat = 0; repeat < (software.repeats ?? repeats ?? sizes.repeats); repeat += 1) {
+  for (let repeat = 0; repeat < (software?.repeats ?? repeats ?? sizes.repeats); repeat += 1) {
     await generation(total, label, { ...software, model, device: "gpu" });
   }
-  await steps.run("counts: whole model", total, () => measureTokenWork({ lab, report }, { model, label, promptKind, tokens: lab.adapter.software ? 4 : 24 }), label);
   if (models.single) {
     await load(total, label, { model, device: "gpu" });
   }
+  await steps.run("counts: whole model", total, () => measureTokenWork({ lab, report }, { model, label, promptKind, tokens: software ? 4 : 24 }), label);
   if (!lab.adapter.software) {
     await steps.run(`follow-up: ${label}`, total, () => measureFollowUp({ lab, report, budget: total }, { model, label, device: "gpu", promptKind, histories: sizes.histories, messageTokens: 16 }));
   }
