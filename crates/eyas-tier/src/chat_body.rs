@@ -24,6 +24,10 @@ pub(crate) struct ChatBody {
     pub(crate) downgrades: Vec<String>,
 }
 
+/// The options that some cloud can't honour, by which an application names those that may be dropped for it.
+pub(crate) const DROPPABLE: [&str; 8] =
+    ["tools", "templateVariables", "logprobs", "logitBias", "stop", "topK", "minP", "repetitionPenalty"];
+
 /// Writes the body. An option that the cloud can't honour is `cloud-refused`, unless the application lets it be dropped.
 pub(crate) fn chat_body(config: &CloudConfig, question: Question<'_>) -> Result<ChatBody> {
     let Question { messages, options, .. } = question;
@@ -91,18 +95,18 @@ fn penalizes_repetition(options: &GenerateOptions) -> bool {
 fn unsupported(config: &CloudConfig, question: Question<'_>) -> Vec<&'static str> {
     let Question { options, has_tools, has_template_variables, .. } = question;
     let supports = |name: &str| config.supports.iter().any(|supported| supported == name);
-    let asked = [
-        ("tools", has_tools),
-        ("templateVariables", has_template_variables),
-        ("logprobs", options.logprobs),
+    let is_asked = |name: &&str| match *name {
+        "tools" => has_tools,
+        "templateVariables" => has_template_variables,
+        "logprobs" => options.logprobs,
         // Token ids are the local model's own.
-        ("logitBias", !options.logit_bias.is_empty()),
-        ("stop", options.stop.len() > MOST_STOPS),
-        ("topK", options.top_k > 0 && !supports("topK")),
-        ("minP", options.min_p > 0.0 && !supports("minP")),
-        ("repetitionPenalty", penalizes_repetition(options) && !supports("repetitionPenalty")),
-    ];
-    asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(name, _)| name).collect()
+        "logitBias" => !options.logit_bias.is_empty(),
+        "stop" => options.stop.len() > MOST_STOPS,
+        "topK" => options.top_k > 0 && !supports("topK"),
+        "minP" => options.min_p > 0.0 && !supports("minP"),
+        _ => penalizes_repetition(options) && !supports("repetitionPenalty"),
+    };
+    DROPPABLE.into_iter().filter(is_asked).collect()
 }
 
 #[cfg(test)]

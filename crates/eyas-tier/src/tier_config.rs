@@ -3,7 +3,7 @@
 use eyas_core::{Error, Result};
 use serde::Deserialize;
 
-use crate::{Calibration, Endpoint, Privacy, RetryPolicy};
+use crate::{Calibration, Endpoint, Privacy, RetryPolicy, chat_body::DROPPABLE};
 
 /// What becomes of local text that was shown, or could have been, when the cloud takes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -135,6 +135,9 @@ impl TierConfig {
         if let Some(unknown) = cloud.supports.iter().find(|name| !known(name)) {
             return bad(format!("cloud.supports has the unknown option {unknown:?}; known are topK, minP and repetitionPenalty"));
         }
+        if let Some(unknown) = cloud.may_drop.iter().find(|name| !DROPPABLE.contains(&name.as_str())) {
+            return bad(format!("cloud.mayDrop has the unknown option {unknown:?}; known are {}", DROPPABLE.join(", ")));
+        }
         let RetryPolicy { max_retry_after_ms, idle_timeout_ms, total_timeout_ms, .. } = cloud.retry;
         if [max_retry_after_ms, idle_timeout_ms, total_timeout_ms].iter().any(|ms| !(ms.is_finite() && *ms > 0.0)) {
             return bad("the times in cloud.retry must be more than 0".into());
@@ -175,6 +178,7 @@ mod tests {
             r#"{"cloud":{"endpoint":"http://host/v1","model":"m"}}"#,
             r#"{"cloud":{"endpoint":"https://host/v1","model":""}}"#,
             r#"{"cloud":{"endpoint":"https://host/v1","model":"m","supports":["seed"]}}"#,
+            r#"{"cloud":{"endpoint":"https://host/v1","model":"m","mayDrop":["topk"]}}"#,
             r#"{"cloud":{"endpoint":"https://host/v1","model":"m","allowedOrigins":["https://other"]}}"#,
             r#"{"cloud":{"endpoint":"https://host/v1","model":"m","retry":{"idleTimeoutMs":0}}}"#,
             r#"{"cloud":{"endpoint":"https://host/v1","model":"m","prices":{"promptPerMillion":-1,"completionPerMillion":1}}}"#,

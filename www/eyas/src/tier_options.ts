@@ -46,7 +46,7 @@ export interface CloudOptions {
   /** Options beyond the common ones that this server honours. */
   supports?: readonly ("topK" | "minP" | "repetitionPenalty")[];
   /** Options that may be dropped for the cloud, by name; each one dropped is listed in `provenance.downgrades`. Any other that it can't honour keeps the request here. */
-  mayDrop?: readonly string[];
+  mayDrop?: readonly ("tools" | "templateVariables" | "logprobs" | "logitBias" | "stop" | "topK" | "minP" | "repetitionPenalty")[];
   /** A request that may leave, in a session that holds what a local-only request put there: it stays (`refuse`, the default), or leaves without that. */
   taint?: "refuse" | "without";
   /** Bounds on attempts and waiting. */
