@@ -1,4 +1,4 @@
-//! `eval`: runs a task file through the local model and writes what routing can be judged by, one line an example.
+//! `eval`: runs a task file through the local model, and a cloud model where one is named, and writes what routing can be judged by, one line an example.
 
 use std::{
     fs,
@@ -14,7 +14,11 @@ use eyas_tier::Confidence;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{arguments::Common, load::load};
+use crate::{
+    arguments::Common,
+    cloud_model::{CloudFlags, CloudModel},
+    load::load,
+};
 
 /// The flags of `eval`.
 #[derive(Debug, Args)]
@@ -35,6 +39,8 @@ pub struct EvalCommand {
     /// Tokens of an answer at most
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
+    #[command(flatten)]
+    cloud: CloudFlags,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,10 +74,12 @@ pub struct Logged {
     pub input_chars: usize,
     /// Tokens of prompt and answer.
     pub tokens: usize,
-    /// Bytes that left the device for it.
+    /// Bytes that were sent to the cloud.
     pub bytes: u64,
-    /// Milliseconds of the answer.
+    /// Milliseconds of the local answer.
     pub ms: f64,
+    /// Milliseconds of the cloud's answer, where it was asked.
+    pub cloud_ms: Option<f64>,
 }
 
 /// Runs `eval`.
@@ -84,12 +92,15 @@ pub async fn run(common: &Common, command: &EvalCommand) -> Result<()> {
             .map_err(|error| Error::bad_input(format!("{}, line {}: {error}", command.tasks.display(), number + 1)))?;
         tasks.push(task);
     }
+    let cloud = CloudModel::open(&command.cloud)?;
     let engine = load(common, &command.model).await?;
     let mut out = BufWriter::new(fs::File::create(&command.out).map_err(|error| failed(&command.out, error))?);
-    let (mut right, mut ms) = (0.0, 0.0);
+    let (mut right, mut cloud_right, mut ms) = (0.0, 0.0, 0.0);
     for task in &tasks {
-        let logged = example(&engine, command, task).await.map_err(|error| error.context(format!("{:?}", task.input)))?;
+        let logged =
+            example(&engine, cloud.as_ref(), command, task).await.map_err(|error| error.context(format!("{:?}", task.input)))?;
         right += logged.local_quality;
+        cloud_right += logged.cloud_quality;
         ms += logged.ms;
         let line = serde_json::to_string(&logged).map_err(|error| Error::internal(error.to_string()))?;
         writeln!(out, "{line}").map_err(|error| failed(&command.out, error))?;
@@ -97,19 +108,28 @@ pub async fn run(common: &Common, command: &EvalCommand) -> Result<()> {
     out.flush().map_err(|error| failed(&command.out, error))?;
     let count = tasks.len().max(1) as f64;
     if common.json {
-        println!("{}", json!({ "examples": tasks.len(), "localQuality": right / count, "msPerExample": ms / count }));
+        println!(
+            "{}",
+            json!({ "examples": tasks.len(), "localQuality": right / count, "cloudQuality": cloud_right / count, "msPerExample": ms / count })
+        );
     } else {
-        println!("{} examples, local quality {:.4}, {:.1} ms each", tasks.len(), right / count, ms / count);
+        println!(
+            "{} examples, quality {:.4} local and {:.4} cloud, {:.1} ms each",
+            tasks.len(),
+            right / count,
+            cloud_right / count,
+            ms / count
+        );
     }
     Ok(())
 }
 
-async fn example(engine: &Engine, command: &EvalCommand, task: &TaskLine) -> Result<Logged> {
+async fn example(engine: &Engine, cloud: Option<&CloudModel>, command: &EvalCommand, task: &TaskLine) -> Result<Logged> {
     let options = GenerateOptions { max_tokens: command.max_tokens, ..GenerateOptions::default() };
     let prompt = Prompt::Messages(vec![Message::user(&task.input)]);
     let begin = Instant::now();
     let session = engine.session();
-    let mut generation = session.start(&Request::new(prompt, options))?;
+    let mut generation = session.start(&Request::new(prompt, options.clone()))?;
     generation.watch_signals();
     let completion = loop {
         if let Event::Done(completion) = generation.next().await? {
@@ -117,6 +137,11 @@ async fn example(engine: &Engine, command: &EvalCommand, task: &TaskLine) -> Res
         }
     };
     let ms = begin.elapsed().as_secs_f64() * 1000.0;
+    let cloud = match cloud {
+        Some(cloud) => Some(cloud.answer(&task.input, &options).await?),
+        None => None,
+    };
+    let cloud_text = cloud.as_ref().map(|answer| answer.text.as_str()).or(task.cloud.as_deref());
     let info = engine.info();
     let is_gold = |answer: &str| f64::from(u8::from(task.gold.as_deref() == Some(answer)));
     Ok(Logged {
@@ -124,12 +149,13 @@ async fn example(engine: &Engine, command: &EvalCommand, task: &TaskLine) -> Res
         model: info.fingerprint,
         quantize: info.quantize.name().into(),
         local_quality: is_gold(&completion.text),
-        cloud_quality: task.cloud.as_deref().map_or(1.0, is_gold),
-        cloud_is_gold: task.cloud.is_none(),
+        cloud_quality: cloud_text.map_or(1.0, is_gold),
+        cloud_is_gold: cloud_text.is_none(),
         signals: Confidence::of(generation.signals(), &completion.text, &task.input, command.expects_json),
         input_chars: task.input.chars().count(),
         tokens: completion.usage.prompt_tokens + completion.usage.completion_tokens,
-        bytes: completion.provenance.bytes_sent,
+        bytes: cloud.as_ref().map_or(0, |answer| answer.bytes),
         ms,
+        cloud_ms: cloud.map(|answer| answer.ms),
     })
 }

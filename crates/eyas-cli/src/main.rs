@@ -13,10 +13,12 @@
 mod arguments;
 mod bench;
 mod calibrate;
+mod cloud_model;
 mod deferral;
 mod eval;
 mod failure;
 mod generate;
+mod http_network;
 mod input_file;
 mod inspect;
 mod load;

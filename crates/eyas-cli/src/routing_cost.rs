@@ -6,8 +6,8 @@ use eyas_core::{
     CancelToken, Completion, Error, Event, FinishReason, Message, Provenance, Result, Tier, Timing, TokenSignal, Usage,
 };
 use eyas_tier::{
-    Clock, CloudPermit, CloudRequest, CloudResponse, LocalAnswer, LocalFuture, LocalTier, Network, NetworkFailure, Ports,
-    TierConfig, TierEvent, TierRequest, Tiers, TokenSource,
+    CloudPermit, CloudRequest, CloudResponse, LocalAnswer, LocalFuture, LocalTier, Network, NetworkFailure, Ports, TierConfig,
+    TierEvent, TierRequest, Tiers, TokenSource,
 };
 use serde_json::json;
 
@@ -61,20 +61,6 @@ impl Network for Nowhere {
 impl TokenSource for Nowhere {
     fn token(&self, _: bool) -> LocalFuture<'_, Result<Option<String>>> {
         Box::pin(future::ready(Ok(None)))
-    }
-}
-
-impl Clock for SystemClock {
-    fn now_ms(&self) -> f64 {
-        eyas_engine::Clock::now_ms(self)
-    }
-
-    fn unix_ms(&self) -> f64 {
-        self.now_ms() // nothing is dated
-    }
-
-    fn sleep(&self, _: f64) -> LocalFuture<'static, ()> {
-        Box::pin(future::pending()) // nothing is waited for
     }
 }
 

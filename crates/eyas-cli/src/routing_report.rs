@@ -71,7 +71,7 @@ pub fn report(measured: &Measured, foreign: Option<&str>, drawing: &str, seed: u
         if measured.cloud_is_gold {
             "No cloud model answered: the gold labels stand for its answers."
         } else {
-            "The cloud's answers are those of the task file."
+            "The cloud's answers are a model's own."
         }
     ));
     line(String::new());

@@ -4,6 +4,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -46,7 +48,7 @@ fn logged(task: &str, quality: f64, mean_logprob: f64) -> Value {
         "task": task, "model": "ab", "quantize": "f16", "localQuality": quality, "cloudQuality": 1.0, "cloudIsGold": true,
         "signals": { "meanLogprob": mean_logprob, "minLogprob": null, "q10Logprob": null, "meanEntropy": 0.5, "firstMargin": 0.5,
             "structure": 1.0, "grounding": 1.0 },
-        "inputChars": 30, "tokens": 40, "bytes": 0, "ms": 2.0,
+        "inputChars": 30, "tokens": 40, "bytes": 0, "ms": 2.0, "cloudMs": null,
     })
 }
 
@@ -75,6 +77,71 @@ fn eval_logs_what_the_model_answered_and_how_certain_it_was() {
 
     fs::write(&tasks, "{\"task\":\"t\"}\n").unwrap();
     assert!(refusal(&arguments).contains("line 1"));
+    fs::remove_file(tasks).unwrap();
+    fs::remove_file(out).unwrap();
+}
+
+/// A server that answers one request a line of `answers`, each in chunks or until the connection's end, and returns the requests.
+fn serve(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/v1", listener.local_addr().unwrap());
+    let served = answers.into_iter().map(move |answer| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut buffer = [0; 4096];
+        let is_whole = |request: &[u8]| {
+            let text = String::from_utf8_lossy(request);
+            text.split_once("\r\n\r\n").is_some_and(|(head, body)| head.contains(&format!("content-length: {}", body.len())))
+        };
+        while !is_whole(&request) {
+            let length = stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "{}", String::from_utf8_lossy(&request));
+            request.extend_from_slice(&buffer[..length]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (endpoint, std::thread::spawn(move || served.collect()))
+}
+
+#[test]
+fn eval_asks_a_cloud_model_too() {
+    let (tasks, out) = (scratch("cloud-tasks.jsonl"), scratch("cloud-log.jsonl"));
+    let rows = [json!({ "task": "t", "input": "one", "gold": "right" }), json!({ "task": "t", "input": "two", "gold": "wrong" })];
+    fs::write(&tasks, lines(&rows)).unwrap();
+    let event = r#"{"choices":[{"index":0,"delta":{"content":"right"},"finish_reason":"stop"}]}"#;
+    let stream = format!("data: {event}\n\ndata: [DONE]\n\n");
+    let (first, rest) = stream.split_at(20);
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+    let (endpoint, server) = serve(vec![
+        "HTTP/1.1 429 Too Many\r\nretry-after-ms: 5\r\ncontent-length: 2\r\n\r\n{}".into(),
+        format!(
+            "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x};note\r\n{rest}\r\n0\r\n\r\n",
+            first.len(),
+            rest.len()
+        ),
+        format!("{head}\r\n{stream}"),
+    ]);
+    let nano = nano();
+    let model = ["eval", "--model", &nano, "--device", "cpu", "--tasks", &tasks, "--out", &out, "--max-tokens", "4"];
+    let report = json_of(&[&model[..], &["--cloud", &endpoint, "--cloud-model", "big"]].concat());
+    assert_eq!((report["cloudQuality"].as_f64(), report["localQuality"].as_f64()), (Some(0.5), Some(0.0)));
+    let requests = server.join().unwrap();
+    assert!(
+        requests.iter().all(|request| request.starts_with("POST /v1/chat/completions HTTP/1.1") && request.contains("\"big\""))
+    );
+    let log: Vec<Value> = fs::read_to_string(&out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let body = |request: &String| request.split_once("\r\n\r\n").unwrap().1.len() as u64;
+    let bytes: Vec<_> = log.iter().map(|row| row["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(bytes, [body(&requests[0]) + body(&requests[1]), body(&requests[2])]);
+    assert!(log.iter().all(|row| row["cloudIsGold"] == json!(false) && row["cloudMs"].as_f64().unwrap() > 0.0));
+
+    let refused = |url: &str| refusal(&[&model[..], &["--cloud", url, "--cloud-model", "big"]].concat());
+    assert!(refused("https://cloud.test/v1").contains("no TLS"));
+    assert!(refused("http://cloud.test/v1").contains("https"));
+    assert!(refusal(&[&model[..], &["--cloud", &endpoint]].concat()).contains("--cloud-model"));
+    let token = ["--cloud", &endpoint, "--cloud-model", "big", "--cloud-token", "EYAS_TEST_NO_SUCH_TOKEN"];
+    assert!(refusal(&[&model[..], &token].concat()).contains("EYAS_TEST_NO_SUCH_TOKEN"));
     fs::remove_file(tasks).unwrap();
     fs::remove_file(out).unwrap();
 }
