@@ -3,9 +3,9 @@
 //! Its form: the trie's length in bytes (`u32`), the trie (a double array of `u32` units), and replacements, each
 //! ending in a zero byte.
 
-/// Whether a map in base64 can be read without leaving its bounds.
-pub(crate) fn is_sound(base64: &str) -> bool {
-    decode_base64(base64).is_some_and(|map| is_sound_map(&map))
+/// A map that is written in base64, if it can be read without leaving its bounds.
+pub(crate) fn sound(base64: &str) -> Option<Vec<u8>> {
+    decode_base64(base64).filter(|map| is_sound_map(map))
 }
 
 fn is_sound_map(map: &[u8]) -> bool {

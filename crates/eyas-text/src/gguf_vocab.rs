@@ -9,6 +9,7 @@ use crate::{
     byte_level,
     encoder::Encoder,
     joining::Joining,
+    library::Library,
     pre_tokenizer::PreTokenizer,
     sentence_piece::{SPACE, SentencePiece},
     special_tokens::SpecialTokens,
@@ -173,11 +174,9 @@ impl GgufVocab {
         let bad = |error: tokenizers::Error| Error::bad_model("the GGUF vocabulary was not accepted").with_source(error);
         let bpe =
             BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignore_merges).build().map_err(bad)?;
-        let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-        tokenizer.with_pre_tokenizer(Some(pre_tokenizer.build()?));
-        tokenizer.add_tokens(added).map_err(bad)?;
+        let library = Library::new(bpe.into(), None, Some(pre_tokenizer.build()?), added)?;
         Ok(GgufParts {
-            encoder: Encoder::library(tokenizer),
+            encoder: Encoder::library(library),
             table,
             add_bos: self.add_bos.unwrap_or(pre_tokenizer.add_bos),
             add_eos: self.add_eos.unwrap_or(false),

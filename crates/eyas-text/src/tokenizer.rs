@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use eyas_core::Result;
 use serde_json::Value;
 
-use crate::{GgufVocab, StreamDecoder, encoder::Encoder, token_table::TokenTable, tokenizer_json};
+use crate::{GgufVocab, StreamDecoder, encoder::Encoder, frame::Frame, token_table::TokenTable, tokenizer_json};
 
 /// How a text is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,10 +23,8 @@ pub struct Tokenizer {
     table: Arc<TokenTable>,
     bos: Option<(u32, String)>,
     eos: Option<(u32, String)>,
-    /// Added before a text with `add_special`, where the encoder has no post-processor.
-    prefix: Option<u32>,
-    /// Added after a text, likewise.
-    suffix: Option<u32>,
+    /// Added around a text with `add_special`.
+    frame: Frame,
 }
 
 impl Tokenizer {
@@ -35,7 +33,7 @@ impl Tokenizer {
     /// Fails with `bad-model` where the file is malformed, and with `unsupported-model` where it uses a part that is
     /// not known.
     pub fn from_json(tokenizer_json: &[u8], tokenizer_config: Option<&Value>) -> Result<Self> {
-        let tokenizer_json::JsonParts { library, table, has_post_processor } = tokenizer_json::read(tokenizer_json)?;
+        let tokenizer_json::JsonParts { library, frame, table, has_post_processor } = tokenizer_json::read(tokenizer_json)?;
         let encoder = Encoder::library(library);
         let named = |key: &str| {
             let entry = tokenizer_config?.get(key)?;
@@ -48,7 +46,9 @@ impl Tokenizer {
         let (bos, eos) = (named("bos_token"), named("eos_token"));
         let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_bos_token"));
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_eos_token"));
-        Ok(Self { encoder, table: Arc::new(table), bos, eos, prefix, suffix })
+        let frame =
+            if has_post_processor { frame } else { Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) } };
+        Ok(Self { encoder, table: Arc::new(table), bos, eos, frame })
     }
 
     /// Makes a tokenizer from what a GGUF file says about its vocabulary.
@@ -61,19 +61,14 @@ impl Tokenizer {
         let parts = vocab.build()?;
         let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_bos);
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_eos);
-        Ok(Self { encoder: parts.encoder, table: Arc::new(parts.table), bos, eos, prefix, suffix })
+        let frame = Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) };
+        Ok(Self { encoder: parts.encoder, table: Arc::new(parts.table), bos, eos, frame })
     }
 
     /// Token ids of a text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
-        let mut ids = self.encoder.encode(text, options.add_special, options.parse_special)?;
-        if options.add_special {
-            if let Some(prefix) = self.prefix {
-                ids.insert(0, prefix);
-            }
-            ids.extend(self.suffix);
-        }
-        Ok(ids)
+        let ids = self.encoder.encode(text, options.parse_special)?;
+        Ok(if options.add_special { [self.frame.before.as_slice(), &ids, &self.frame.after].concat() } else { ids })
     }
 
     /// The text of token ids, special tokens left out where asked for. Bytes that are not UTF-8 become U+FFFD. Fails

@@ -1,14 +1,22 @@
 //! Reads `tokenizer.json`.
 //!
-//! The `tokenizers` crate trusts its files: a truncated or contradictory one can make it panic, which would poison the
-//! worker. So the file's shape is checked first, without building anything large.
+//! The `tokenizers` crate could do that itself, but it trusts its files (a truncated or contradictory one can make it panic, which would
+//! poison the worker), and its readers for everything it knows weigh more than what they read. So its parts are made here, one by one.
 
 use eyas_core::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
+use tokenizers::{AddedToken, Model};
 
 use crate::{
-    byte_level, charsmap, gguf_vocab::fallback_byte, joining::Joining, model_shape::ModelShape, token_table::TokenTable,
+    byte_level,
+    frame::{self, Frame},
+    gguf_vocab::fallback_byte,
+    joining::Joining,
+    library::Library,
+    model_file::ModelFile,
+    normalizer, splitting,
+    token_table::TokenTable,
 };
 
 /// Ids beyond this are taken for garbage; the largest vocabularies have some 300,000 tokens.
@@ -16,16 +24,19 @@ const MAX_VOCAB: u64 = 1 << 22;
 
 /// What a file becomes.
 pub(crate) struct JsonParts {
-    pub(crate) library: tokenizers::Tokenizer,
+    pub(crate) library: Library,
+    pub(crate) frame: Frame,
     pub(crate) table: TokenTable,
     pub(crate) has_post_processor: bool,
 }
 
-/// The file without the contents of its vocabulary.
+/// The file.
 #[derive(Deserialize)]
-struct Outline {
+struct TokenizerFile {
     #[serde(default)]
-    added_tokens: Vec<AddedTokenOutline>,
+    version: Option<String>,
+    #[serde(default)]
+    added_tokens: Vec<AddedTokenFile>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -34,114 +45,43 @@ struct Outline {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    model: ModelShape,
+    model: ModelFile,
 }
 
 #[derive(Deserialize)]
-struct AddedTokenOutline {
+struct AddedTokenFile {
     id: u64,
-    content: String,
+    #[serde(flatten)]
+    token: AddedToken,
 }
 
 /// Reads and checks a file.
 pub(crate) fn read(bytes: &[u8]) -> Result<JsonParts> {
-    let text = std::str::from_utf8(bytes).map_err(|error| bad("is not UTF-8").with_source(error))?;
-    let outline: Outline = serde_json::from_str(text).map_err(|error| bad(&format!("is malformed: {error}")))?;
-    outline.model.check()?;
-    let highest = outline.added_tokens.iter().map(|token| token.id).chain([outline.model.highest_id()]).max().unwrap_or(0);
+    let file: TokenizerFile = serde_json::from_slice(bytes).map_err(|error| bad(&format!("is malformed: {error}")))?;
+    if let Some(version) = file.version.filter(|version| version != "1.0") {
+        return Err(bad(&format!("has the version {version:?}; expected \"1.0\"")));
+    }
+    let highest = file.added_tokens.iter().map(|token| token.id).chain([file.model.highest_id()]).max().unwrap_or(0);
     if highest >= MAX_VOCAB {
         return Err(bad(&format!("has the token id {highest}; expected less than {MAX_VOCAB}")));
     }
-    check_types("normalizer", &outline.normalizer, NORMALIZERS)?;
-    check_types("pre_tokenizer", &outline.pre_tokenizer, PRE_TOKENIZERS)?;
-    check_types("post_processor", &outline.post_processor, POST_PROCESSORS)?;
-    check_templates(&outline.post_processor)?;
-    let decoding = Decoding::read(&outline.decoder)?;
-
-    let mut library: tokenizers::Tokenizer =
-        serde_json::from_str(text).map_err(|error| bad(&format!("was not accepted: {error}")))?;
-    for token in &outline.added_tokens {
-        let found = library.token_to_id(&token.content);
-        if !token.content.is_empty() && found.map(u64::from) != Some(token.id) {
-            return Err(bad(&format!(
-                "gives the added token {:?} the id {}, but its place is {found:?}",
-                token.content, token.id
-            )));
+    let frame = frame::read(&file.post_processor)?;
+    let decoding = Decoding::read(&file.decoder)?;
+    let (normalizer, pre_tokenizer) = (normalizer::read(&file.normalizer)?, splitting::read(&file.pre_tokenizer)?);
+    let (ids, tokens): (Vec<u64>, Vec<AddedToken>) = file.added_tokens.into_iter().map(|token| (token.id, token.token)).unzip();
+    let library = Library::new(file.model.build()?, normalizer, pre_tokenizer, tokens.clone())?;
+    for (id, token) in ids.into_iter().zip(&tokens) {
+        let found = library.id(&token.content);
+        if !token.content.is_empty() && found.map(u64::from) != Some(id) {
+            return Err(bad(&format!("gives the added token {:?} the id {id}, but its place is {found:?}", token.content)));
         }
     }
-    library.with_padding(None);
-    library.with_truncation(None).map_err(|error| bad("has an impossible truncation").with_source(error))?;
     let table = decoding.table(&library, highest as usize + 1)?;
-    Ok(JsonParts { library, table, has_post_processor: !outline.post_processor.is_null() })
+    Ok(JsonParts { library, frame, table, has_post_processor: !file.post_processor.is_null() })
 }
 
 fn bad(what: &str) -> Error {
     Error::bad_model(format!("tokenizer.json {what}"))
-}
-
-const NORMALIZERS: &[&str] = &[
-    "BertNormalizer",
-    "ByteLevel",
-    "Lowercase",
-    "NFC",
-    "NFD",
-    "NFKC",
-    "NFKD",
-    "Nmt",
-    "Precompiled",
-    "Prepend",
-    "Replace",
-    "Sequence",
-    "Strip",
-    "StripAccents",
-];
-const PRE_TOKENIZERS: &[&str] = &[
-    "BertPreTokenizer",
-    "ByteLevel",
-    "CharDelimiterSplit",
-    "Digits",
-    "Metaspace",
-    "Punctuation",
-    "Sequence",
-    "Split",
-    "UnicodeScripts",
-    "Whitespace",
-    "WhitespaceSplit",
-];
-const POST_PROCESSORS: &[&str] = &["BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"];
-
-/// Fails where a part, or a part of a sequence, is of a type that is not listed.
-fn check_types(name: &str, part: &Value, known: &[&str]) -> Result<()> {
-    if part.is_null() {
-        return Ok(());
-    }
-    let kind = part.get("type").and_then(Value::as_str).ok_or_else(|| bad(&format!("has a {name} without a type")))?;
-    if !known.contains(&kind) {
-        return Err(Error::unsupported(format!("tokenizer.json has a {name} of type {kind:?}, which is not supported")));
-    }
-    if kind == "Precompiled" && !part.get("precompiled_charsmap").and_then(Value::as_str).is_some_and(charsmap::is_sound) {
-        return Err(bad("has a precompiled_charsmap that is damaged"));
-    }
-    for list in ["normalizers", "pretokenizers", "processors"] {
-        for inner in part.get(list).and_then(Value::as_array).into_iter().flatten() {
-            check_types(name, inner, known)?;
-        }
-    }
-    Ok(())
-}
-
-/// Fails where a template names a special token that it does not define.
-fn check_templates(post_processor: &Value) -> Result<()> {
-    for inner in post_processor.get("processors").and_then(Value::as_array).into_iter().flatten() {
-        check_templates(inner)?;
-    }
-    let pieces = ["single", "pair"].iter().filter_map(|key| post_processor.get(*key)?.as_array()).flatten();
-    for id in pieces.filter_map(|piece| piece.get("SpecialToken")?.get("id")?.as_str()) {
-        if post_processor.get("special_tokens").and_then(|tokens| tokens.get(id)).is_none() {
-            return Err(bad(&format!("has a post_processor that uses {id:?} without defining it")));
-        }
-    }
-    Ok(())
 }
 
 /// How token texts become bytes, and how these are joined.
@@ -198,14 +138,14 @@ impl Decoding {
         Ok(decoding)
     }
 
-    fn table(self, library: &tokenizers::Tokenizer, size: usize) -> Result<TokenTable> {
+    fn table(self, library: &Library, size: usize) -> Result<TokenTable> {
         let mut texts: Vec<Option<String>> = vec![None; size];
-        for (token, id) in library.get_vocab(false) {
+        for (token, id) in library.model.get_vocab() {
             if let Some(slot) = texts.get_mut(id as usize) {
                 *slot = Some(token);
             }
         }
-        let added = library.get_added_vocabulary();
+        let added = &library.added;
         for &id in added.get_vocab().values() {
             if let Some(slot) = texts.get_mut(id as usize) {
                 *slot = added.simple_id_to_token(id);
