@@ -7,11 +7,10 @@
 //! What it does not do: no model, no reading of files, no automatic differentiation, no batches of sequences.
 //!
 //! ```
-//! use burn::tensor::Tensor;
 //! use eyas_kernels::{KernelDevice, rms_norm};
 //! let device = KernelDevice::cpu();
-//! let x_td = Tensor::<2>::from_data([[3.0_f32, 4.0]], device.burn());
-//! let weight_d = Tensor::<1>::from_data([1.0_f32, 1.0], device.burn());
+//! let x_td = device.floats(vec![3.0, 4.0], [1, 2]);
+//! let weight_d = device.floats(vec![1.0, 1.0], [2]);
 //! let y_td = rms_norm(x_td, weight_d, 0.0, device.tuning());
 //! let values = y_td.into_data().to_vec::<f32>().unwrap();
 //! assert!((values[0] - 3.0 / 12.5_f32.sqrt()).abs() < 1e-6);
@@ -30,6 +29,7 @@ mod operations;
 pub mod parity;
 pub mod reference;
 mod residual_spec;
+mod transfer;
 mod tuning;
 mod upload;
 
@@ -40,9 +40,10 @@ pub use extension::KernelBackend;
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use operations::{
-    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, read_f32, residual_norm, rms_norm, rope_append, softcap,
-    upload_matrix, write_step,
+    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, residual_norm, rms_norm, rope_append, softcap, upload_matrix,
+    write_step,
 };
 pub use residual_spec::ResidualSpec;
+pub use transfer::read_f32;
 pub use tuning::Tuning;
 pub use upload::UploadScope;

@@ -4,16 +4,15 @@
 
 use burn::{
     backend::Dispatch,
-    tensor::{DType, Int, Tensor, TensorData},
+    tensor::{Int, Tensor},
 };
-use eyas_core::{Error, Result};
 
 use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
 /// Makes the tensor that tells kernels where in the sequence they are: `[position of the first token, number of tokens, ids…, 0…]`,
 /// with room for `padded_tokens` ids.
 pub fn write_step(device: &KernelDevice, position: usize, ids: &[u32], padded_tokens: usize) -> Tensor<1, Int> {
-    Tensor::from_data(TensorData::new(step_words(position, ids, padded_tokens), [2 + padded_tokens]), (device.burn(), DType::U32))
+    device.words(step_words(position, ids, padded_tokens), [2 + padded_tokens])
 }
 
 /// The words of a step; see [`write_step`].
@@ -35,8 +34,7 @@ pub fn upload_matrix(device: &KernelDevice, words: Vec<u32>, scales: Vec<f32>, s
         scales.push(0.0);
     }
     let count = scales.len();
-    let words = TensorData::new(words, [spec.rows, spec.words_per_row()]);
-    (Tensor::from_data(words, (device.burn(), DType::U32)), Tensor::from_data(TensorData::new(scales, [count]), device.burn()))
+    (device.words(words, [spec.rows, spec.words_per_row()]), device.floats(scales, [count]))
 }
 
 /// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name, times `scale`: `[tokens, d]`. An id past the
@@ -209,20 +207,4 @@ pub fn attention(
 /// Copies rows `start..start + count` of `x` `[r, d]` into the beginning of a fresh tensor `[capacity, d]`; what follows is unspecified.
 pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize, capacity: usize) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), start, count, capacity))
-}
-
-/// Reads a float tensor back to the host, row-major. Dropping the future is safe if [`KernelDevice::settle`] runs before the next work.
-pub async fn read_f32<const D: usize>(device: &KernelDevice, tensor: Tensor<D>) -> Result<Vec<f32>> {
-    #[cfg(feature = "gpu")]
-    if device.is_gpu() {
-        let tensor = tensor
-            .try_into_primitive::<burn::backend::Cube>()
-            .map_err(|error| Error::internal(format!("a tensor to read is not on the GPU: {error:?}")))?;
-        return device.reads().read(&tensor).await;
-    }
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|error| Error::internal(format!("reading results back from {} failed: {error}", device.report().name)))?;
-    data.try_into_vec::<f32>().map_err(|error| Error::internal(format!("a tensor read back is not f32: {error:?}")))
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use burn::{
     module::Module,
-    tensor::{Int, Tensor, TensorData},
+    tensor::{Int, Tensor},
 };
 use eyas_core::{CancelToken, Error, ErrorKind, ProgressSink, Quantize, Result, WeightKind};
 use eyas_kernels::{KernelDevice, Tuning, copy_rows, read_f32, write_step};
@@ -158,7 +158,7 @@ impl Decoder {
         }
         let dim = self.config.rope_spec().rotary_dim;
         let values = rope_table(&self.config.rope_scaling, self.config.rope_theta, dim, context);
-        let table = Tensor::from_data(TensorData::new(values, [context, dim]), self.device.burn());
+        let table = self.device.floats(values, [context, dim]);
         *made = Some(table.clone());
         table
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use eyas_core::Result;
 use eyas_kernels::{KernelDevice, copy_rows};
 
@@ -75,10 +75,7 @@ impl KvCache {
         kv_width: usize,
         device: &KernelDevice,
     ) -> Self {
-        let zeros = || {
-            let data = TensorData::new(vec![0.0_f32; capacity * kv_width], [capacity, kv_width]);
-            Tensor::<2>::from_data(data, device.burn())
-        };
+        let zeros = || device.floats(vec![0.0; capacity * kv_width], [capacity, kv_width]);
         let layers = (0..weights.layer_count()).map(|_| LayerCache::new(zeros(), zeros())).collect();
         Self {
             layers,

@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    tensor::{Int, Tensor, TensorData},
+    tensor::{Int, Tensor},
 };
 use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, embed, matmul, matmul_add, matmul_gated, upload_matrix};
 use eyas_weights::PackedRows;
@@ -23,7 +23,7 @@ impl Linear {
         let (words, scales) = upload_matrix(device, packed.words, packed.scales, spec);
         let bias = bias.unwrap_or_else(|| vec![0.0]);
         let bias_len = bias.len();
-        Self { words, scales, bias: Tensor::from_data(TensorData::new(bias, [bias_len]), device.burn()), spec }
+        Self { words, scales, bias: device.floats(bias, [bias_len]), spec }
     }
 
     pub(crate) fn forward(&self, x_tk: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -1,9 +1,6 @@
 //! Root-mean-square normalisation as a module.
 
-use burn::{
-    module::Module,
-    tensor::{Tensor, TensorData},
-};
+use burn::{module::Module, tensor::Tensor};
 use eyas_kernels::{KernelDevice, Tuning, rms_norm};
 
 /// `y = x / √(mean(x²) + ε) · weight`, `[t, d]` to `[t, d]` (arXiv 1910.07467).
@@ -16,7 +13,7 @@ pub(crate) struct RmsNorm {
 impl RmsNorm {
     pub(crate) fn new(weight: Vec<f32>, epsilon: f32, device: &KernelDevice) -> Self {
         let d = weight.len();
-        Self { weight_d: Tensor::from_data(TensorData::new(weight, [d]), device.burn()), epsilon }
+        Self { weight_d: device.floats(weight, [d]), epsilon }
     }
 
     pub(crate) fn forward(&self, x_td: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -3,14 +3,14 @@
 use burn::{
     backend::Cube,
     tensor::{
-        Device, Tensor, TensorData,
+        Device,
         wgpu::{WgpuSetup, wgpu},
     },
 };
 use cubecl::client::Client;
 use eyas_core::{DeviceKind, DeviceReport, Error, ErrorKind, Result};
 
-use crate::{KernelDevice, Tuning};
+use crate::{KernelDevice, Tuning, transfer::float_tensor};
 
 /// Commands collected before they are submitted: more than any token launches, so that a token is one submission.
 const TASKS_MAX: usize = 4096;
@@ -61,7 +61,7 @@ pub(crate) async fn open() -> Result<KernelDevice> {
         .setup(WgpuSetup { instance, adapter, device, queue, backend })
         .init()
         .map_err(|error| unavailable(format!("the compute runtime refused the device: {error}")))?;
-    let probe = Tensor::<1>::from_data(TensorData::new(vec![0.0_f32], [1]), &burn)
+    let probe = float_tensor(&burn, vec![0.0], [1])
         .try_into_primitive::<Cube>()
         .map_err(|error| unavailable(format!("the device's tensors are not on the GPU: {error:?}")))?;
     let context = GpuContext { device: our_device, adapter: our_adapter, client: probe.client };
