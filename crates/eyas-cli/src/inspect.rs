@@ -92,9 +92,9 @@ impl Report {
         let config = self.config.as_ref().map(|config| {
             json!({
                 "vocabSize": config.vocab_size, "hiddenSize": config.hidden_size, "intermediateSize": config.intermediate_size,
-                "layers": config.layers, "heads": config.heads, "kvHeads": config.kv_heads, "headDim": config.head_dim,
+                "layers": config.layers.len(), "heads": config.heads, "kvHeads": config.kv_heads, "headDim": config.head_dim,
                 "maxPositionEmbeddings": config.max_position_embeddings,
-                "cacheBytesPerToken": config.cache_bytes(1),
+                "cacheBytesPerToken": config.cache_bytes(1, 1),
             })
         });
         let refusals: Vec<Value> = self
@@ -120,7 +120,7 @@ impl Report {
             println!(
                 "{}: {} layers, hidden {}, MLP {}, {} heads ({} key-value) of {}, vocabulary {}, context {}",
                 config.architecture,
-                config.layers,
+                config.layers.len(),
                 config.hidden_size,
                 config.intermediate_size,
                 config.heads,
@@ -129,7 +129,7 @@ impl Report {
                 config.vocab_size,
                 config.max_position_embeddings
             );
-            println!("KV cache: {} a token", format_bytes(config.cache_bytes(1)));
+            println!("KV cache: {} a token", format_bytes(config.cache_bytes(1, 1)));
         }
         if let Some(size) = self.vocab_size {
             println!("tokenizer: {size} tokens, {} chat template", if self.has_chat_template { "a" } else { "no" });

@@ -35,6 +35,7 @@ struct Loaded {
     ledger: CacheLedger,
     clock: Rc<dyn Clock>,
     seeds_given: Cell<u64>,
+    unknown_ids: Rc<[u32]>,
 }
 
 impl Engine {
@@ -70,6 +71,7 @@ impl Engine {
 
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first token");
         let engine = Self(Rc::new(Loaded {
+            unknown_ids: bundle.tokenizer.unknown_ids(decoder.config().vocab_size).into(),
             bundle,
             decoder,
             fingerprint: checkpoint.fingerprint().hex(),
@@ -155,6 +157,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::ContextOverflow, detail));
         }
         let mut cache = self.new_cache().await?;
+        cache.prepare(self.decoder(), ids.len());
         let mut logits = Vec::with_capacity(ids.len() * self.config().vocab_size);
         for chunk in ids.chunks(self.0.prefill_chunk_tokens) {
             logits.extend(cache.extend(self.decoder(), chunk, LogitsOf::All).await?);
@@ -172,6 +175,11 @@ impl Engine {
         &self.0.bundle.end_ids
     }
 
+    /// Ids that have logits but that the tokenizer doesn't know, ascending: models pad their vocabularies. They are never sampled.
+    pub fn unknown_ids(&self) -> &Rc<[u32]> {
+        &self.0.unknown_ids
+    }
+
     pub(crate) fn is_end_token(&self, id: u32) -> bool {
         self.0.bundle.end_ids.binary_search(&id).is_ok()
     }
@@ -179,7 +187,7 @@ impl Engine {
     /// Computes a chunk of a prompt and a token behind it, so that the first answer waits for no pipeline.
     async fn warm_up(&self, cancel: &CancelToken) -> Result<()> {
         let mut cache = self.new_cache().await?;
-        if self.0.context_tokens > 2 {
+        if self.0.context_tokens > 2 && self.0.prefill_chunk_tokens > 1 {
             cache.extend(self.decoder(), &[0, 0], LogitsOf::Last).await?;
             cancel.check()?;
         }
@@ -204,7 +212,7 @@ impl Engine {
     /// Allocates a cache for the whole context. A GPU tells only later that it had no room, so the device is watched until it has.
     pub(crate) async fn new_cache(&self) -> Result<LiveCache> {
         let upload = self.0.decoder.device().begin_upload();
-        let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, &self.0.ledger);
+        let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, self.0.prefill_chunk_tokens, &self.0.ledger);
         upload.finish().await.map_err(|error| error.context("KV cache"))?;
         cache
     }

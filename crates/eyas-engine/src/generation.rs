@@ -49,11 +49,11 @@ impl Generation {
         let prompt_tokens = sequence.len();
         let max_tokens = room(prompt_tokens, options.max_tokens, engine.context_tokens())?;
         let seed = options.seed.unwrap_or_else(|| engine.fresh_seed());
-        let sampler = Sampler::new(options, &sequence, engine.config().vocab_size, seed)?;
+        let sampler = Sampler::new(options, &sequence, engine.config().vocab_size, seed)?.without(engine.unknown_ids());
         let answer = Answer::new(engine.tokenizer(), &options.stop);
 
         let mut lease = lend()?;
-        let cached_tokens = lease.keep_prefix(&sequence);
+        let cached_tokens = lease.keep_prefix(engine.decoder(), &sequence);
 
         Ok(Self {
             engine,
@@ -94,9 +94,10 @@ impl Generation {
         if tokens > 0 {
             return self.decode_ahead(tokens).await;
         }
-        if self.logits.is_none() {
+        while self.logits.is_none() {
             let done_tokens = self.compute().await?;
-            if done_tokens <= self.prompt_tokens {
+            // Where the frequencies of long sequences begin within an answer, all of it is computed again, which is no news.
+            if self.sequence.len() == self.prompt_tokens {
                 return Ok(Event::Prefill { done_tokens, total_tokens: self.prompt_tokens });
             }
         }
@@ -121,6 +122,7 @@ impl Generation {
     /// Computes the next chunk of what is not computed yet, and returns how many tokens are.
     async fn compute(&mut self) -> Result<usize> {
         let cache = self.lease.cache(&self.engine).await?;
+        cache.prepare(self.engine.decoder(), self.sequence.len());
         let done = cache.ids().len();
         let end = self.sequence.len().min(done + self.engine.prefill_chunk_tokens());
         let is_last = end == self.sequence.len();
@@ -146,7 +148,10 @@ impl Generation {
         if computed + 1 != self.sequence.len() || !self.sequence.starts_with(self.lease.cached_ids()) {
             return 0;
         }
-        let most = self.engine.decoder().greedy_in_flight().min(self.max_tokens - answered);
+        let decoder = self.engine.decoder();
+        // At the length where the rotary frequencies change, everything is computed again, which `compute` does.
+        let room = decoder.config().rope.switch_at().filter(|switch| computed <= *switch).map_or(usize::MAX, |switch| switch - computed);
+        let most = decoder.greedy_in_flight().min(self.max_tokens - answered).min(room);
         most.min(self.pace.tokens_in_flight())
     }
 

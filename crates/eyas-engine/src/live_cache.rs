@@ -25,9 +25,9 @@ pub(crate) struct LiveCache {
 }
 
 impl LiveCache {
-    /// Allocates an empty cache for `context_tokens`.
-    pub(crate) fn new(decoder: &Decoder, context_tokens: usize, ledger: &CacheLedger) -> Result<Self> {
-        Ok(Self::count(decoder.new_cache(context_tokens)?, Vec::new(), ledger))
+    /// Allocates an empty cache for `context_tokens` that are computed at most `chunk_tokens` at a time.
+    pub(crate) fn new(decoder: &Decoder, context_tokens: usize, chunk_tokens: usize, ledger: &CacheLedger) -> Result<Self> {
+        Ok(Self::count(decoder.new_cache(context_tokens, chunk_tokens)?, Vec::new(), ledger))
     }
 
     fn count(cache: KvCache, ids: Vec<u32>, ledger: &CacheLedger) -> Self {
@@ -46,7 +46,14 @@ impl LiveCache {
         &self.ids
     }
 
-    /// Forgets all tokens from position `len` on.
+    /// Readies the cache for a sequence that grows to `total_tokens`; all tokens are forgotten where such a sequence is computed otherwise.
+    pub(crate) fn prepare(&mut self, decoder: &Decoder, total_tokens: usize) {
+        self.settle();
+        let kept = decoder.prepare(&mut self.cache, total_tokens);
+        self.ids.truncate(kept);
+    }
+
+    /// Forgets all tokens from position `len` on, or all where the rest can't be used without them.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.ids.truncate(len);
         self.settle();
@@ -55,11 +62,8 @@ impl LiveCache {
     /// Brings cache and ids to the same length. They differ after a forward pass that failed or whose future was dropped: what it
     /// wrote is then unknown, so it is forgotten.
     pub(crate) fn settle(&mut self) {
-        let len = self.ids.len().min(self.cache.len());
+        let len = self.cache.truncate(self.ids.len());
         self.ids.truncate(len);
-        if self.cache.len() > len {
-            self.cache.truncate(len);
-        }
     }
 
     /// Computes `ids` after the tokens that are there, and returns the logits asked for.

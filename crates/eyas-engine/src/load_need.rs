@@ -51,8 +51,9 @@ impl ModelHeaders {
         let weight_bytes = planned_bytes(checkpoint, config, options.quantize)?;
         let matrices = planned_matrices(checkpoint, config, options.quantize)?;
         let kv_width = (config.kv_heads * config.head_dim) as u64;
-        let layer_cache_bytes = context_tokens as u64 * kv_width * 4;
-        let cache_bytes = 2 * config.layers as u64 * layer_cache_bytes;
+        let cache_rows = config.layers.iter().map(|layer| layer.cache_rows(context_tokens, options.prefill_chunk_tokens));
+        let layer_cache_bytes = cache_rows.max().unwrap_or(0) as u64 * kv_width * 4;
+        let cache_bytes = config.cache_bytes(context_tokens, options.prefill_chunk_tokens);
         let chunk_tokens = options.prefill_chunk_tokens.min(context_tokens) as u64;
         let widths = 2 * config.hidden_size + 2 * config.heads * config.head_dim + 2 * config.intermediate_size;
         let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + 2 * config.vocab_size as u64);

@@ -3,10 +3,9 @@
 use std::rc::Rc;
 
 use eyas_core::Result;
-use eyas_model::{DecoderConfig, Fp8Config};
+use eyas_model::{DecoderConfig, Fp8Config, token_ids};
 use eyas_text::Tokenizer;
 use eyas_weights::{Checkpoint, ModelFiles, RangeReader};
-use serde_json::Value;
 
 use crate::{
     ChatPrompt,
@@ -83,27 +82,9 @@ fn short(label: &str) -> &str {
     if is_place { label.rsplit('/').find(|part| !part.is_empty() && *part != ".").unwrap_or(label) } else { label }
 }
 
-/// A token id, or a list of them.
-fn token_ids(value: &Value) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Value::Array(list) => list.iter().filter_map(id).collect(),
-        single => id(single).into_iter().collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn end_tokens_are_one_id_or_a_list() {
-        assert_eq!(token_ids(&json!(2)), [2]);
-        assert_eq!(token_ids(&json!([2, 7])), [2, 7]);
-        assert!(token_ids(&Value::Null).is_empty());
-    }
 
     #[test]
     fn a_name_leaves_out_the_place() {

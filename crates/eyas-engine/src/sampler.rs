@@ -5,6 +5,8 @@
 //! Fan et al., arXiv 1805.04833; top-p: Holtzman et al., arXiv 1904.09751; min-p: arXiv 2407.01082). Among equally probable tokens
 //! the lower id comes first; the draw walks what was kept from the lowest id to the highest.
 
+use std::rc::Rc;
+
 use eyas_core::{Error, GenerateOptions, Result};
 
 use crate::{logprobs::largest, penalties::Penalties, random::Random};
@@ -22,6 +24,8 @@ pub struct Sampler {
     min_p: f32,
     random: Random,
     scratch: Vec<f32>,
+    /// Ids that no token stands behind, ascending.
+    unknown: Rc<[u32]>,
 }
 
 impl Sampler {
@@ -42,20 +46,32 @@ impl Sampler {
             min_p: options.min_p,
             random: Random::new(seed),
             scratch: Vec::new(),
+            unknown: Rc::default(),
         })
+    }
+
+    /// The same sampler, which never chooses one of these ids (ascending).
+    #[must_use]
+    pub fn without(self, unknown: &Rc<[u32]>) -> Self {
+        Self { unknown: unknown.clone(), ..self }
     }
 
     /// Chooses the next token from `logits` `[vocab]` and counts it as part of the answer.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
         check(logits)?;
         let mut changed = std::mem::take(&mut self.scratch);
-        let logits = if self.penalties.is_neutral() {
-            logits
+        let known = logits.len() - padding(&self.unknown, logits.len());
+        let has_holes = self.unknown.len() > logits.len() - known;
+        let logits = if self.penalties.is_neutral() && !has_holes {
+            &logits[..known]
         } else {
             changed.clear();
             changed.extend_from_slice(logits);
             self.penalties.apply(&mut changed);
-            &changed
+            for id in self.unknown.iter() {
+                changed[*id as usize] = f32::NEG_INFINITY;
+            }
+            &changed[..known]
         };
         let id = if self.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
         self.scratch = changed;
@@ -151,6 +167,11 @@ impl Kept {
         }
         last
     }
+}
+
+/// How many of the last of `count` ids are in the ascending list.
+fn padding(unknown: &[u32], count: usize) -> usize {
+    unknown.iter().rev().zip((0..count).rev()).take_while(|(id, last)| **id as usize == *last).count()
 }
 
 /// The id of the largest logit, the lowest id among equals.

@@ -139,3 +139,19 @@ proptest! {
         prop_assert_eq!(draw(), draw());
     }
 }
+
+#[test]
+fn ids_without_a_token_are_never_chosen() {
+    // A hole at 1, and padding at 4 and 5.
+    let unknown: Rc<[u32]> = Rc::from([1, 4, 5]);
+    let logits = [1.0, 9.0, 2.0, 1.5, 8.0, 7.0];
+    let greedy = GenerateOptions { temperature: 0.0, ..GenerateOptions::default() };
+    assert_eq!(Sampler::new(&greedy, &[], 6, 1).unwrap().without(&unknown).sample(&logits).unwrap(), 2);
+    let hot = GenerateOptions { temperature: 50.0, repetition_penalty: 1.5, ..GenerateOptions::default() };
+    let mut sampler = Sampler::new(&hot, &[5], 6, 1).unwrap().without(&unknown);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        seen.insert(sampler.sample(&logits).unwrap());
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 2, 3]);
+}

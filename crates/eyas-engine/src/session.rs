@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use eyas_core::{Error, Result};
+use eyas_model::Decoder;
 
 use crate::{Engine, Generation, Request, live_cache::LiveCache};
 
@@ -87,13 +88,15 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Keeps the longest prefix that the cached tokens share with `ids`, short of the last one; returns its length.
-    pub(crate) fn keep_prefix(&mut self, ids: &[u32]) -> usize {
+    /// Keeps the longest prefix that the cached tokens share with `ids`, short of the last one; returns its length. Nothing is kept where the
+    /// prefix ends before what a sliding window still has.
+    pub(crate) fn keep_prefix(&mut self, decoder: &Decoder, ids: &[u32]) -> usize {
         let Some(cache) = &mut self.cache else { return 0 };
         let shared = cache.ids().iter().zip(ids).take_while(|(a, b)| a == b).count();
         let kept = shared.min(ids.len().saturating_sub(1));
         cache.truncate(kept);
-        kept
+        cache.prepare(decoder, ids.len());
+        cache.ids().len()
     }
 
     /// The tokens whose keys and values are cached.

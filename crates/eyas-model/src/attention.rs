@@ -4,18 +4,20 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use eyas_kernels::{AttentionSpec, RopeSpec, Tuning, attention, rope_append};
+use eyas_kernels::{RopeSpec, Tuning, attention, rope_append};
 
-use crate::{kv_cache::LayerCache, linear::Linear};
+use crate::{
+    kv_cache::LayerCache,
+    linear::Linear,
+    residual_join::{ResidualJoin, Stream},
+    rope_tables::RopeTables,
+};
 
 /// What every layer of one step shares.
 pub(crate) struct Step {
     /// `[position, tokens, ids…]`.
     pub(crate) words: Tensor<1, Int>,
-    /// `[context, head_dim]`, see [`eyas_kernels::rope_append`].
-    pub(crate) rope_table: Tensor<2>,
-    pub(crate) rope: RopeSpec,
-    pub(crate) attention: AttentionSpec,
+    pub(crate) rope_tables: RopeTables,
     pub(crate) tuning: Tuning,
 }
 
@@ -26,10 +28,16 @@ pub(crate) struct Attention {
     pub(crate) output: Linear,
     /// See [`eyas_kernels::QkNorm`]; one value where there is none.
     pub(crate) qk_norm_weights: Tensor<1>,
+    /// Absent where the contribution is just added.
+    pub(crate) join: Option<ResidualJoin>,
+    #[module(skip)]
+    pub(crate) rope: RopeSpec,
+    #[module(skip)]
+    pub(crate) uses_local_rope: bool,
 }
 
 impl Attention {
-    /// `residual + attention(x)`, both `[t, d]`. Every activation is pushed into `held`.
+    /// The stream `[t, d]` after `attention(x)` joined it. Every activation is pushed into `held`.
     pub(crate) fn forward(
         &self,
         x_td: Tensor<2>,
@@ -37,20 +45,29 @@ impl Attention {
         cache: &mut LayerCache,
         step: &Step,
         held: &mut Vec<Tensor<2>>,
-    ) -> Tensor<2> {
+    ) -> Stream {
         let qkv = self.qkv.forward(x_td, step.tuning);
         held.push(qkv.clone());
+        let spec = cache.spec;
         let q = cache.append(|k_cache, v_cache| {
-            let (table, weights) = (step.rope_table.clone(), self.qk_norm_weights.clone());
-            rope_append(qkv, table, weights, step.words.clone(), k_cache, v_cache, step.rope, step.attention, step.tuning)
+            let (table, weights) = (step.rope_tables.of(self.uses_local_rope), self.qk_norm_weights.clone());
+            rope_append(qkv, table, weights, step.words.clone(), k_cache, v_cache, self.rope, spec, step.tuning)
         });
         held.push(q.clone());
-        let mixed = attention(q, cache.keys(), cache.values(), step.words.clone(), step.attention, step.tuning);
+        let mixed = attention(q, cache.keys(), cache.values(), step.words.clone(), spec, step.tuning);
         held.push(mixed.clone());
-        self.output.forward_add(mixed, residual_td, step.tuning)
+        match &self.join {
+            None => Stream { residual: self.output.forward_add(mixed, residual_td, step.tuning), normed: None },
+            Some(join) => {
+                let x = self.output.forward(mixed, step.tuning);
+                held.push(x.clone());
+                join.forward(residual_td, x, step.tuning, held)
+            }
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.qkv.bytes() + self.output.bytes()
+        let norms = if self.rope.qk_norm == eyas_kernels::QkNorm::None { 0 } else { self.qk_norm_weights.dims()[0] as u64 * 4 };
+        self.qkv.bytes() + self.output.bytes() + norms + self.join.as_ref().map_or(0, ResidualJoin::bytes)
     }
 }

@@ -1,18 +1,18 @@
 //! The decoder: embedding, layers, final normalisation and output head.
 
-use std::{cell::RefCell, rc::Rc};
+use std::rc::Rc;
 
 use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
 use eyas_core::{CancelToken, Error, ErrorKind, ProgressSink, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, Tuning, copy_rows, read_f32, write_step};
+use eyas_kernels::{KernelDevice, Tuning, copy_rows, read_f32, softcap, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
     DecoderConfig, KvCache, attention::Step, decoder_layer::DecoderLayer, kv_cache::LayerCache, linear::Linear, loader,
-    norm::RmsNorm, rope::rope_table,
+    norm::RmsNorm, residual_join::Stream, rope_tables::RopeTableStore,
 };
 
 /// How a decoder is to be loaded.
@@ -40,44 +40,59 @@ pub enum LogitsOf {
 #[derive(Module, Debug)]
 pub(crate) struct Weights {
     pub(crate) embedding: Linear,
+    #[module(skip)]
+    pub(crate) embedding_scale: f32,
     pub(crate) layers: Vec<DecoderLayer>,
     pub(crate) final_norm: RmsNorm,
     /// Absent where the embedding matrix is the head.
     pub(crate) head: Option<Linear>,
+    #[module(skip)]
+    pub(crate) logit_softcap: Option<f32>,
 }
 
 impl Weights {
-    pub(crate) fn layer_count(&self) -> usize {
-        self.layers.len()
-    }
-
     fn bytes(&self) -> u64 {
         let layers: u64 = self.layers.iter().map(DecoderLayer::bytes).sum();
         self.embedding.bytes() + layers + self.final_norm.bytes() + self.head.as_ref().map_or(0, Linear::bytes)
     }
 
-    /// Hidden states `[tokens, d]` of the step's tokens before the final normalisation.
-    fn hidden(&self, layers: &mut [LayerCache], step: &Step, tokens: usize, hold: Hold, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
-        let mut x_td = self.embedding.rows(step.words.clone(), tokens);
+    /// Hidden states of the step's tokens before the final normalisation, or behind it where the last layer has done that.
+    fn hidden(&self, layers: &mut [LayerCache], step: &Step, tokens: usize, hold: Hold, held: &mut Vec<Tensor<2>>) -> Hidden {
+        let x_td = self.embedding.rows(step.words.clone(), tokens, self.embedding_scale);
         if hold == Hold::All {
             // Only a recording may share this buffer: a CPU tensor that is shared would be copied at every residual.
             held.push(x_td.clone());
         }
+        let mut stream = Stream { residual: x_td, normed: None };
         for (layer, cache) in self.layers.iter().zip(layers) {
-            x_td = layer.forward(x_td, cache, step, held);
+            stream = layer.forward(stream, cache, step, held);
             if hold == Hold::Nothing {
                 held.clear();
             }
         }
-        x_td
+        match stream.normed {
+            Some(x_td) => Hidden { x_td, is_normed: true },
+            None => Hidden { x_td: stream.residual, is_normed: false },
+        }
     }
 
-    /// Logits `[rows, vocab]` of hidden states `[rows, d]`.
-    fn logits(&self, hidden_td: Tensor<2>, tuning: Tuning, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
-        let normed = self.final_norm.forward(hidden_td, tuning);
+    /// Logits `[rows, vocab]` of hidden states.
+    fn logits(&self, hidden: Hidden, tuning: Tuning, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
+        let normed = if hidden.is_normed { hidden.x_td } else { self.final_norm.forward(hidden.x_td, tuning) };
         held.push(normed.clone());
-        self.head.as_ref().unwrap_or(&self.embedding).forward(normed, tuning)
+        let logits = self.head.as_ref().unwrap_or(&self.embedding).forward(normed, tuning);
+        match self.logit_softcap {
+            None => logits,
+            Some(cap) => softcap(logits, cap),
+        }
     }
+}
+
+/// Hidden states `[rows, d]`.
+struct Hidden {
+    x_td: Tensor<2>,
+    /// Whether the final normalisation is behind them.
+    is_normed: bool,
 }
 
 /// Whether a step keeps its activations alive after it was launched.
@@ -94,7 +109,7 @@ pub struct Decoder {
     weights: Rc<Weights>,
     device: KernelDevice,
     matrix_kind: WeightKind,
-    rope_table: RefCell<Option<Tensor<2>>>,
+    rope_tables: RopeTableStore,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -117,7 +132,7 @@ impl Decoder {
             weights: Rc::new(loaded.weights),
             device: device.clone(),
             matrix_kind: loaded.matrix_kind,
-            rope_table: RefCell::new(None),
+            rope_tables: RopeTableStore::default(),
         })
     }
 
@@ -141,37 +156,50 @@ impl Decoder {
         self.matrix_kind
     }
 
-    /// Allocates a cache for `context_tokens` tokens.
-    pub fn new_cache(&self, context_tokens: usize) -> Result<KvCache> {
-        if context_tokens == 0 {
-            return Err(Error::bad_input("a KV cache must hold at least one token"));
+    /// Allocates a cache for `context_tokens` tokens that are computed at most `chunk_tokens` at a time.
+    pub fn new_cache(&self, context_tokens: usize, chunk_tokens: usize) -> Result<KvCache> {
+        if context_tokens == 0 || chunk_tokens == 0 {
+            return Err(Error::bad_input("a KV cache must hold at least one token, and a step compute at least one"));
         }
-        let kv_width = self.config.attention_spec(context_tokens).kv_width();
-        Ok(KvCache::new(self.weights.clone(), self.rope_table(context_tokens), context_tokens, kv_width, &self.device))
+        let specs = (0..self.config.layers.len()).map(|layer| self.config.attention_spec(layer, context_tokens, chunk_tokens));
+        let tables = self.rope_tables.get(&self.config, &self.device, context_tokens, false);
+        Ok(KvCache::new(self.weights.clone(), tables, specs, context_tokens, chunk_tokens, &self.device))
     }
 
-    /// The table for at least that many positions; made once for the largest context asked for so far.
-    fn rope_table(&self, context: usize) -> Tensor<2> {
-        let mut made = self.rope_table.borrow_mut();
-        if let Some(table) = made.as_ref().filter(|table| table.dims()[0] >= context) {
-            return table.clone();
+    /// Readies a cache for a sequence that grows to `total_tokens`, and returns how many of its tokens are left: none where rotary frequencies
+    /// change with the length of the sequence, and this one comes to the other side.
+    pub fn prepare(&self, cache: &mut KvCache, total_tokens: usize) -> usize {
+        let is_long = self.config.rope.switch_at().is_some_and(|longest_short| total_tokens > longest_short);
+        if is_long != cache.is_long {
+            cache.truncate(0);
+            cache.is_long = is_long;
+            cache.rope_tables = self.rope_tables.get(&self.config, &self.device, cache.capacity(), is_long);
+            #[cfg(feature = "gpu")]
+            {
+                cache.recording = None;
+            }
         }
-        let dim = self.config.rope_spec().rotary_dim;
-        let values = rope_table(&self.config.rope_scaling, self.config.rope_theta, dim, context);
-        let table = self.device.floats(values, [context, dim]);
-        *made = Some(table.clone());
-        table
+        cache.len()
     }
 
     /// Computes `ids` at the positions after those in the cache, appends their keys and values, and returns logits.
     ///
-    /// Fails with `context-overflow` or `bad-input` before anything is computed.
+    /// Fails with `context-overflow` or `bad-input` before anything is computed. [`Decoder::prepare`] comes before.
     pub async fn forward(&self, cache: &mut KvCache, ids: &[u32], logits: LogitsOf) -> Result<Vec<f32>> {
         if ids.is_empty() {
             return Err(Error::bad_input("a step needs at least one token"));
         }
         self.check_step(cache, ids, ids.len())?;
+        if ids.len() > cache.chunk() {
+            return Err(Error::bad_input(format!(
+                "a step of this cache computes at most {} tokens, found {}",
+                cache.chunk(),
+                ids.len()
+            )));
+        }
         self.device.settle().await;
+        // Before the work: a future that is dropped may have written all the same.
+        cache.written = cache.written.max(cache.len() + ids.len());
         #[cfg(feature = "gpu")]
         if let (&[id], LogitsOf::Last, true) = (ids, logits, self.device.is_gpu()) {
             return self.decode_recorded(cache, id).await;
@@ -187,7 +215,7 @@ impl Decoder {
                 return Ok(Vec::new());
             }
             LogitsOf::Last if ids.len() == 1 => hidden,
-            LogitsOf::Last => copy_rows(hidden, ids.len() - 1, 1, 1),
+            LogitsOf::Last => Hidden { x_td: copy_rows(hidden.x_td, ids.len() - 1, 1, 1), ..hidden },
             LogitsOf::All => hidden,
         };
         let mut values = read_f32(&self.device, weights.logits(rows, step.tuning, &mut held)).await?;
@@ -221,6 +249,7 @@ impl Decoder {
         #[cfg(feature = "gpu")]
         {
             let position = cache.len();
+            cache.written = cache.written.max(position + count);
             let picked = self.recording(cache, id)?.replay_greedy(&self.device, position, id, count).await?;
             cache.len += count;
             Ok(picked)
@@ -247,7 +276,7 @@ impl Decoder {
             let template = self.step(write_step(&self.device, position, &[id], 1), cache);
             let layers = &mut cache.layers;
             let recording = eyas_kernels::Recording::capture(&self.device, position, id, |words, held| {
-                let step = Step { words, rope_table: template.rope_table.clone(), ..template };
+                let step = Step { words, rope_tables: template.rope_tables.clone(), tuning: template.tuning };
                 let hidden = weights.hidden(layers, &step, 1, Hold::All, held);
                 weights.logits(hidden, step.tuning, held)
             })?;
@@ -264,6 +293,10 @@ impl Decoder {
                 format!("{count} tokens do not fit behind {} in a context of {}", cache.len(), cache.capacity()),
             ));
         }
+        let is_long = self.config.rope.switch_at().is_some_and(|longest_short| cache.len() + count > longest_short);
+        if is_long && !cache.is_long {
+            return Err(Error::internal("a sequence became long without its cache being prepared"));
+        }
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
             return Err(Error::bad_input(format!("token {id} is outside the vocabulary of {} tokens", self.config.vocab_size)));
         }
@@ -271,13 +304,7 @@ impl Decoder {
     }
 
     fn step(&self, words: Tensor<1, Int>, cache: &KvCache) -> Step {
-        Step {
-            words,
-            rope_table: cache.rope_table.clone(),
-            rope: self.config.rope_spec(),
-            attention: self.config.attention_spec(cache.capacity()),
-            tuning: self.device.tuning(),
-        }
+        Step { words, rope_tables: cache.rope_tables.clone(), tuning: self.device.tuning() }
     }
 
     /// Tokens that kernels compute for `tokens` real ones: a GPU's threads take several each.

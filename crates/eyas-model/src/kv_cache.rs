@@ -4,20 +4,31 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use eyas_core::Result;
-use eyas_kernels::{KernelDevice, copy_rows};
+use eyas_kernels::{AttentionSpec, KernelDevice, copy_rows};
 
-use crate::decoder::Weights;
+use crate::{decoder::Weights, rope_tables::RopeTables};
 
-/// Keys and values of one layer, `[context, kv_width]` each.
+/// Keys and values of one layer, `[spec.context, kv_width]` each.
 #[derive(Debug)]
 pub(crate) struct LayerCache {
+    pub(crate) spec: AttentionSpec,
     /// Present except while [`LayerCache::append`] runs: ownership passes through the kernel so that a CPU tensor stays unshared.
     pair: Option<(Tensor<2>, Tensor<2>)>,
 }
 
 impl LayerCache {
-    fn new(keys: Tensor<2>, values: Tensor<2>) -> Self {
-        Self { pair: Some((keys, values)) }
+    fn new(spec: AttentionSpec, keys: Tensor<2>, values: Tensor<2>) -> Self {
+        Self { spec, pair: Some((keys, values)) }
+    }
+
+    /// Bytes of keys and values.
+    fn bytes(&self) -> u64 {
+        2 * (self.spec.context * self.spec.kv_width()) as u64 * 4
+    }
+
+    /// Whether everything that the token at `position` sees is still there after positions up to `written` were.
+    fn holds_window_of(&self, position: usize, written: usize) -> bool {
+        self.spec.window.is_none() || self.spec.first_visible(position) >= written.saturating_sub(self.spec.context)
     }
 
     /// Lets `write` update keys and values; returns the first thing that it returns.
@@ -46,14 +57,19 @@ impl LayerCache {
     }
 }
 
-/// Keys and values of a sequence, for at most [`KvCache::capacity`] tokens.
+/// Keys and values of a sequence, for at most [`KvCache::capacity`] tokens. A layer with a window keeps the last positions only.
 pub struct KvCache {
     pub(crate) layers: Vec<LayerCache>,
     pub(crate) len: usize,
+    /// One behind the last position that was ever written since the cache was empty: what lies a cache's length before it is overwritten.
+    pub(crate) written: usize,
     capacity: usize,
-    kv_width: usize,
+    /// Tokens of one step at most.
+    pub(crate) chunk: usize,
+    /// Whether keys were rotated as those of a long sequence; see [`crate::Rope::switch_at`].
+    pub(crate) is_long: bool,
     device: KernelDevice,
-    pub(crate) rope_table: Tensor<2>,
+    pub(crate) rope_tables: RopeTables,
     /// The weights that a recording's launches read must live as long as the recording.
     pub(crate) weights: Rc<Weights>,
     /// The recorded decode step, made at the first token decoded on this cache.
@@ -68,22 +84,28 @@ impl std::fmt::Debug for KvCache {
 }
 
 impl KvCache {
+    /// An empty cache whose layers have these shapes.
     pub(crate) fn new(
         weights: Rc<Weights>,
-        rope_table: Tensor<2>,
+        rope_tables: RopeTables,
+        specs: impl Iterator<Item = AttentionSpec>,
         capacity: usize,
-        kv_width: usize,
+        chunk: usize,
         device: &KernelDevice,
     ) -> Self {
-        let zeros = || device.floats(vec![0.0; capacity * kv_width], [capacity, kv_width]);
-        let layers = (0..weights.layer_count()).map(|_| LayerCache::new(zeros(), zeros())).collect();
+        let zeros = |rows: usize, width: usize| device.floats(vec![0.0; rows * width], [rows, width]);
+        let layer = |spec: AttentionSpec| {
+            LayerCache::new(spec, zeros(spec.context, spec.kv_width()), zeros(spec.context, spec.kv_width()))
+        };
         Self {
-            layers,
+            layers: specs.map(layer).collect(),
             len: 0,
+            written: 0,
             capacity,
-            kv_width,
+            chunk,
+            is_long: false,
             device: device.clone(),
-            rope_table,
+            rope_tables,
             weights,
             #[cfg(feature = "gpu")]
             recording: None,
@@ -105,14 +127,26 @@ impl KvCache {
         self.capacity
     }
 
-    /// Forgets the tokens from `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+    /// Tokens that one step computes at most.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Forgets the tokens from `len` on, and returns how many are left: none where a layer's window reaches back to positions that were
+    /// overwritten.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        let len = self.len.min(len);
+        let is_whole = len == self.len || self.layers.iter().all(|layer| layer.holds_window_of(len, self.written));
+        self.len = if is_whole { len } else { 0 };
+        if self.len == 0 {
+            self.written = 0;
+        }
+        self.len
     }
 
     /// Bytes of keys and values on the device.
     pub fn bytes(&self) -> u64 {
-        2 * self.layers.len() as u64 * self.capacity as u64 * self.kv_width as u64 * 4
+        self.layers.iter().map(LayerCache::bytes).sum()
     }
 
     /// A second cache with the same tokens; the two then go their own ways.
@@ -123,20 +157,21 @@ impl KvCache {
             .layers
             .iter()
             .map(|layer| {
-                LayerCache::new(
-                    copy_rows(layer.keys(), 0, self.len, self.capacity),
-                    copy_rows(layer.values(), 0, self.len, self.capacity),
-                )
+                let rows = layer.spec.context;
+                let used = rows.min(self.written);
+                LayerCache::new(layer.spec, copy_rows(layer.keys(), 0, used, rows), copy_rows(layer.values(), 0, used, rows))
             })
             .collect();
         upload.finish().await?;
         Ok(Self {
             layers,
             len: self.len,
+            written: self.written,
             capacity: self.capacity,
-            kv_width: self.kv_width,
+            chunk: self.chunk,
+            is_long: self.is_long,
             device: self.device.clone(),
-            rope_table: self.rope_table.clone(),
+            rope_tables: self.rope_tables.clone(),
             weights: self.weights.clone(),
             #[cfg(feature = "gpu")]
             recording: None,

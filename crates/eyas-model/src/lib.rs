@@ -1,4 +1,4 @@
-//! Burn modules: a Llama-family decoder over packed weights, and its KV cache.
+//! Burn modules: a decoder over packed weights, described by its configuration, and its KV cache.
 //!
 //! The modules own the weights and say what is computed in which order; every operation is one of `eyas-kernels`.
 //!
@@ -17,23 +17,35 @@ mod attention;
 mod config;
 mod config_gguf;
 mod config_hf;
+mod config_keys;
 mod decoder;
 mod decoder_layer;
+mod family;
 mod fp8_config;
+mod gguf_family;
+mod hf_family;
 mod kv_cache;
+mod layer_kind;
+mod layout;
 mod linear;
 mod loader;
 mod matrix_builder;
 mod mlp;
+mod module_parts;
 mod norm;
 mod quantize_policy;
+mod residual_join;
 mod rope;
+mod rope_tables;
 mod tensor_names;
+mod token_ids;
 
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
+pub use layer_kind::{LayerKind, LayerRope, NormPlacement};
 pub use loader::{planned_bytes, planned_matrices};
 pub use quantize_policy::target_kind;
-pub use rope::{RopeScaling, rope_table};
+pub use rope::{Rope, RopeScaling, rope_table};
+pub use token_ids::token_ids;

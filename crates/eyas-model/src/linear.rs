@@ -40,9 +40,9 @@ impl Linear {
         matmul_gated(self.words.clone(), self.scales.clone(), self.bias.clone(), x_tk, activation, self.spec, tuning)
     }
 
-    /// The rows that the step's ids name, `[tokens, cols]`.
-    pub(crate) fn rows(&self, step: Tensor<1, Int>, tokens: usize) -> Tensor<2> {
-        embed(self.words.clone(), self.scales.clone(), step, tokens, 1.0, self.spec)
+    /// The rows that the step's ids name, times `scale`, `[tokens, cols]`.
+    pub(crate) fn rows(&self, step: Tensor<1, Int>, tokens: usize, scale: f32) -> Tensor<2> {
+        embed(self.words.clone(), self.scales.clone(), step, tokens, scale, self.spec)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

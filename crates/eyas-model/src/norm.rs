@@ -20,6 +20,11 @@ impl RmsNorm {
         rms_norm(x_td, self.weight_d.clone(), self.epsilon, tuning)
     }
 
+    /// The weight, `[d]`.
+    pub(crate) fn weight(&self) -> Tensor<1> {
+        self.weight_d.clone()
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.weight_d.dims()[0] as u64 * 4
     }

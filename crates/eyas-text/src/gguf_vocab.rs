@@ -95,6 +95,11 @@ impl GgufVocab {
         self.token_types.as_ref().and_then(|types| types.get(index)).copied().unwrap_or(1)
     }
 
+    /// Whether the converter filled this id up, since the model has more logits than its tokenizer has tokens.
+    fn is_padding(&self, index: usize) -> bool {
+        self.token_type(index) == UNUSED && self.tokens[index] == format!("[PAD{index}]")
+    }
+
     fn is_special(&self, index: usize) -> bool {
         matches!(self.token_type(index), UNKNOWN | CONTROL)
     }
@@ -122,6 +127,8 @@ impl GgufVocab {
             if let Some(byte) = byte {
                 byte_ids[byte as usize] = Some(id);
                 table.push(&[byte], false)?;
+            } else if self.is_padding(index) {
+                table.push(b"", false)?;
             } else {
                 table.push(token.replace(SPACE, " ").as_bytes(), self.is_special(index))?;
             }
@@ -154,6 +161,8 @@ impl GgufVocab {
             // A control or user-defined token stands there as it is written, not in the byte-level alphabet.
             if matches!(self.token_type(index), CONTROL | USER_DEFINED | UNKNOWN) {
                 table.push(token.as_bytes(), self.is_special(index))?;
+            } else if self.is_padding(index) {
+                table.push(b"", false)?;
             } else {
                 table.push(&byte_level::token_bytes(token), false)?;
             }

@@ -43,6 +43,11 @@ impl TokenTable {
         self.bytes.get(start..end)
     }
 
+    /// Whether a token stands behind `id`.
+    pub(crate) fn has_token(&self, id: u32) -> bool {
+        self.is_special(id) || self.bytes(id).is_some_and(|bytes| !bytes.is_empty())
+    }
+
     /// Whether `id` is a special token.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special.get(id as usize).copied().unwrap_or(false)
@@ -76,6 +81,8 @@ mod tests {
         assert_eq!(table.bytes(1), Some(&b""[..]));
         assert_eq!(table.bytes(2), Some(&b"c"[..]));
         assert!(table.is_special(1) && !table.is_special(2) && !table.is_special(9));
-        assert_eq!(table.checked_bytes(3).unwrap_err().code(), "bad-input");
+        table.push(b"", false).unwrap();
+        assert!(table.has_token(1) && table.has_token(2) && !table.has_token(3) && !table.has_token(4));
+        assert_eq!(table.checked_bytes(4).unwrap_err().code(), "bad-input");
     }
 }

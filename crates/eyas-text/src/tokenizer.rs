@@ -93,6 +93,11 @@ impl Tokenizer {
         self.table.len()
     }
 
+    /// The ids below `count` that no token stands behind, ascending: holes, and what a model's logits have beyond the vocabulary.
+    pub fn unknown_ids(&self, count: usize) -> Vec<u32> {
+        (0..count as u32).filter(|id| !self.table.has_token(*id)).collect()
+    }
+
     /// The text of one token alone, with U+FFFD where it is half a character; empty where there is no such token.
     pub fn token_text(&self, id: u32) -> String {
         String::from_utf8_lossy(self.token_bytes(id)).into_owned()

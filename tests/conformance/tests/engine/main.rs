@@ -5,9 +5,12 @@
 mod abort;
 mod answers;
 mod bad_input;
+mod family_goldens;
+mod family_refusals;
 mod llama_goldens;
 mod nano;
 mod plans;
 mod properties;
 mod sessions;
 mod stories260k;
+mod windows;

@@ -33,7 +33,7 @@ fn decoder(device: &KernelDevice) -> Decoder {
 
 /// Logits of every position, computed in steps of these sizes.
 fn stepwise(decoder: &Decoder, ids: &[u32], mut steps: impl Iterator<Item = usize>) -> Vec<f32> {
-    let mut cache = decoder.new_cache(128).unwrap();
+    let mut cache = decoder.new_cache(128, 128).unwrap();
     let mut logits = Vec::new();
     while cache.len() < ids.len() {
         let end = (cache.len() + steps.next().unwrap()).min(ids.len());
@@ -116,7 +116,7 @@ fn a_cpu_leaves_the_choice_to_the_host() {
 #[test]
 fn what_truncate_forgets_is_forgotten() {
     let (decoder, ids) = (decoder(&cpu()), some_ids(40));
-    let mut cache = decoder.new_cache(64).unwrap();
+    let mut cache = decoder.new_cache(64, 64).unwrap();
     block_on(decoder.forward(&mut cache, &some_ids(33)[3..], LogitsOf::Nothing)).unwrap();
     cache.truncate(0);
     let found = block_on(decoder.forward(&mut cache, &ids, LogitsOf::All)).unwrap();
@@ -127,7 +127,7 @@ fn what_truncate_forgets_is_forgotten() {
 #[test]
 fn a_cache_that_is_full_says_so_and_stays_usable() {
     let decoder = decoder(&cpu());
-    let mut cache = decoder.new_cache(8).unwrap();
+    let mut cache = decoder.new_cache(8, 8).unwrap();
     block_on(decoder.forward(&mut cache, &some_ids(6), LogitsOf::Nothing)).unwrap();
     let error = block_on(decoder.forward(&mut cache, &some_ids(3), LogitsOf::Last)).unwrap_err();
     assert_eq!((error.code(), cache.len()), ("context-overflow", 6));

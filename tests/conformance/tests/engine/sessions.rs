@@ -20,7 +20,7 @@ fn a_session_takes_memory_from_its_first_answer_until_it_is_dropped() {
     let session = engine.session();
     assert_eq!((session.tokens(), engine.info().memory_bytes), (0, empty));
     answer_with(&session, Prompt::Ids(vec![1, 9, 8]), greedy(4));
-    let cache_bytes = engine.config().cache_bytes(64);
+    let cache_bytes = engine.config().cache_bytes(64, 64);
     assert_eq!(engine.info().memory_bytes, empty + cache_bytes);
     assert_eq!(session.tokens(), 3 + 3, "the last token was chosen and not computed");
     let fork = block_on(session.fork()).unwrap();
