@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 fn golden(path: &str) -> String {
-    format!("{}/../../tests/goldens/{path}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../../tests/goldens/{path}", std::env::var("CARGO_MANIFEST_DIR").unwrap())
 }
 
 fn model() -> String {

@@ -23,9 +23,9 @@
 //!     let bytes = checkpoint.read_rows(w, 1..2).await?;
 //!     let packed = pack_rows(w.kind, &bytes, 1, w.cols(), WeightKind::F32)?;
 //!     assert_eq!(packed.words, [3.0f32.to_bits(), 4.0f32.to_bits()]);
-//!     eyas_core::Result::Ok(())
+//!     Ok::<(), eyas_core::Error>(())
 //! })?;
-//! # eyas_core::Result::Ok(())
+//! # Ok::<(), eyas_core::Error>(())
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking

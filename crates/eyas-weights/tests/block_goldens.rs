@@ -9,7 +9,7 @@ use eyas_weights::{SourceKind, decode_rows, pack_rows, unpack_rows};
 
 /// Stored bytes and expected weights.
 fn golden(name: &str) -> (Vec<u8>, Vec<f32>) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/blocks");
+    let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/goldens/blocks");
     let read = |end: &str| fs::read(folder.join(format!("{name}.{end}"))).unwrap();
     let weights = read("f32").as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     (read("blocks"), weights)

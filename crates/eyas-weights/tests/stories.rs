@@ -9,7 +9,7 @@ use half::f16;
 use pollster::block_on;
 
 fn stories() -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles/stories260K");
+    let path = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../../shared/oracles/stories260K");
     if path.is_dir() {
         return Some(path);
     }
