@@ -91,7 +91,9 @@ fn normalizers() {
         json!({"type": "ByteLevel"}),
         json!({"type": "Sequence", "normalizers": []}),
     ];
-    parts.iter().for_each(|part| with("normalizer", part));
+    for part in &parts {
+        with("normalizer", part);
+    }
 }
 
 #[test]
@@ -120,7 +122,9 @@ fn pre_tokenizers() {
         json!({"type": "Whitespace"}),
         json!({"type": "WhitespaceSplit"}),
     ];
-    parts.iter().for_each(|part| with("pre_tokenizer", part));
+    for part in &parts {
+        with("pre_tokenizer", part);
+    }
 }
 
 #[test]
@@ -136,7 +140,9 @@ fn post_processors() {
         json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
         json!({"type": "Sequence", "processors": [{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false}, template]}),
     ];
-    parts.iter().for_each(|part| with("post_processor", part));
+    for part in &parts {
+        with("post_processor", part);
+    }
 }
 
 #[test]
