@@ -17,6 +17,7 @@ use crate::{
     live_cache::{CacheLedger, LiveCache},
     model_bundle::ModelBundle,
     random::fresh_seed,
+    sampler::plain_choices,
 };
 
 /// The context of a model that would allow more, where the caller names none: a cache's memory grows with it.
@@ -66,12 +67,14 @@ impl Engine {
 
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
-        let decoder = Decoder::load(&checkpoint, config, &device, &plan).await?;
+        let unknown_ids = bundle.tokenizer.unknown_ids(config.vocab_size);
+        let choices = plain_choices(&unknown_ids, config.vocab_size);
+        let decoder = Decoder::load(&checkpoint, config, &device, &plan).await?.choosing_below(choices);
         cancel.check()?;
 
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first token");
         let engine = Self(Rc::new(Loaded {
-            unknown_ids: bundle.tokenizer.unknown_ids(decoder.config().vocab_size).into(),
+            unknown_ids: unknown_ids.into(),
             bundle,
             decoder,
             fingerprint: checkpoint.fingerprint().hex(),

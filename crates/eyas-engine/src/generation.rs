@@ -150,7 +150,8 @@ impl Generation {
         }
         let decoder = self.engine.decoder();
         // At the length where the rotary frequencies change, everything is computed again, which `compute` does.
-        let room = decoder.config().rope.switch_at().filter(|switch| computed <= *switch).map_or(usize::MAX, |switch| switch - computed);
+        let room =
+            decoder.config().rope.switch_at().filter(|switch| computed <= *switch).map_or(usize::MAX, |switch| switch - computed);
         let most = decoder.greedy_in_flight().min(self.max_tokens - answered).min(room);
         most.min(self.pace.tokens_in_flight())
     }

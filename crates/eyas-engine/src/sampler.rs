@@ -174,6 +174,12 @@ fn padding(unknown: &[u32], count: usize) -> usize {
     unknown.iter().rev().zip((0..count).rev()).take_while(|(id, last)| **id as usize == *last).count()
 }
 
+/// The number of ids, from 0 on, of which a device may choose any by itself; 0 where it could meet an unknown id among them.
+pub(crate) fn plain_choices(unknown: &[u32], vocab_size: usize) -> usize {
+    let padding = padding(unknown, vocab_size);
+    if padding == unknown.len() { vocab_size - padding } else { 0 }
+}
+
 /// The id of the largest logit, the lowest id among equals.
 fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;

@@ -106,7 +106,7 @@ fn greedy_choices() {
             for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
                 let device = gpu.clone().with_tuning(tuning);
                 let values = Tensor::<2>::from_data(TensorData::new(logits.clone(), [1, vocab]), device.burn());
-                let recording = Recording::capture(&device, 0, 0, |_, held| {
+                let recording = Recording::capture(&device, 0, 0, 0, |_, held| {
                     held.push(values.clone());
                     values.clone()
                 })

@@ -110,6 +110,8 @@ pub struct Decoder {
     device: KernelDevice,
     matrix_kind: WeightKind,
     rope_tables: RopeTableStore,
+    /// Ids below this may be chosen on the device.
+    choices: usize,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -128,12 +130,19 @@ impl Decoder {
     ) -> Result<Self> {
         let loaded = loader::load(checkpoint, config, device, plan).await?;
         Ok(Self {
+            choices: loaded.config.vocab_size,
             config: loaded.config,
             weights: Rc::new(loaded.weights),
             device: device.clone(),
             matrix_kind: loaded.matrix_kind,
             rope_tables: RopeTableStore::default(),
         })
+    }
+
+    /// The same decoder, whose device chooses among ids below `count` only; 0 leaves every choice to the host.
+    #[must_use]
+    pub fn choosing_below(self, count: usize) -> Self {
+        Self { choices: count.min(self.config.vocab_size), ..self }
     }
 
     /// The decoder's shape.
@@ -227,7 +236,7 @@ impl Decoder {
     /// Tokens that [`Decoder::decode_greedy`] computes at most in one call; 0 where the device can't choose tokens itself.
     pub fn greedy_in_flight(&self) -> usize {
         #[cfg(feature = "gpu")]
-        if self.device.is_gpu() {
+        if self.device.is_gpu() && self.choices > 0 {
             return eyas_kernels::Recording::MAX_IN_FLIGHT;
         }
         0
@@ -275,7 +284,7 @@ impl Decoder {
             let weights = cache.weights.clone();
             let template = self.step(write_step(&self.device, position, &[id], 1), cache);
             let layers = &mut cache.layers;
-            let recording = eyas_kernels::Recording::capture(&self.device, position, id, |words, held| {
+            let recording = eyas_kernels::Recording::capture(&self.device, position, id, self.choices, |words, held| {
                 let step = Step { words, rope_tables: template.rope_tables.clone(), tuning: template.tuning };
                 let hidden = weights.hidden(layers, &step, 1, Hold::All, held);
                 weights.logits(hidden, step.tuning, held)

@@ -22,6 +22,8 @@ pub struct GpuContext {
     pub device: wgpu::Device,
     /// Its adapter.
     pub adapter: wgpu::Adapter,
+    /// Its queue.
+    pub(crate) queue: wgpu::Queue,
     /// CubeCL's handle on the device.
     pub(crate) client: Client,
 }
@@ -54,7 +56,7 @@ pub(crate) async fn open() -> Result<KernelDevice> {
         .map_err(|error| {
             unavailable(format!("the adapter gave no device: {}; use the CPU instead", plain(&error.to_string())))
         })?;
-    let (our_device, our_adapter) = (device.clone(), adapter.clone());
+    let (our_device, our_adapter, our_queue) = (device.clone(), adapter.clone(), queue.clone());
     let backend = info.backend;
     let burn = Device::wgpu_options()
         .tasks_max(TASKS_MAX)
@@ -64,7 +66,7 @@ pub(crate) async fn open() -> Result<KernelDevice> {
     let probe = float_tensor(&burn, vec![0.0], [1])
         .try_into_primitive::<Cube>()
         .map_err(|error| unavailable(format!("the device's tensors are not on the GPU: {error:?}")))?;
-    let context = GpuContext { device: our_device, adapter: our_adapter, client: probe.client };
+    let context = GpuContext { device: our_device, adapter: our_adapter, queue: our_queue, client: probe.client };
     let software = info.device_type == wgpu::DeviceType::Cpu || is_software_name(&info.name);
     let name = if info.name.is_empty() { format!("{:?}", info.backend) } else { info.name };
     let report = DeviceReport {

@@ -6,6 +6,7 @@ mod kernel;
 mod picker;
 pub(crate) mod read_queue;
 mod recording;
+mod small_read;
 mod source;
 
 pub use recording::Recording;

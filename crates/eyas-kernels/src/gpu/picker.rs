@@ -6,7 +6,7 @@ use burn::{
 };
 use eyas_core::{Error, Result};
 
-use super::{backend::launch, kernel::Kernel};
+use super::{backend::launch, device_setup::GpuContext, kernel::Kernel, small_read::SmallRead};
 use crate::{KernelDevice, Tuning};
 
 /// Picked tokens that the host may leave unread: 64 bytes.
@@ -22,31 +22,32 @@ const BAD: u32 = u32::MAX;
 pub(super) struct Picker {
     chunks: CubeTensor,
     /// The token picked at position `p` is in word `p % RING`.
-    ring: CubeTensor,
+    ring: SmallRead,
 }
 
 impl Picker {
     /// Allocates on the device of `like`.
-    pub(super) fn new(like: &CubeTensor) -> Self {
+    pub(super) fn new(like: &CubeTensor, context: &GpuContext) -> Result<Self> {
         let words = |count: usize| {
             let handle = like.client.create(Bytes::from_elems(vec![0_u32; count]));
             CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([count]), handle, DType::U32)
         };
-        Self { chunks: words(2 * CHUNKS as usize), ring: words(RING) }
+        Ok(Self { chunks: words(2 * CHUNKS as usize), ring: SmallRead::new(words(RING), context)? })
     }
 
-    /// Launches the choice among `logits` `[1, vocab]` (the lowest id among equals). `step` then holds the next position and the token picked.
-    pub(super) fn launch(&self, logits: &CubeTensor, step: &CubeTensor, tuning: Tuning) {
-        let (vocab, lanes) = (logits.meta.shape().num_elements(), tuning.reduce_lanes);
+    /// Launches the choice among the first `choices` of `logits` `[1, vocab]` (the lowest id among equals; 0 stands for all). `step` then holds the next position and the token picked.
+    pub(super) fn launch(&self, logits: &CubeTensor, choices: usize, step: &CubeTensor, tuning: Tuning) {
+        let all = logits.meta.shape().num_elements();
+        let (vocab, lanes) = (if choices == 0 { all } else { choices.min(all) }, tuning.reduce_lanes);
         let chunk = Kernel::PickChunk { vocab, chunks: CHUNKS, lanes };
         launch(logits, chunk, [CHUNKS, 1, 1], &[&logits.handle, &self.chunks.handle]);
         let best = Kernel::PickBest { chunks: CHUNKS, lanes };
-        launch(logits, best, [1, 1, 1], &[&self.chunks.handle, &step.handle, &self.ring.handle]);
+        launch(logits, best, [1, 1, 1], &[&self.chunks.handle, &step.handle, &self.ring.tensor().handle]);
     }
 
     /// Reads the tokens that were picked at `count` positions from `position` on.
     pub(super) async fn read(&self, device: &KernelDevice, position: usize, count: usize) -> Result<Vec<u32>> {
-        let ring = device.reads().read_words(&self.ring).await?;
+        let ring = self.ring.read(device).await?;
         let picked: Vec<u32> = (position..position + count).map(|at| ring[at % RING]).collect();
         if picked.contains(&BAD) {
             return Err(Error::internal("bad device: a logit is not a finite number; load the model on another device"));

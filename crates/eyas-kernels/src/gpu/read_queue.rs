@@ -8,15 +8,13 @@ use std::{
 };
 
 use burn::{backend::wgpu::CubeTensor, tensor::Bytes};
-use cubecl::server::ServerError;
 use eyas_core::{Error, ErrorKind, Result};
 
-type Outcome = std::result::Result<Vec<Bytes>, ServerError>;
-type Read = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type Read = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
 
 /// Keeps the reads whose callers went away before they were finished.
 ///
-/// CubeCL maps a staging buffer for a read. Where the caller drops the read's future before the map is there, the buffer stays mapped, and the next
+/// A read maps a staging buffer. Where the caller drops the read's future before the map is there, the buffer stays mapped, and the next
 /// submission that uses it is invalid. So an abandoned read is kept here, and is finished before the next work is submitted.
 #[derive(Clone, Default)]
 pub(crate) struct ReadQueue(Arc<Mutex<Vec<Read>>>);
@@ -36,25 +34,20 @@ impl ReadQueue {
 
     /// Reads a whole tensor of floats, row-major.
     pub(crate) async fn read(&self, tensor: &CubeTensor) -> Result<Vec<f32>> {
-        self.read_elements(tensor).await
-    }
-
-    /// Reads a whole tensor of words.
-    pub(crate) async fn read_words(&self, tensor: &CubeTensor) -> Result<Vec<u32>> {
-        self.read_elements(tensor).await
-    }
-
-    async fn read_elements<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self, tensor: &CubeTensor) -> Result<Vec<T>> {
         let (client, handle) = (tensor.client.clone(), tensor.handle.clone());
-        let read = self.watched(Box::pin(async move { client.read_async(vec![handle]).await }));
-        let lost = |error: String| {
-            Error::new(ErrorKind::DeviceLost, format!("reading from the GPU failed: {error}; load the model again"))
+        let read = async move {
+            let buffers = client.read_async(vec![handle]).await.map_err(|error| lost(&error.to_string()))?;
+            buffers.into_iter().next().ok_or_else(|| Error::internal("reading one buffer returned none"))
         };
-        let buffers = read.await.map_err(|error| lost(error.to_string()))?;
-        let bytes = buffers.first().ok_or_else(|| Error::internal("reading one buffer returned none"))?;
+        let bytes = self.finish(read).await?;
         let length = tensor.meta.shape().num_elements() * 4;
-        let bytes = bytes.get(..length).ok_or_else(|| lost(format!("expected {length} bytes, found {}", bytes.len())))?;
+        let bytes = bytes.get(..length).ok_or_else(|| lost(&format!("expected {length} bytes, found {}", bytes.len())))?;
         Ok(bytemuck::pod_collect_to_vec(bytes))
+    }
+
+    /// Waits for a read; where this is dropped before, the read will be finished all the same.
+    pub(super) async fn finish(&self, read: impl Future<Output = Result<Bytes>> + Send + 'static) -> Result<Bytes> {
+        self.watched(Box::pin(read)).await
     }
 
     fn watched(&self, read: Read) -> Watched {
@@ -68,6 +61,10 @@ impl std::fmt::Debug for ReadQueue {
     }
 }
 
+pub(super) fn lost(why: &str) -> Error {
+    Error::new(ErrorKind::DeviceLost, format!("reading from the GPU failed: {why}; load the model again"))
+}
+
 /// A read that goes to the queue when it is dropped unfinished.
 struct Watched {
     read: Option<Read>,
@@ -75,9 +72,9 @@ struct Watched {
 }
 
 impl Future for Watched {
-    type Output = Outcome;
+    type Output = Result<Bytes>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Bytes>> {
         let Some(read) = self.read.as_mut() else { return Poll::Pending };
         let outcome = read.as_mut().poll(context);
         if outcome.is_ready() {

@@ -1,5 +1,7 @@
 //! A decode step recorded once and replayed: no bind group, buffer or pipeline is made for a replayed token.
 
+use std::cell::Cell;
+
 use burn::{
     backend::{Cube, wgpu::CubeTensor},
     tensor::{Bytes, Int, Tensor},
@@ -18,6 +20,8 @@ pub struct Recording {
     step: CubeTensor,
     output: CubeTensor,
     picker: Picker,
+    /// The position and id that the picker left in the step tensor, where they are known.
+    next: Cell<Option<(usize, u32)>>,
     _held: Vec<Tensor<2>>,
 }
 
@@ -26,11 +30,13 @@ impl Recording {
     pub const MAX_IN_FLIGHT: usize = RING;
 
     /// Runs `step` twice, the second time recording instead of computing. `step` gets the step tensor `[position, 1, id]` and returns the output;
-    /// it must push every activation that it makes into the vector, and neither read nor write from the host. The output is `[1, vocab]`.
+    /// it must push every activation that it makes into the vector, and neither read nor write from the host. The output is `[1, vocab]`; ids below
+    /// `choices` may be chosen (all of them where it is 0, when nobody asks for the choice).
     pub fn capture(
         device: &KernelDevice,
         position: usize,
         id: u32,
+        choices: usize,
         mut step: impl FnMut(Tensor<1, Int>, &mut Vec<Tensor<2>>) -> Tensor<2>,
     ) -> Result<Self> {
         let failed =
@@ -39,12 +45,13 @@ impl Recording {
         let step_primitive = primitive(step_tensor.clone())?;
         let client = step_primitive.client.clone();
         client.graph_prepare().map_err(|error| failed(error.to_string()))?;
-        let picker = Picker::new(&step_primitive);
+        let context = device.gpu_context().ok_or_else(|| Error::internal("a step is recorded on a device without a GPU"))?;
+        let picker = Picker::new(&step_primitive, context)?;
         let mut run = |held: &mut Vec<Tensor<2>>| -> Result<CubeTensor> {
             let output = step(step_tensor.clone(), held)
                 .try_into_primitive::<Cube>()
                 .map_err(|error| Error::internal(format!("the decode step's output is not on the GPU: {error:?}")))?;
-            picker.launch(&output, &step_primitive, device.tuning());
+            picker.launch(&output, choices, &step_primitive, device.tuning());
             Ok(output)
         };
         // The warm-up leaves in the pools exactly the buffers that the recorded run takes.
@@ -55,7 +62,7 @@ impl Recording {
         let mut held = Vec::new();
         let output = run(&mut held);
         let graph = client.stop_capture().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { graph, step: step_primitive, output: output?, picker, _held: held })
+        Ok(Self { graph, step: step_primitive, output: output?, picker, next: Cell::new(None), _held: held })
     }
 
     /// Computes the step for another position and id, and reads its output back.
@@ -69,12 +76,16 @@ impl Recording {
     pub async fn replay_greedy(&self, device: &KernelDevice, position: usize, id: u32, count: usize) -> Result<Vec<u32>> {
         let count = count.clamp(1, Self::MAX_IN_FLIGHT);
         self.submit(position, id, count)?;
-        self.picker.read(device, position, count).await
+        let picked = self.picker.read(device, position, count).await?;
+        self.next.set(picked.last().map(|id| (position + count, *id)));
+        Ok(picked)
     }
 
     fn submit(&self, position: usize, id: u32, count: usize) -> Result<()> {
         let client = &self.step.client;
-        client.write(&self.step.handle, Bytes::from_elems(step_words(position, &[id], 1)));
+        if self.next.take() != Some((position, id)) {
+            client.write(&self.step.handle, Bytes::from_elems(step_words(position, &[id], 1)));
+        }
         for _ in 0..count {
             // SAFETY: `self` owns every tensor of the graph, and all work goes through one client on one stream.
             unsafe { self.graph.replay() }.map_err(|error| {

@@ -80,7 +80,7 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
         let decoder = decoder(&gpu.clone().with_tuning(tuning));
         let prompt = some_ids(9);
-        let mut cache = decoder.new_cache(128).unwrap();
+        let mut cache = decoder.new_cache(128, 64).unwrap();
         let first = most_probable(&block_on(decoder.forward(&mut cache, &prompt, LogitsOf::Last)).unwrap());
         let mut expected = vec![first];
         while expected.len() <= 48 {
@@ -99,7 +99,7 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
         }
         let too_many = decoder.greedy_in_flight() + 1;
         assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, too_many)).unwrap_err().code(), "bad-input");
-        let mut full = decoder.new_cache(4).unwrap();
+        let mut full = decoder.new_cache(4, 4).unwrap();
         assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 5)).unwrap_err().code(), "context-overflow");
         assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 4)).unwrap().len(), 4);
     }
@@ -109,7 +109,7 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
 fn a_cpu_leaves_the_choice_to_the_host() {
     let decoder = decoder(&cpu());
     assert_eq!(decoder.greedy_in_flight(), 0);
-    let mut cache = decoder.new_cache(8).unwrap();
+    let mut cache = decoder.new_cache(8, 8).unwrap();
     assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, 1)).unwrap_err().code(), "bad-input");
 }
 
