@@ -1,7 +1,7 @@
 //! A model's chat template together with the special tokens that it writes.
 
-use eyas_core::{Error, Message, Result};
-use eyas_text::{ChatTemplate, RenderOptions};
+use eyas_core::{Error, Message, Result, Role};
+use eyas_text::{ChatTemplate, RenderOptions, Tokenizer};
 use eyas_weights::GgufMetadata;
 use serde_json::{Map, Value};
 
@@ -57,6 +57,30 @@ impl ChatPrompt {
         let options =
             RenderOptions { tools: tools.cloned(), add_generation_prompt, extra, now: local_seconds, ..RenderOptions::default() };
         self.template.render(messages, &options)
+    }
+}
+
+/// The messages with every special token that somebody wrote into them shielded ([`Tokenizer::shield`]), except in what the model itself said,
+/// where templates look for such tokens.
+pub(crate) fn shielded(tokenizer: &Tokenizer, messages: &[Message]) -> Vec<Message> {
+    let text = |text: &str| tokenizer.shield(text).into_owned();
+    let shield = |message: &Message| match message.role {
+        Role::Assistant => message.clone(),
+        Role::System | Role::User | Role::Tool => Message {
+            role: message.role.clone(),
+            content: message.content.as_deref().map(text),
+            extra: message.extra.iter().map(|(key, value)| (key.clone(), shield_value(value, &text))).collect(),
+        },
+    };
+    messages.iter().map(shield).collect()
+}
+
+fn shield_value(value: &Value, shield: &impl Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(shield(text)),
+        Value::Array(list) => list.iter().map(|value| shield_value(value, shield)).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shield_value(value, shield))).collect(),
+        other => other.clone(),
     }
 }
 

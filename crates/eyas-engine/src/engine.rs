@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Clock, EngineInfo, Prompt, Request, Session,
+    chat_prompt::shielded,
     checkpoint_open::open_checkpoint,
     live_cache::{CacheLedger, LiveCache},
     model_bundle::ModelBundle,
@@ -129,12 +130,14 @@ impl Engine {
         template.render(messages, tools, variables, add_generation_prompt, self.0.clock.local_seconds())
     }
 
-    /// The tokens that a request begins with: rendered messages with the template's own special tokens, text with the tokenizer's
+    /// The tokens that a request begins with: rendered messages with the template's own special tokens (those that somebody wrote into a message
+    /// stay text, except in what the model itself said before), text with the tokenizer's
     /// special tokens around it, or ids as they are. `bad-input` where there are none, or one is beyond the vocabulary.
     pub fn encode_prompt(&self, request: &Request) -> Result<Vec<u32>> {
         let ids = match &request.prompt {
             Prompt::Messages(messages) => {
-                let text = self.render(messages, request.tools.as_ref(), &request.template_variables, true)?;
+                let messages = shielded(self.tokenizer(), messages);
+                let text = self.render(&messages, request.tools.as_ref(), &request.template_variables, true)?;
                 self.tokenizer().encode(&text, EncodeOptions { add_special: false, parse_special: true })?
             }
             Prompt::Text(text) => self.tokenizer().encode(text, EncodeOptions { add_special: true, parse_special: true })?,

@@ -99,16 +99,18 @@ fn gguf_tokenizer(metadata: &GgufMetadata) -> Result<Tokenizer> {
     let flag = |name: &str| metadata.get_bool(&key(name));
     let missing =
         |name: &str| Error::bad_model(format!("GGUF metadata: expected {}, found none; convert the model again", key(name)));
+    let model = metadata.get_str(&key("model"))?.ok_or_else(|| missing("model"))?.to_owned();
+    let is_bert = model == "bert";
     let token_types = metadata.get_i64s(&key("token_type"))?;
     Tokenizer::from_gguf(GgufVocab {
-        model: metadata.get_str(&key("model"))?.ok_or_else(|| missing("model"))?.to_owned(),
+        model,
         pre: metadata.get_str(&key("pre"))?.map(str::to_owned),
         tokens: strings("tokens")?.ok_or_else(|| missing("tokens"))?,
         scores: metadata.get_f32s(&key("scores"))?,
         token_types: token_types.map(|types| types.into_iter().map(|kind| kind as i32).collect()),
         merges: strings("merges")?,
-        bos_id: id("bos_token_id")?,
-        eos_id: id("eos_token_id")?,
+        bos_id: id(if is_bert { "cls_token_id" } else { "bos_token_id" })?,
+        eos_id: id(if is_bert { "seperator_token_id" } else { "eos_token_id" })?,
         unk_id: id("unknown_token_id")?,
         add_bos: flag("add_bos_token")?,
         add_eos: flag("add_eos_token")?,

@@ -26,7 +26,7 @@ const BYTE: i32 = 6;
 /// What a GGUF file says about its vocabulary; the keys stand behind `tokenizer.ggml.`.
 #[derive(Debug, Clone, Default)]
 pub struct GgufVocab {
-    /// `model`: the kind, "llama" (SentencePiece BPE) or "gpt2" (byte-level BPE).
+    /// `model`: the kind, "llama" (SentencePiece BPE), "gpt2" (byte-level BPE) or "bert" (WordPiece).
     pub model: String,
     /// `pre`: the name of the pre-tokenizer; needed for "gpt2".
     pub pre: Option<String>,
@@ -38,9 +38,9 @@ pub struct GgufVocab {
     pub token_types: Option<Vec<i32>>,
     /// `merges`: pairs with a space between, best first; needed for "gpt2".
     pub merges: Option<Vec<String>>,
-    /// `bos_token_id`.
+    /// `bos_token_id`; of the kind "bert" `cls_token_id`.
     pub bos_id: Option<u32>,
-    /// `eos_token_id`.
+    /// `eos_token_id`; of the kind "bert" `seperator_token_id` (so spelled).
     pub eos_id: Option<u32>,
     /// `unknown_token_id`.
     pub unk_id: Option<u32>,
@@ -85,8 +85,9 @@ impl GgufVocab {
         match self.model.as_str() {
             "llama" => self.build_sentence_piece(),
             "gpt2" => self.build_byte_level(),
+            "bert" => self.build_word_piece(),
             model => Err(Error::unsupported(format!(
-                "the GGUF vocabulary is of the kind {model:?}; expected \"llama\" or \"gpt2\"; use the model's tokenizer.json"
+                "the GGUF vocabulary is of the kind {model:?}; expected \"llama\", \"gpt2\" or \"bert\"; use the model's tokenizer.json"
             ))),
         }
     }
@@ -100,7 +101,7 @@ impl GgufVocab {
         self.token_type(index) == UNUSED && self.tokens[index] == format!("[PAD{index}]")
     }
 
-    fn is_special(&self, index: usize) -> bool {
+    pub(crate) fn is_special(&self, index: usize) -> bool {
         matches!(self.token_type(index), UNKNOWN | CONTROL)
     }
 
@@ -238,7 +239,7 @@ mod tests {
             ..GgufVocab::default()
         };
         for (vocab, name) in
-            [(vocab("bert", None), "bert"), (vocab("gpt2", Some("quux")), "quux"), (vocab("gpt2", None), "pre-tokenizer")]
+            [(vocab("t5", None), "t5"), (vocab("gpt2", Some("quux")), "quux"), (vocab("gpt2", None), "pre-tokenizer")]
         {
             let error = vocab.build().err().unwrap();
             assert_eq!(error.code(), "unsupported-model");

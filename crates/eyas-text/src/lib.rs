@@ -39,6 +39,7 @@ mod python_json;
 mod python_method;
 mod render_options;
 mod sentence_piece;
+mod shield;
 mod special_tokens;
 mod splitting;
 mod stream_decoder;
@@ -48,6 +49,7 @@ mod template_guard;
 mod token_table;
 mod tokenizer;
 mod tokenizer_json;
+mod word_piece_vocab;
 
 pub use chat_template::ChatTemplate;
 pub use gguf_vocab::GgufVocab;

@@ -2,9 +2,11 @@
 
 use eyas_core::{Error, Result};
 use tokenizers::{
-    AddedToken, AddedVocabulary, Model, ModelWrapper, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer,
-    PreTokenizerWrapper,
+    AddedToken, AddedVocabulary, Model, ModelWrapper, NormalizedString, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizer, PreTokenizerWrapper,
 };
+
+use crate::shield::{is_marked, is_no_mark};
 
 /// Text to ids: added tokens, normalizer, pre-tokenizer, model.
 pub(crate) struct Library {
@@ -34,6 +36,14 @@ impl Library {
         self.added.set_encode_special_tokens(!parse_special);
         let failed = |error: tokenizers::Error| Error::bad_input(format!("the text could not be tokenized: {error}"));
         let mut pieces = self.added.extract_and_normalize(self.normalizer.as_ref(), text);
+        if is_marked(text) {
+            // Tokens were found by now; what follows concerns only what lies between.
+            let unmark = |piece: &mut NormalizedString| {
+                piece.filter(is_no_mark);
+                Ok(())
+            };
+            pieces.normalize(unmark).map_err(failed)?;
+        }
         if let Some(pre_tokenizer) = &self.pre_tokenizer {
             pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
         }

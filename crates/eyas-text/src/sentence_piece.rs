@@ -6,7 +6,10 @@
 
 use std::{cmp::Ordering, collections::BinaryHeap, collections::HashMap};
 
-use crate::special_tokens::{Fragment, SpecialTokens};
+use crate::{
+    shield::is_no_mark,
+    special_tokens::{Fragment, SpecialTokens},
+};
 
 /// What stands for a space inside of tokens.
 pub(crate) const SPACE: char = '\u{2581}';
@@ -68,13 +71,13 @@ impl SentencePiece {
         let mut ids = Vec::new();
         for fragment in self.special.split(text, parse_special) {
             match fragment {
-                Fragment::Token(id) => ids.push(id),
+                Fragment::Token(id, _) => ids.push(id),
                 Fragment::Text(text) => {
                     let mut escaped = String::with_capacity(text.len() + 3);
                     if self.add_space_prefix {
                         escaped.push(SPACE);
                     }
-                    escaped.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
+                    escaped.extend(text.chars().filter(|&c| is_no_mark(c)).map(|c| if c == ' ' { SPACE } else { c }));
                     self.encode_fragment(&escaped, &mut ids);
                 }
             }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 pub(crate) enum Fragment<'t> {
     /// Text to be tokenized.
     Text(&'t str),
-    /// A token that was written out.
-    Token(u32),
+    /// A token that was written out, and how.
+    Token(u32, &'t str),
 }
 
 /// Tokens that are recognised as a whole before anything else happens to a text.
@@ -56,8 +56,9 @@ impl SpecialTokens {
             if start < at {
                 fragments.push(Fragment::Text(&text[start..at]));
             }
-            fragments.push(Fragment::Token(token.id));
-            at += token.text.len();
+            let end = at + token.text.len();
+            fragments.push(Fragment::Token(token.id, &text[at..end]));
+            at = end;
             start = at;
         }
         if start < bytes.len() {
@@ -80,9 +81,15 @@ mod tests {
         tokens.sort();
         assert_eq!(
             tokens.split("a<s>>é<s><u>", true),
-            [Fragment::Text("a"), Fragment::Token(2), Fragment::Text("é"), Fragment::Token(1), Fragment::Token(3)]
+            [
+                Fragment::Text("a"),
+                Fragment::Token(2, "<s>>"),
+                Fragment::Text("é"),
+                Fragment::Token(1, "<s>"),
+                Fragment::Token(3, "<u>")
+            ]
         );
-        assert_eq!(tokens.split("<s><u>b", false), [Fragment::Text("<s>"), Fragment::Token(3), Fragment::Text("b")]);
+        assert_eq!(tokens.split("<s><u>b", false), [Fragment::Text("<s>"), Fragment::Token(3, "<u>"), Fragment::Text("b")]);
         assert!(tokens.split("", true).is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use eyas_core::{Error, Result};
 
-use crate::joining::Joining;
+use crate::{joining::Joining, special_tokens::SpecialTokens};
 
 /// Token ids to bytes, in one allocation, with the rule by which tokens become a text.
 #[derive(Default)]
@@ -51,6 +51,18 @@ impl TokenTable {
     /// Whether `id` is a special token.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special.get(id as usize).copied().unwrap_or(false)
+    }
+
+    /// The special tokens as they are written.
+    pub(crate) fn control_tokens(&self) -> SpecialTokens {
+        let mut control = SpecialTokens::default();
+        for id in (0..self.len() as u32).filter(|id| self.is_special(*id)) {
+            if let Some(text) = self.bytes(id).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+                control.add(text, id, true);
+            }
+        }
+        control.sort();
+        control
     }
 
     /// The bytes of `id`, or `bad-input` naming the vocabulary's size.

@@ -1,11 +1,14 @@
 //! The tokenizer, whatever file it came from.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use eyas_core::Result;
 use serde_json::Value;
 
-use crate::{GgufVocab, StreamDecoder, encoder::Encoder, frame::Frame, token_table::TokenTable, tokenizer_json};
+use crate::{
+    GgufVocab, StreamDecoder, encoder::Encoder, frame::Frame, shield::shield, special_tokens::SpecialTokens,
+    token_table::TokenTable, tokenizer_json,
+};
 
 /// How a text is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Tokenizer {
     eos: Option<(u32, String)>,
     /// Added around a text with `add_special`.
     frame: Frame,
+    /// Tokens that control the model.
+    control: SpecialTokens,
 }
 
 impl Tokenizer {
@@ -48,7 +53,7 @@ impl Tokenizer {
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_eos_token"));
         let frame =
             if has_post_processor { frame } else { Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) } };
-        Ok(Self { encoder, table: Arc::new(table), bos, eos, frame })
+        Ok(Self { encoder, control: table.control_tokens(), table: Arc::new(table), bos, eos, frame })
     }
 
     /// Makes a tokenizer from what a GGUF file says about its vocabulary.
@@ -62,13 +67,19 @@ impl Tokenizer {
         let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_bos);
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_eos);
         let frame = Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) };
-        Ok(Self { encoder: parts.encoder, table: Arc::new(parts.table), bos, eos, frame })
+        Ok(Self { encoder: parts.encoder, control: parts.table.control_tokens(), table: Arc::new(parts.table), bos, eos, frame })
     }
 
     /// Token ids of a text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
         let ids = self.encoder.encode(text, options.parse_special)?;
         Ok(if options.add_special { [self.frame.before.as_slice(), &ids, &self.frame.after].concat() } else { ids })
+    }
+
+    /// What somebody wrote, such that special tokens in it stay text when a conversation that holds it is encoded with `parse_special`.
+    /// Otherwise the same text to templates and encoders, but for a noncharacter within those tokens.
+    pub fn shield<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        shield(&self.control, text)
     }
 
     /// The text of token ids, special tokens left out where asked for. Bytes that are not UTF-8 become U+FFFD. Fails

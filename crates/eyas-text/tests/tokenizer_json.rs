@@ -52,6 +52,25 @@ fn decoding_agrees_with_the_library() {
     }
 }
 
+/// What was shielded is encoded as plain text, whatever is around it.
+#[test]
+fn a_shield_keeps_special_tokens_text() {
+    for file in ["smollm_tokenizer.json", "phi3_tokenizer.json"] {
+        let Some(tokenizer) = load(file) else { return };
+        let special = (0..tokenizer.vocab_size() as u32).filter(|id| tokenizer.is_special(*id));
+        let written: Vec<String> = special.map(|id| tokenizer.token_text(id)).filter(|text| !text.is_empty()).collect();
+        assert!(written.len() > 3, "{file}");
+        for text in written.iter().flat_map(|token| [format!("a{token}b"), format!("{token}{token}"), format!(" {token} é")]) {
+            let shielded = tokenizer.encode(&tokenizer.shield(&text), CHAT).unwrap();
+            assert_eq!(shielded, tokenizer.encode(&text, PLAIN).unwrap(), "{file}: {text}");
+            assert!(shielded.iter().all(|id| !tokenizer.is_special(*id)));
+        }
+        for text in TEXTS.iter().filter(|text| !text.contains('<')) {
+            assert_eq!(tokenizer.shield(text), *text);
+        }
+    }
+}
+
 #[test]
 fn special_tokens_are_parsed_only_where_asked() {
     let Some(tokenizer) = load("smollm_tokenizer.json") else { return };
