@@ -33,6 +33,8 @@ pub struct TierAnswer {
     is_shown: bool,
     /// Why the device's attempt ended without an answer.
     local_error: Option<Error>,
+    /// A local run that is too slow, in case that the cloud fails.
+    paused: Option<Box<dyn LocalAnswer>>,
     /// A complete local answer that is not confident enough.
     doubted: Option<LocalEnd>,
     runs: u32,
@@ -65,6 +67,7 @@ impl TierAnswer {
             local_text: String::new(),
             is_shown: false,
             local_error: None,
+            paused: None,
             doubted: None,
             runs: 0,
             cloud_attempts: 0,
@@ -197,6 +200,10 @@ impl TierAnswer {
                     && predicted_ms > budget_ms
                     && self.cloud.is_ok()
                 {
+                    let mut speed = self.shared.speed.get();
+                    speed.believed();
+                    self.shared.speed.set(speed);
+                    self.paused = Some(local);
                     return self.ask_cloud(Refusal::should_not(format!(
                         "the first token would take {predicted_ms:.0} ms here, more than budget.firstTokenMs ({budget_ms})"
                     )));
@@ -233,10 +240,14 @@ impl TierAnswer {
                 self.outbox.push_back(TierEvent::Prefill { done_tokens, total_tokens });
                 let spent_ms = self.shared.clock.now_ms() - self.started_ms;
                 match self.shared.config.budget.first_token_ms {
-                    Some(budget_ms) if spent_ms > budget_ms && self.cloud.is_ok() && done_tokens < total_tokens => self
-                        .ask_cloud(Refusal::should_not(format!(
+                    Some(budget_ms) if spent_ms > budget_ms && self.cloud.is_ok() && done_tokens < total_tokens => {
+                        if let Stage::Local(local) = std::mem::replace(&mut self.stage, Stage::Begin) {
+                            self.paused = Some(local);
+                        }
+                        self.ask_cloud(Refusal::should_not(format!(
                             "no token came from this device within budget.firstTokenMs ({budget_ms})"
-                        ))),
+                        )))
+                    }
                     _ => Ok(()),
                 }
             }
@@ -378,10 +389,13 @@ impl TierAnswer {
             self.finish_local(end, refusal);
             return Ok(());
         }
-        if matches!(self.local, Some(Ok(_))) {
+        if self.paused.is_some() || matches!(self.local, Some(Ok(_))) {
             self.cloud = Err(refusal);
             self.hold = false;
-            return self.run_local();
+            self.downgrades.clear();
+            let Some(local) = self.paused.take() else { return self.run_local() };
+            self.stage = Stage::Local(local);
+            return Ok(());
         }
         Err(match self.local_error.take() {
             Some(local) => error.context(format!("this device can't answer ({local}), and the cloud failed")),

@@ -214,6 +214,38 @@ fn a_slow_device_should_not_answer() {
 }
 
 #[test]
+fn a_slow_device_answers_all_the_same_where_the_cloud_fails() {
+    let world = World::new(&format!(r#"{{{CLOUD},"budget":{{"firstTokenMs":100}}}}"#));
+    world.plays([Act::Status(404, Vec::new()), Act::Status(404, Vec::new())]);
+    let mut device = world.device(&["slow"]);
+    device.step_ms = 150.0;
+    for escalation in ["no token came", "would take"] {
+        let answer = world.tiers.start(request("hi"), device.side(), CancelToken::new());
+        let (shown, _, end) = world.run(answer);
+        let completion = end.unwrap();
+        assert_eq!((shown.as_str(), completion.provenance.tier), ("slow", Tier::Local), "{escalation}");
+        assert_eq!((completion.provenance.reason, completion.provenance.attempts), (Reason::CanNot, 2));
+    }
+    assert_eq!(world.network.calls.get(), 2);
+}
+
+#[test]
+fn a_device_that_was_slow_once_is_tried_again() {
+    let world = World::new(&format!(r#"{{{CLOUD},"budget":{{"firstTokenMs":100}}}}"#));
+    let mut device = world.device(&["quick"]);
+    device.step_ms = 150.0;
+    let only = TierRequest { privacy: vec![Privacy::LocalOnly], session: 9, ..request("mine") };
+    assert!(world.run(world.tiers.start(only, device.side(), CancelToken::new())).2.is_ok());
+    device.step_ms = 1.0;
+    world.plays((0..40).map(|_| good(&["cloud"])));
+    let asked = (0..40).position(|_| {
+        let (_, _, end) = world.run(world.tiers.start(request("hi"), device.side(), CancelToken::new()));
+        end.unwrap().provenance.tier == Tier::Local
+    });
+    assert!(asked.is_some_and(|asked| asked > 2), "{asked:?}");
+}
+
+#[test]
 fn what_is_to_be_saved_is_saved() {
     let world = World::new(&format!(r#"{{{CLOUD},"privacy":"prefer-cloud","saving":{{"data":true}}}}"#));
     let (_, _, end) = ask(&world, None, request("hi"));
