@@ -2,11 +2,14 @@
 import { within } from "../budget.mjs";
 import { underConditions } from "../machine.mjs";
 import { promptText } from "../prompt.mjs";
-import { closePage, openModel } from "./generation.mjs";
+import { closePage, continuePrompt, openModel } from "./generation.mjs";
+
+const WARM_UP_PIECES = 16;
 
 /** One repeat in a fresh page: conversations of several lengths, each followed by messages of one length. */
 export async function measureFollowUp({ lab, report, budget }, { model, label, device, promptKind, histories, messageTokens }) {
-  const contextTokens = Math.ceil((Math.max(...histories) + 4 * messageTokens) * (promptKind === "letters" ? 1 : 1.5)) + 256;
+  const needed = (history) => history + 8 * messageTokens + 128;
+  const contextTokens = promptKind === "letters" ? needed(Math.max(...histories)) : undefined;
   const { page, info } = await openModel(lab, { model, device, contextTokens });
   let secondsPerToken = 0;
   try {
@@ -14,12 +17,17 @@ export async function measureFollowUp({ lab, report, budget }, { model, label, d
       report.note(`${label}: follow-up messages were left out, the model has no chat template`);
       return;
     }
+    const { promptTokens: warmUpTokens } = await continuePrompt(page, promptText(promptKind, WARM_UP_PIECES, 1), 1);
     for (const [index, history] of histories.entries()) {
+      if (needed(history) > info.contextTokens) {
+        report.note(`${label}: a conversation of ${history} tokens was left out, the context has ${info.contextTokens} tokens`);
+        continue;
+      }
       if (!budget.allows(history * secondsPerToken)) {
         report.note(`${label}: a conversation of ${history} tokens was left out, it would take longer than the time budget`);
         continue;
       }
-      const texts = [history, messageTokens, messageTokens].map((tokens, turn) => promptText(promptKind, tokens, 100 * (index + 1) + turn));
+      const texts = [history, messageTokens, messageTokens].map((tokens, turn) => promptText(promptKind, Math.ceil((tokens * WARM_UP_PIECES) / warmUpTokens), 100 * (index + 1) + turn));
       const { value: turns, conditions } = await underConditions(() => within(300, "a conversation", page.evaluate(async (texts) => {
         const session = window.eyas.session();
         const turns = [];
