@@ -6,8 +6,8 @@ use eyas_core::{Error, ErrorKind, Result};
 use eyas_weights::{LocalFuture, RangeReader};
 
 use crate::{
-    Digest, FileRecord, Get, Meter, Ports, chunk_file::ChunkFile, clock::within, connection::Connection, connection::STALL_MS,
-    digest::RunningDigest, shelf::Shelf,
+    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, clock::within, connection::Connection,
+    connection::STALL_MS, digest::RunningDigest, shelf::Shelf,
 };
 
 /// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.
@@ -54,6 +54,8 @@ pub(crate) struct ModelFile {
     pub(crate) meter: Rc<Meter>,
     pub(crate) name: String,
     pub(crate) size: u64,
+    /// Makes room where the device is full; absent where nothing is kept.
+    pub(crate) store: Option<Store>,
     /// Taken out while a read is under way.
     pub(crate) reading: RefCell<Option<Reading>>,
 }
@@ -137,6 +139,12 @@ impl ModelFile {
             if let Some((shelf, chunks)) = &mut reading.kept
                 && let Err(error) = store_whole_chunks(shelf, chunks, download, &reading.record).await
             {
+                if error.kind() == ErrorKind::StorageFull
+                    && let Some(store) = &self.store
+                    && store.evict_oldest(&shelf.folder).await?
+                {
+                    continue;
+                }
                 break Err(error);
             }
             if download.end() >= end {

@@ -235,9 +235,19 @@ impl OpenModel {
         let Some((store, shelf)) = &self.kept else { return Ok((record, None)) };
         record.slot = shelf.take_slot();
         record.chunk_bytes = store.chunk_bytes();
-        let chunks = ChunkFile::create(&shelf.files, &shelf.folder, record.slot, size, record.chunk_bytes).await?;
+        loop {
+            match Self::make_place(shelf, &record).await {
+                // The estimate was wrong.
+                Err(error) if error.kind() == ErrorKind::StorageFull && store.evict_oldest(&shelf.folder).await? => {}
+                made => return made.map(|chunks| (record, Some((shelf.clone(), chunks)))),
+            }
+        }
+    }
+
+    async fn make_place(shelf: &Rc<Shelf>, record: &FileRecord) -> Result<ChunkFile> {
+        let chunks = ChunkFile::create(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
         shelf.keep(record.clone()).await?;
-        Ok((record, Some((shelf.clone(), chunks))))
+        Ok(chunks)
     }
 
     /// Reads a file of unknown length at once, and keeps it.
@@ -281,6 +291,7 @@ impl OpenModel {
             meter: self.meter.clone(),
             name: record.name.clone(),
             size: record.size,
+            store: self.kept.as_ref().map(|(store, _)| store.clone()),
             reading: RefCell::new(Some(Reading {
                 expected: self.expectations.digests.get(&record.name).copied(),
                 record,

@@ -203,6 +203,25 @@ impl Store {
         Err(Error::new(ErrorKind::StorageFull, detail))
     }
 
+    /// Removes the evictable model that was used the longest ago, where a device turns out to be full whatever its estimate said; never the one in
+    /// `keep`. False where there is none.
+    pub(crate) async fn evict_oldest(&self, keep: &str) -> Result<bool> {
+        let mut candidates = Vec::new();
+        for folder in self.files.folders().await?.into_iter().filter(|folder| folder != keep) {
+            match read_record(self.files.as_ref(), &folder).await? {
+                Some(record) if !record.evictable => {}
+                record => candidates.push((record.map_or(0, |record| record.last_used_ms), folder)),
+            }
+        }
+        candidates.sort_unstable();
+        for (_, folder) in candidates {
+            if self.evict(&folder).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes a folder that no tab is loading.
     async fn evict(&self, folder: &str) -> Result<bool> {
         let Some(_lock) = self.files.lock(folder, false).await? else { return Ok(false) };

@@ -74,15 +74,20 @@ impl Clock for HostClock {
     }
 
     fn sleep(&self, ms: f64) -> LocalFuture<'static, ()> {
-        let timer = self.host.sleep(ms);
-        Box::pin(Sleep { done: JsFuture::from(timer.done()), timer })
+        Box::pin(Sleep::new(self.host.sleep(ms)))
     }
 }
 
 /// Gives its timer up when it is dropped, so that a stream of a thousand chunks leaves no thousand timers.
-struct Sleep {
+pub(crate) struct Sleep {
     done: JsFuture,
     timer: Timer,
+}
+
+impl Sleep {
+    pub(crate) fn new(timer: Timer) -> Self {
+        Self { done: JsFuture::from(timer.done()), timer }
+    }
 }
 
 impl Future for Sleep {

@@ -6,35 +6,18 @@ use eyas_core::Result;
 use eyas_weights::{FileSet, LocalFuture, RangeReader, check_file_name};
 use web_sys::Blob;
 
-use crate::{
-    blob_reader::BlobReader,
-    cancel_handle::Cancel,
-    http_network::{HttpReader, Opened},
-};
-
-/// Opens a URL as a file.
-pub(crate) async fn open_url(
-    name: &str,
-    url: &str,
-    page_is_missing: bool,
-    cancel: &Cancel,
-) -> Result<Option<Rc<dyn RangeReader>>> {
-    Ok(match HttpReader::open(name, url, page_is_missing, cancel).await? {
-        Opened::File(reader) => Some(Rc::new(reader)),
-        Opened::Missing => None,
-    })
-}
+use crate::{blob_reader::BlobReader, opening::Opening};
 
 /// Files below a base URL that ends with a slash.
 pub(crate) struct HttpFolder {
     base: String,
-    cancel: Cancel,
+    opening: Rc<Opening>,
 }
 
 impl HttpFolder {
-    pub(crate) fn new(base: &str, cancel: &Cancel) -> Self {
+    pub(crate) fn new(base: &str, opening: &Rc<Opening>) -> Self {
         let base = if base.ends_with('/') { base.to_owned() } else { format!("{base}/") };
-        Self { base, cancel: cancel.clone() }
+        Self { base, opening: opening.clone() }
     }
 }
 
@@ -47,7 +30,7 @@ impl FileSet for HttpFolder {
         Box::pin(async move {
             check_file_name(name)?;
             // Many servers answer every unknown path with the application's page.
-            open_url(name, &format!("{}{name}", self.base), true, &self.cancel).await
+            self.opening.model.open(name, &format!("{}{name}", self.base), true).await
         })
     }
 }
@@ -56,7 +39,7 @@ impl FileSet for HttpFolder {
 pub(crate) struct GgufSiblings {
     pub(crate) url: String,
     pub(crate) name: String,
-    pub(crate) cancel: Cancel,
+    pub(crate) opening: Rc<Opening>,
 }
 
 impl FileSet for GgufSiblings {
@@ -70,7 +53,7 @@ impl FileSet for GgufSiblings {
             let path_end = self.url.find(['?', '#']).unwrap_or(self.url.len());
             let (path, rest) = self.url.split_at(path_end);
             let folder = path.strip_suffix(&self.name).unwrap_or(path);
-            open_url(name, &format!("{folder}{name}{rest}"), false, &self.cancel).await
+            self.opening.model.open(name, &format!("{folder}{name}{rest}"), false).await
         })
     }
 }
@@ -86,7 +69,7 @@ pub(crate) enum Place {
 pub(crate) struct NamedFiles {
     pub(crate) label: String,
     pub(crate) files: BTreeMap<String, Place>,
-    pub(crate) cancel: Cancel,
+    pub(crate) opening: Rc<Opening>,
 }
 
 impl FileSet for NamedFiles {
@@ -98,17 +81,17 @@ impl FileSet for NamedFiles {
         Box::pin(async move {
             match self.files.get(name) {
                 None => Ok(None),
-                Some(place) => place.open(name, &self.cancel).await,
+                Some(place) => place.open(name, &self.opening).await,
             }
         })
     }
 }
 
 impl Place {
-    pub(crate) async fn open(&self, name: &str, cancel: &Cancel) -> Result<Option<Rc<dyn RangeReader>>> {
+    pub(crate) async fn open(&self, name: &str, opening: &Opening) -> Result<Option<Rc<dyn RangeReader>>> {
         match self {
             Self::Blob(blob) => Ok(Some(Rc::new(BlobReader::new(name.into(), blob.clone())))),
-            Self::Url(url) => open_url(name, url, true, cancel).await,
+            Self::Url(url) => opening.model.open(name, url, true).await,
         }
     }
 }

@@ -24,6 +24,8 @@ mod js_error;
 #[cfg(target_arch = "wasm32")]
 mod js_value;
 #[cfg(target_arch = "wasm32")]
+mod opening;
+#[cfg(target_arch = "wasm32")]
 mod panic_report;
 #[cfg(all(target_arch = "wasm32", feature = "parity"))]
 mod parity;
@@ -32,6 +34,10 @@ mod plan;
 #[cfg(target_arch = "wasm32")]
 mod source;
 #[cfg(target_arch = "wasm32")]
+mod store_host;
+#[cfg(target_arch = "wasm32")]
+mod stored_models;
+#[cfg(target_arch = "wasm32")]
 mod tier;
 
 #[cfg(target_arch = "wasm32")]
@@ -39,6 +45,7 @@ pub use self::{
     cancel_handle::CancelHandle,
     engine::WasmEngine,
     plan::plan_model,
+    stored_models::{list_models, remove_model},
     tier::{WasmAnswer, WasmTier},
 };
 

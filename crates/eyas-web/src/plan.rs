@@ -1,12 +1,21 @@
 //! What a load would come to, before any weight is fetched.
 
+use std::rc::Rc;
+
 use eyas_core::{LoadOptions, Quantize, Result};
 use eyas_engine::{LoadNeed, ModelHeaders};
 use eyas_tier::{MemoryBudget, MemoryNeed, Variant, excesses, plan};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{cancel_handle::CancelHandle, js_error::js_error, js_value, source::model_files};
+use crate::{
+    cancel_handle::CancelHandle,
+    js_error::js_error,
+    js_value,
+    opening::{Opening, StoreOptions},
+    source::model_files,
+    store_host::StoreHost,
+};
 
 /// The least context that is worth proposing.
 const LEAST_CONTEXT_TOKENS: usize = 64;
@@ -27,12 +36,15 @@ pub async fn plan_model(
     budget: JsValue,
     #[wasm_bindgen(js_name = "cloudAllowed")] cloud_allowed: bool,
     cancel: &CancelHandle,
+    host: StoreHost,
+    storing: JsValue,
 ) -> std::result::Result<JsValue, JsValue> {
     let cancel = cancel.share();
     let planned = async {
         let options: LoadOptions = js_value::read(&options, "load options")?;
         let budget: MemoryBudget = js_value::read(&budget, "budget")?;
-        let files = model_files(&source, &cancel).await?;
+        let storing: StoreOptions = js_value::read(&storing, "store options")?;
+        let files = model_files(&source, &Rc::new(Opening::new(host, storing, &cancel).await?)).await?;
         let headers = ModelHeaders::open(&files).await?;
         let (need, asked) = variant(&headers, &options, &budget)?;
         let mut others = Vec::new();

@@ -9,29 +9,29 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
 use crate::{
-    cancel_handle::Cancel,
-    http_files::{GgufSiblings, HttpFolder, NamedFiles, Place, open_url},
+    http_files::{GgufSiblings, HttpFolder, NamedFiles, Place},
+    opening::Opening,
 };
 
 /// Reads `{ kind: "folder", url } | { kind: "gguf", url } | { kind: "files", name?, files: { name, blob?, url? }[] }`.
-pub(crate) async fn model_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
+pub(crate) async fn model_files(source: &JsValue, opening: &Rc<Opening>) -> Result<ModelFiles> {
     match text(source, "kind")?.as_str() {
-        "folder" => Ok(ModelFiles::Folder(Rc::new(HttpFolder::new(&text(source, "url")?, cancel)))),
+        "folder" => Ok(ModelFiles::Folder(Rc::new(HttpFolder::new(&text(source, "url")?, opening)))),
         "gguf" => {
             let url = text(source, "url")?;
             let name = file_name(&url);
             if gguf_part_names(&name).is_some() {
-                return ModelFiles::open_gguf(&GgufSiblings { url, name: name.clone(), cancel: cancel.clone() }, &name).await;
+                return ModelFiles::open_gguf(&GgufSiblings { url, name: name.clone(), opening: opening.clone() }, &name).await;
             }
-            let reader = open_url(&name, &url, false, cancel).await?;
+            let reader = opening.model.open(&name, &url, false).await?;
             Ok(ModelFiles::Gguf(reader.ok_or_else(|| not_found(&url))?))
         }
-        "files" => named_files(source, cancel).await,
+        "files" => named_files(source, opening).await,
         other => Err(Error::bad_input(format!("a model source of the kind {other:?} is unknown; known: folder, gguf, files"))),
     }
 }
 
-async fn named_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
+async fn named_files(source: &JsValue, opening: &Rc<Opening>) -> Result<ModelFiles> {
     let list = field(source, "files");
     let list =
         list.dyn_ref::<Array>().ok_or_else(|| Error::bad_input("a model source of the kind \"files\" needs a list of files"))?;
@@ -46,7 +46,7 @@ async fn named_files(source: &JsValue, cancel: &Cancel) -> Result<ModelFiles> {
     let ggufs: Vec<String> = files.keys().filter(|name| name.to_ascii_lowercase().ends_with(".gguf")).cloned().collect();
     let label = field(source, "name").as_string().unwrap_or_else(|| "the given files".into());
     let is_empty = files.is_empty();
-    let folder = NamedFiles { label, files, cancel: cancel.clone() };
+    let folder = NamedFiles { label, files, opening: opening.clone() };
     match ggufs.as_slice() {
         [] if is_empty => Err(Error::bad_input("no model files were given")),
         [] => Ok(ModelFiles::Folder(Rc::new(folder))),

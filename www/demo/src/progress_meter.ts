@@ -27,12 +27,14 @@ export class ProgressMeter {
     this.hide();
   }
 
-  show({ phase, loadedBytes, totalBytes, detail }: Progress): void {
+  show({ phase, loadedBytes, totalBytes, detail, source, remainingMs }: Progress): void {
     this.#host.hidden = false;
     const counted = totalBytes > 0;
     const share = counted ? Math.min(1, loadedBytes / totalBytes) : 0;
     const bytes = counted ? `${byteText(loadedBytes)} of ${byteText(totalBytes)}` : loadedBytes > 0 ? byteText(loadedBytes) : "";
-    const words = [DOING[phase], bytes, detail].filter((part) => part !== "").join(" · ");
+    const from = phase === "weights" && source === "store" ? "from this device" : "";
+    const left = phase === "weights" && source === "network" && remainingMs !== null && remainingMs > 2_000 ? `${Math.ceil(remainingMs / 1000)} s left` : "";
+    const words = [DOING[phase], bytes, from, left, detail].filter((part) => part !== "").join(" · ");
     this.#text.textContent = words;
     this.#bar.classList.toggle("unknown", !counted);
     this.#fill.style.transform = `scaleX(${share})`;

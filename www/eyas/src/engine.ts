@@ -9,6 +9,7 @@ import { engineOptions, type LoadOptions } from "./load_options.js";
 import type { ChatInput, Message } from "./message.js";
 import { wireSource } from "./model_source.js";
 import { firstMessages, Session, type SessionOptions } from "./session.js";
+import { wireStoreOptions } from "./store_options.js";
 import type { TextStream } from "./text_stream.js";
 import { wireTierOptions } from "./tier_options.js";
 
@@ -81,12 +82,17 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
   const gpuWasm = new URL(assets.gpuWasm, base).href;
   const cpuWasm = new URL(assets.cpuWasm, base).href;
   const { wire: tier, getToken } = wireTierOptions(options);
+  const store = wireStoreOptions(options, source);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
+  if (store.id !== undefined && !store.evictable) {
+    // What an application wants to stay is not to be thrown away by the browser; whether it agrees changes nothing here.
+    void globalThis.navigator?.storage?.persist?.().catch(() => {});
+  }
   const ledger = new EgressLedger();
   const client = new Client(startWorker(), { getToken, onEgress: (entry) => ledger.write(entry) });
   try {
-    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, tier, gpuWasm, cpuWasm }), { signal, onProgress });
+    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }), { signal, onProgress });
     return new Eyas(client, info, ledger);
   } catch (error) {
     void client.dispose();

@@ -12,6 +12,18 @@ export interface DeviceReport {
   reason: string;
 }
 
+/** Where a model's files came from, and whether they are kept. */
+export interface StorageReport {
+  /** Whether the files are on this device now, so that the next load needs no network. */
+  kept: boolean;
+  /** Why they are not, in words; empty where they are. */
+  reason: string;
+  /** Bytes that this load fetched over the network. */
+  fetchedBytes: number;
+  /** Bytes that it read from the store. */
+  storedBytes: number;
+}
+
 /** What was loaded, and where. */
 export interface EngineInfo {
   /** The model's name. */
@@ -32,6 +44,8 @@ export interface EngineInfo {
   fingerprint: string;
   /** Whether messages can be turned into a prompt; without a chat template the model only continues text. */
   hasChatTemplate: boolean;
+  /** Where the files came from, and whether they are kept. */
+  storage: StorageReport;
 }
 
 /** Memory in use now. */

@@ -1,8 +1,15 @@
 import { type Eyas, loadInto } from "./engine.js";
 import type { LoadOptions } from "./load_options.js";
 import { type Plan, planIn } from "./plan.js";
+import { StoredModels } from "./stored_models.js";
 
 export * from "./public_face.js";
+
+/** The models on this device, of this origin. */
+export const models = /* @__PURE__ */ new StoredModels(
+  () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "eyas" }),
+  () => new URL("./eyas_cpu_bg.wasm", import.meta.url),
+);
 
 /**
  * Loads a model into a worker of its own and returns the engine when it answers. Works unchanged in bundlers that know

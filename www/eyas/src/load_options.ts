@@ -1,6 +1,7 @@
 import type { ModelSource } from "./model_source.js";
 import { requireChoice, requireFunction, requireInteger, requireKnownKeys, requireSignal } from "./option_check.js";
 import type { Progress } from "./progress.js";
+import { STORE_OPTION_NAMES, type StoreOptions } from "./store_options.js";
 import { TIER_OPTION_NAMES, type TierOptions } from "./tier_options.js";
 
 /** The device to use: the GPU where there is a usable one and the CPU otherwise; the GPU or an error; the CPU. */
@@ -13,7 +14,7 @@ export type DeviceChoice = "auto" | "gpu" | "cpu";
 export type QuantizeChoice = "auto" | "none" | "q8" | "q4";
 
 /** How a model is to be loaded. An unknown option, or a value out of range, is `bad-input`. */
-export interface LoadOptions extends TierOptions {
+export interface LoadOptions extends TierOptions, StoreOptions {
   /** Where the model's files are. */
   model: ModelSource;
   /** Where to compute; default `auto`. */
@@ -37,7 +38,7 @@ export interface EngineOptions {
   prefillChunkTokens?: number;
 }
 
-const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "onProgress", "signal", ...TIER_OPTION_NAMES];
+const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
 
 /** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */
 export function engineOptions(options: LoadOptions, alsoKnown: readonly string[] = []): { device: DeviceChoice; engine: EngineOptions } {

@@ -29,7 +29,7 @@ export async function fetchModule(url: string, onProgress: (progress: Progress) 
   let loadedBytes = 0;
   const body = counted(response, (bytes) => {
     loadedBytes += bytes;
-    onProgress({ phase: "start", loadedBytes, totalBytes: Math.max(totalBytes, totalBytes && loadedBytes), detail });
+    onProgress({ phase: "start", loadedBytes, totalBytes: Math.max(totalBytes, totalBytes && loadedBytes), detail, source: "network", fetchedBytes: loadedBytes, bytesPerSecond: null, remainingMs: null });
   });
   try {
     return await WebAssembly.compileStreaming(body);

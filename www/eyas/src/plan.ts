@@ -1,3 +1,4 @@
+import { wireStoreOptions } from "./store_options.js";
 import { Client, type WorkerLike } from "./client.js";
 import { engineOptions, type LoadOptions } from "./load_options.js";
 import { wireSource } from "./model_source.js";
@@ -47,11 +48,12 @@ export async function planIn(startWorker: () => WorkerLike, cpuWasm: string | UR
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
   const source = wireSource(options.model, base);
   const { wire: tier } = wireTierOptions(options);
+  const store = wireStoreOptions(options, source);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const client = new Client(startWorker());
   try {
-    return await client.call<"plan">(() => ({ type: "plan", source, device, options: engine, tier, cpuWasm: new URL(cpuWasm, base).href }), { signal, onProgress });
+    return await client.call<"plan">(() => ({ type: "plan", source, device, options: engine, tier, store, cpuWasm: new URL(cpuWasm, base).href }), { signal, onProgress });
   } finally {
     void client.dispose();
   }

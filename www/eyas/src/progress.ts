@@ -14,4 +14,12 @@ export interface Progress {
   totalBytes: number;
   /** The file or tensor at hand. */
   detail: string;
+  /** Where the last bytes came from: a server, or the store on this device. */
+  source: "network" | "store";
+  /** Bytes of this load that came over the network. */
+  fetchedBytes: number;
+  /** Bytes a second over the last seconds; null in the beginning. */
+  bytesPerSecond: number | null;
+  /** How long the rest will take at that rate; null while nobody knows. */
+  remainingMs: number | null;
 }

@@ -8,6 +8,8 @@ import type { Message } from "./message.js";
 import type { WireSource } from "./model_source.js";
 import type { Plan } from "./plan.js";
 import type { Progress } from "./progress.js";
+import type { StoredModel } from "./stored_models.js";
+import type { WireStoreOptions } from "./store_options.js";
 import type { Ask } from "./tier_host.js";
 import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
 
@@ -19,13 +21,17 @@ export interface GenerationRequest {
   templateVariables?: Readonly<Record<string, unknown>>;
 }
 
+/** What is asked of the models on this device. */
+export type ModelsRequest = { kind: "list" } | { kind: "remove"; id: string };
+
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
-  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; gpuWasm: string; cpuWasm: string }
-  | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; cpuWasm: string }
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string }
+  | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
   | { type: "fork"; session: number; to: number }
   | { type: "close-session"; session: number }
+  | { type: "models"; request: ModelsRequest; cpuWasm: string }
   | { type: "memory" }
   | { type: "dispose" };
 
@@ -36,6 +42,7 @@ export interface Answers {
   generate: Completion;
   fork: undefined;
   "close-session": undefined;
+  models: StoredModel[] | boolean;
   memory: MemoryReport;
   dispose: undefined;
 }

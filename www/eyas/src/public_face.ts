@@ -1,7 +1,7 @@
 export type { Completion, FinishReason, Provenance, Reason, Signals, TierChange, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
 export { type EgressEntry, EgressLedger } from "./egress_ledger.js";
 export { Eyas } from "./engine.js";
-export type { DeviceReport, EngineInfo, MemoryReport } from "./engine_info.js";
+export type { DeviceReport, EngineInfo, MemoryReport, StorageReport } from "./engine_info.js";
 export { type ErrorCode, EyasError } from "./error.js";
 export type { GenerateOptions } from "./generate_options.js";
 export type { DeviceChoice, LoadOptions, QuantizeChoice } from "./load_options.js";
@@ -10,5 +10,7 @@ export type { ModelFiles, ModelSource } from "./model_source.js";
 export type { MemoryNeed, Plan, PlanVariant } from "./plan.js";
 export type { LoadPhase, Progress } from "./progress.js";
 export { Session, type SessionOptions } from "./session.js";
+export type { StoreOptions } from "./store_options.js";
+export { type StoredFile, type StoredModel, StoredModels } from "./stored_models.js";
 export { TextStream } from "./text_stream.js";
 export type { BudgetOptions, CalibrationThreshold, CloudOptions, CloudPrices, CloudRetry, MidStream, Privacy, TierOptions } from "./tier_options.js";

@@ -3,6 +3,7 @@ import { type Eyas, loadInto } from "./engine.js";
 import type { LoadOptions } from "./load_options.js";
 import { type Plan, planIn } from "./plan.js";
 import { ensure, shown } from "./option_check.js";
+import { StoredModels } from "./stored_models.js";
 
 export type { Assets } from "./assets.js";
 export * from "./public_face.js";
@@ -25,7 +26,13 @@ export async function plan(options: SlimLoadOptions): Promise<Plan> {
   return planIn(() => new Worker(worker, { type: "module", name: "eyas" }), cpuWasm, options, ["assets"]);
 }
 
-function checkedAssets(options: SlimLoadOptions): Assets {
+/** The models on this device as `models` of the entry `eyas`, with assets that the caller serves. */
+export function storedModels(options: { assets: Assets }): StoredModels {
+  const { worker, cpuWasm } = checkedAssets(options);
+  return new StoredModels(() => new Worker(worker, { type: "module", name: "eyas" }), () => cpuWasm);
+}
+
+function checkedAssets(options: { assets: Assets }): Assets {
   const assets: Partial<Assets> = options?.assets ?? {};
   for (const name of ["worker", "gpuWasm", "cpuWasm"] as const) {
     ensure(typeof assets[name] === "string" || assets[name] instanceof URL, () => `assets.${name} must be a URL, found ${shown(assets[name])}`);

@@ -5,6 +5,8 @@ import type { WireSource } from "./model_source.js";
 import type { Progress } from "./progress.js";
 import type { Plan } from "./plan.js";
 import type { GenerationRequest } from "./protocol.js";
+import type { StoreHost } from "./store_host.js";
+import type { StoredModel } from "./stored_models.js";
 import type { TierHost } from "./tier_host.js";
 import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
 
@@ -38,13 +40,24 @@ export interface WasmCancelHandle {
   free(): void;
 }
 
+/** What is to be kept of a model: `StoreOptions` in `crates/eyas-web/src/opening.rs`. */
+export interface WasmStoring {
+  id?: string;
+  reason?: string;
+  evictable?: boolean;
+  sha256?: Readonly<Record<string, string>>;
+  unaskedBytes?: number;
+}
+
 /** What the crate `eyas-web` exports, the same from the GPU module and the CPU module. */
 export interface WasmModule {
   default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   CancelHandle: new () => WasmCancelHandle;
   WasmTier: new (options: WireTierOptions, host: TierHost) => WasmTier;
-  planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle): Promise<Plan>;
+  planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<Plan>;
+  listModels(host: StoreHost, cancel: WasmCancelHandle): Promise<StoredModel[]>;
+  removeModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<boolean>;
   WasmEngine: {
-    load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle): Promise<WasmEngine>;
+    load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<WasmEngine>;
   };
 }

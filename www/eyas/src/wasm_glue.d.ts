@@ -5,6 +5,8 @@ declare module "eyas-gpu-glue" {
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
   export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
+  export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
+  export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }
 declare module "eyas-cpu-glue" {
@@ -13,5 +15,7 @@ declare module "eyas-cpu-glue" {
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
   export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
+  export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
+  export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }

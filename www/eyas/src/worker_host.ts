@@ -4,8 +4,10 @@ import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
+import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
+import type { WireStoreOptions } from "./store_options.js";
 import { type Ask, tierHost } from "./tier_host.js";
-import type { WasmCancelHandle, WasmEngine, WasmModule, WasmTier } from "./wasm_contract.js";
+import type { WasmCancelHandle, WasmEngine, WasmModule, WasmStoring, WasmTier } from "./wasm_contract.js";
 
 /** What the worker's environment gives to the host; tests give their own. */
 export interface HostEnvironment {
@@ -19,6 +21,10 @@ export interface HostEnvironment {
 type LoadCall = Extract<Call, { type: "load" }>;
 type PlanCall = Extract<Call, { type: "plan" }>;
 type GenerateCall = Extract<Call, { type: "generate" }>;
+type ModelsCall = Extract<Call, { type: "models" }>;
+
+/** On a device that is to save data, larger files are fetched only where a person was asked. */
+const UNASKED_BYTES = 8 * 2 ** 20;
 
 function aborted(): EyasError {
   return new EyasError("aborted", "the operation was aborted by its caller");
@@ -101,6 +107,8 @@ export class WorkerHost {
       case "close-session":
         this.#loaded().closeSession(call.session);
         return undefined;
+      case "models":
+        return this.#models(call, signal);
       case "memory":
         return { deviceBytes: this.#engine?.info().memoryBytes ?? 0, wasmBytes: this.#memory?.buffer.byteLength ?? 0 };
       case "dispose":
@@ -158,7 +166,7 @@ export class WorkerHost {
     const device: DeviceReport = { kind: "none", name: "no model on this device", isFallbackAdapter: false, reason: `${code}: ${message}` };
     this.#device = device;
     const { model } = call.tier.cloud;
-    return { model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true };
+    return { model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0 } };
   }
 
   /** Fetches the module of a device and makes the tiers in it. */
@@ -178,10 +186,11 @@ export class WorkerHost {
   async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
     const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
+    const { host, storing } = await this.#storing(call.store, onProgress);
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
       if (memoryBytes !== undefined || downloadBytes !== undefined) {
-        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, false, handle);
+        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, false, handle, host, storing);
         if (asked.excesses.length > 0) {
           throw new EyasError("over-budget", detail);
         }
@@ -190,7 +199,7 @@ export class WorkerHost {
       const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
       await tier.beginLoad(`${name} ${plan.kind} ${call.options.quantize} ${call.options.contextTokens ?? "auto"}`);
       try {
-        const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle);
+        const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle, host, storing);
         this.#engine = engine;
       } finally {
         await tier.endLoad();
@@ -218,7 +227,36 @@ export class WorkerHost {
       largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
     };
     const cloudAllowed = call.tier.cloud !== undefined && call.tier.privacy !== "local-only";
-    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudAllowed, handle));
+    const { host, storing } = await this.#storing(call.store, (progress) => post({ type: "progress", id, progress }));
+    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudAllowed, handle, host, storing));
+  }
+
+  /** What the store in the module works with, and what it is to keep. */
+  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void): Promise<{ host: StoreHost; storing: WasmStoring }> {
+    const folder = wanted.id === undefined ? "the load asked for none" : await deviceFolder();
+    const waiting = "another tab is loading this model; this load waits for it, and fetches nothing twice";
+    const onWait = () => onProgress({ phase: "inspect", loadedBytes: 0, totalBytes: 0, detail: waiting, source: "network", fetchedBytes: 0, bytesPerSecond: null, remainingMs: null });
+    const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
+    const savesData = wanted.respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
+    const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
+    if (typeof folder === "string") {
+      return { host: storeHost(undefined, () => this.#signal, onWait), storing: { ...storing, reason: folder } };
+    }
+    return { host: storeHost(folder, () => this.#signal, onWait), storing: { ...storing, id: wanted.id as string } };
+  }
+
+  /** The models on this device, listed or removed. */
+  async #models({ request, cpuWasm }: ModelsCall, signal: AbortSignal) {
+    const folder = await deviceFolder();
+    if (typeof folder === "string") {
+      return request.kind === "list" ? [] : false;
+    }
+    const { fetchModule, modules } = this.#environment;
+    const module = await fetchModule(cpuWasm, () => {}, signal);
+    signal.throwIfAborted();
+    await modules.cpu.default({ module_or_path: module });
+    const host = storeHost(folder, () => this.#signal, () => {});
+    return this.#cancellable(modules.cpu, signal, async (handle) => (request.kind === "list" ? modules.cpu.listModels(host, handle) : modules.cpu.removeModel(host, request.id, handle)));
   }
 
   /** Runs `work` with a handle that the signal cancels. */

@@ -57,6 +57,26 @@ fn the_least_recently_used_evictable_model_goes_first() {
 }
 
 #[test]
+fn a_device_that_hides_its_quota_makes_room_when_it_is_full() {
+    let world = World::new(2);
+    let mut random = Random(2);
+    for id in ["a", "b", "c", "d", "huge"] {
+        let size = if id == "huge" { 40_000 } else { 4_000 };
+        publish(&world, id, random.bytes(size));
+    }
+    world.device.hide_quota();
+    world.device.set_quota(Some(24_000));
+    fetch(&world, "a", true).unwrap();
+    fetch(&world, "b", false).unwrap();
+    fetch(&world, "c", true).unwrap();
+    fetch(&world, "a", true).unwrap();
+    fetch(&world, "d", true).unwrap();
+    assert_eq!(stored(&world), ["a", "b", "d"]);
+    assert_eq!(fetch(&world, "huge", true).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert!(stored(&world).contains(&"b".to_owned()));
+}
+
+#[test]
 fn a_quota_that_ends_a_download_keeps_what_is_there() {
     for run in 0..300 {
         let world = World::new(run);

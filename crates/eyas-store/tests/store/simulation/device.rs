@@ -48,6 +48,7 @@ struct State {
     left: Option<u64>,
     is_dead: bool,
     quota_bytes: Option<u64>,
+    hides_quota: bool,
 }
 
 pub struct Device(Rc<RefCell<State>>);
@@ -141,6 +142,11 @@ impl Device {
 
     pub fn set_quota(&self, bytes: Option<u64>) {
         self.0.borrow_mut().quota_bytes = bytes;
+    }
+
+    /// Says that there is room for ever, as Chromium's estimate does.
+    pub fn hide_quota(&self) {
+        self.0.borrow_mut().hides_quota = true;
     }
 
     /// Starts anew after a cut.
@@ -313,7 +319,8 @@ impl FileSystem for Device {
 
     fn free_bytes(&self) -> LocalFuture<'_, Result<Option<u64>>> {
         let state = self.0.borrow();
-        done(state.alive().map(|()| state.quota_bytes.map(|quota| quota.saturating_sub(state.used()))))
+        let quota = state.quota_bytes.filter(|_| !state.hides_quota);
+        done(state.alive().map(|()| quota.map(|quota| quota.saturating_sub(state.used()))))
     }
 
     fn lock<'a>(&'a self, folder: &'a str, wait: bool) -> LocalFuture<'a, Result<Option<Box<dyn Any>>>> {

@@ -1,0 +1,118 @@
+//! A model that a load or a plan is opening: what is kept of it, and where its bytes come from.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use eyas_core::{ErrorKind, Progress, Result};
+use eyas_store::{ByteSource, Digest, Expectations, Meter, OpenModel, Ports, Store, Which};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cancel_handle::Cancel,
+    clock::PerformanceClock,
+    http_network::HttpNetwork,
+    store_host::{HostClock, HostFiles, StoreHost},
+};
+
+/// What the worker asks of the store for a load.
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct StoreOptions {
+    /// What the model is called in the store; absent where nothing is to be kept.
+    id: Option<String>,
+    /// Why nothing is to be kept.
+    reason: String,
+    evictable: bool,
+    sha256: BTreeMap<String, Digest>,
+    unasked_bytes: Option<u64>,
+}
+
+/// What became of a model's files, for `info.storage`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StorageReport {
+    kept: bool,
+    reason: String,
+    fetched_bytes: u64,
+    stored_bytes: u64,
+}
+
+/// A progress report with where the bytes come from.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MeteredProgress {
+    #[serde(flatten)]
+    progress: Progress,
+    source: ByteSource,
+    fetched_bytes: u64,
+    bytes_per_second: Option<f64>,
+    remaining_ms: Option<f64>,
+}
+
+impl MeteredProgress {
+    pub(crate) fn new(progress: Progress, meter: &Meter) -> Self {
+        let bytes_per_second = meter.bytes_per_second(progress.loaded_bytes);
+        let left = progress.total_bytes.saturating_sub(progress.loaded_bytes) as f64;
+        let remaining_ms =
+            bytes_per_second.filter(|rate| *rate > 0.0 && progress.total_bytes > 0).map(|rate| left * 1000.0 / rate);
+        Self { source: meter.source(), fetched_bytes: meter.fetched_bytes(), bytes_per_second, remaining_ms, progress }
+    }
+}
+
+pub(crate) struct Opening {
+    pub(crate) model: OpenModel,
+    /// Why nothing is kept, where that is so.
+    not_kept: Option<String>,
+}
+
+impl Opening {
+    /// Opens the model's place in the store; where that fails, the load goes on without one and says why.
+    pub(crate) async fn new(host: StoreHost, options: StoreOptions, cancel: &Cancel) -> Result<Self> {
+        let clock = Rc::new(HostClock { host: host.clone(), monotonic: PerformanceClock::new() });
+        let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: options.id.is_some() });
+        let ports = Ports { network, clock: clock.clone() };
+        let expectations = Expectations { digests: options.sha256, unasked_bytes: options.unasked_bytes };
+        let mut not_kept = options.reason;
+        let mut kept = None;
+        if let Some(id) = options.id {
+            let store = Store::new(Rc::new(HostFiles { host, cancel: cancel.clone() }), clock.clone());
+            match store.open(&id, Which::Current, options.evictable, ports.clone(), expectations.clone()).await {
+                Ok(model) => kept = Some(model),
+                Err(error) if error.kind() == ErrorKind::Aborted => return Err(error),
+                Err(error) => not_kept = error.detail().to_owned(),
+            }
+        }
+        let not_kept = Some(not_kept).filter(|_| kept.is_none());
+        let model = kept.unwrap_or_else(|| OpenModel::passing(ports, expectations));
+        Ok(Self { model, not_kept })
+    }
+
+    /// What became of the files, as far as they were read.
+    pub(crate) fn report(&self) -> StorageReport {
+        let meter = self.model.meter();
+        StorageReport {
+            kept: self.not_kept.is_none(),
+            reason: self.not_kept.clone().unwrap_or_default(),
+            fetched_bytes: meter.fetched_bytes(),
+            stored_bytes: meter.stored_bytes(),
+        }
+    }
+
+    /// After a load: writes down that the model is complete, or lets go what was at fault. True where an earlier version came back, which is worth
+    /// another attempt.
+    pub(crate) async fn conclude<T>(&self, loaded: Result<T>) -> (Result<T>, bool) {
+        match loaded {
+            Ok(loaded) => (self.model.finish().await.map(|()| loaded), false),
+            Err(error) => {
+                // What the store makes of it does not hide why the load failed.
+                let went_back = self.model.fail(&error).await.unwrap_or(false);
+                (Err(error), went_back)
+            }
+        }
+    }
+}
+
+/// Models in the store, listed and removed.
+pub(crate) fn store(host: StoreHost, cancel: &Cancel) -> Store {
+    let clock = Rc::new(HostClock { host: host.clone(), monotonic: PerformanceClock::new() });
+    Store::new(Rc::new(HostFiles { host, cancel: cancel.clone() }), clock)
+}

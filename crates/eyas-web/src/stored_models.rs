@@ -1,0 +1,18 @@
+//! The models on this device, as JavaScript sees them.
+
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+use crate::{cancel_handle::CancelHandle, js_error::js_error, js_value, opening::store, store_host::StoreHost};
+
+/// All models: `eyas_store::StoredModel[]`.
+#[wasm_bindgen(js_name = "listModels")]
+pub async fn list_models(host: StoreHost, cancel: &CancelHandle) -> Result<JsValue, JsValue> {
+    let models = store(host, &cancel.share()).list().await;
+    js_value::write(&models.map_err(|error| js_error(&error))?)
+}
+
+/// Removes a model by its id, when no tab is loading it any more; false where there is none.
+#[wasm_bindgen(js_name = "removeModel")]
+pub async fn remove_model(host: StoreHost, id: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
+    store(host, &cancel.share()).remove(&id).await.map_err(|error| js_error(&error))
+}

@@ -1,0 +1,399 @@
+// The model on the device: fetched once whatever breaks, found whole or mended, shared by tabs, and there when the server is gone.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { dist, startLab } from "./chromium.mjs";
+import { startModelServer } from "./model_server.mjs";
+
+const CHUNK = 2 ** 20;
+const folder = join(dist, "models/eyas-nano");
+const weights = readFileSync(join(folder, "model.safetensors"));
+const totalBytes = readdirSync(folder).filter((name) => name !== "README.md").reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+
+let lab;
+let server;
+let expected;
+before(async () => {
+  lab = await startLab();
+  server = await startModelServer({ nano: folder });
+  const page = await openPage();
+  expected = (await load(page, { store: "none" })).text;
+  assert.ok(expected.length > 10);
+  await page.context().close();
+});
+after(async () => {
+  await lab.close();
+  await server.close();
+});
+
+/** A page, in a browser profile of its own unless one is given, with `window.once`: a load, an answer, and what became of both. */
+async function openPage(context) {
+  const page = await (context ?? (await lab.browser.newContext())).newPage();
+  page.on("pageerror", (error) => console.error("page error:", error.message));
+  await page.goto(`${lab.app.origin}/`);
+  await page.waitForFunction("window.ready");
+  await page.evaluate((origin) => {
+    window.address = `${origin}/nano/`;
+    window.outcome = (promise) => promise.then((value) => ({ value }), ({ code, message }) => ({ error: { code, message } }));
+    window.once = async (options) => {
+      const began = performance.now();
+      const seen = [];
+      try {
+        const eyas = await window.eyas.load({ model: window.address, device: "cpu", onProgress: (progress) => seen.push(progress), ...options });
+        const loadMs = performance.now() - began;
+        const { text } = await eyas.chat("play some jazz by miles davis", { maxTokens: 40 });
+        await eyas.dispose();
+        return { text, storage: eyas.info.storage, loadMs, seen };
+      } catch (error) {
+        return { code: error.code, message: error.message, retryable: error.retryable, loadMs: performance.now() - began, seen };
+      }
+    };
+  }, server.origin);
+  return page;
+}
+
+function load(page, options = {}) {
+  return page.evaluate((options) => window.once(options), options);
+}
+
+const random = (() => {
+  let state = 20261121;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+})();
+
+test("the second load needs no network, and says so", async () => {
+  server.reset();
+  const page = await openPage();
+  const first = await load(page);
+  assert.equal(first.text, expected, JSON.stringify(first));
+  assert.equal(first.storage.kept, true, first.storage.reason);
+  assert.equal(first.storage.fetchedBytes, totalBytes);
+  assert.equal(server.servedBytes, totalBytes, "fetched once, to the byte");
+  const requests = server.requests.length;
+  server.fault = () => ({ status: 500 });
+  const second = await load(page);
+  assert.equal(second.text, expected, JSON.stringify(second));
+  assert.deepEqual({ ...second.storage, storedBytes: undefined }, { kept: true, reason: "", fetchedBytes: 0, storedBytes: undefined });
+  assert.equal(server.requests.length, requests, "not one request");
+  assert.ok(second.seen.some(({ phase, source }) => phase === "weights" && source === "store"));
+  assert.ok(first.seen.some(({ phase, source, fetchedBytes }) => phase === "weights" && source === "network" && fetchedBytes > 0));
+  console.log(`load from the network ${Math.round(first.loadMs)} ms, from the store ${Math.round(second.loadMs)} ms`);
+
+  const listed = await page.evaluate(() => window.eyas.models.list());
+  assert.equal(listed.length, 1);
+  assert.equal(listed[0].complete, true);
+  assert.equal(listed[0].bytes, totalBytes);
+  assert.match(listed[0].version, /^[0-9a-f]{12}$/);
+  const sha256 = Buffer.from(await crypto.subtle.digest("SHA-256", weights)).toString("hex");
+  assert.equal(listed[0].files.find(({ name }) => name === "model.safetensors").sha256, sha256);
+  assert.equal(await page.evaluate(() => window.eyas.models.remove(window.address)), true);
+  assert.deepEqual(await page.evaluate(() => window.eyas.models.list()), []);
+  assert.equal((await load(page)).code, "download-failed");
+  await page.context().close();
+});
+
+test("cut at 100 random offsets, a download goes on behind the last byte", async () => {
+  const extras = [];
+  const page = await openPage();
+  for (let run = 0; run < 100; run++) {
+    server.reset();
+    const offset = random(weights.length);
+    const hideHeaders = run % 2 === 1; // a server whose validators a page of another origin may not see
+    server.fault = ({ name, attempt, method }) => (name === "model.safetensors" && method === "GET" ? { cutAt: attempt === 1 ? offset : undefined, hideHeaders, headMs: 200, sliceMs: 1 } : undefined);
+    const seen = await load(page);
+    assert.equal(seen.text, expected, `cut at ${offset}: ${JSON.stringify(seen).slice(0, 300)}`);
+    assert.equal(seen.storage.kept, true);
+    // Not a byte that reached the program is fetched twice. What the browser itself still had in its pipe (2 MiB) when the connection broke it drops;
+    // that is little unless the server is faster than this machine.
+    assert.equal(seen.storage.fetchedBytes, totalBytes, `cut at ${offset}`);
+    extras.push(server.servedBytes - totalBytes);
+    await page.evaluate(() => window.eyas.models.remove(window.address));
+  }
+  extras.sort((a, b) => a - b);
+  console.log(`100 cuts: every byte was received once; sent twice by the server: median ${extras[50]}, 90th ${extras[90]}, most ${extras[99]}, more than a chunk in ${extras.filter((extra) => extra > CHUNK).length}`);
+  assert.ok(extras[50] <= CHUNK, `${extras}`);
+  await page.context().close();
+});
+
+const FAULTS = [
+  ["a stalled connection", { stallAt: 1_500_000 }, "whole"],
+  ["a connection that is reset", { resetAt: 1_500_000 }, "whole"],
+  ["an error in the middle", { status: 503 }, "whole", { cutAt: 2_000_000 }],
+  ["a server without ranges", { noRanges: true }, "whole", { cutAt: 2_000_000, noRanges: true }],
+  ["a redirect", { redirect: "/nano/model.safetensors?signed=1" }, "whole"],
+  ["a file that changes in the middle", { etag: '"other"' }, "download-failed", { cutAt: 2_000_000 }],
+];
+for (const [name, fault, outcome, first] of FAULTS) {
+  test(`${name} ends ${outcome}`, async () => {
+    server.reset();
+    const page = await openPage();
+    const begins = first ?? fault;
+    server.fault = ({ name, attempt, path }) => {
+      if (name !== "model.safetensors") {
+        return undefined;
+      }
+      if (attempt === 1) {
+        return begins;
+      }
+      return first && attempt === 2 ? fault : path.includes("signed") ? undefined : first?.noRanges ? { noRanges: true } : undefined;
+    };
+    const seen = await load(page);
+    if (outcome === "whole") {
+      assert.equal(seen.text, expected, JSON.stringify(seen).slice(0, 400));
+    } else {
+      assert.equal(seen.code, outcome, JSON.stringify(seen).slice(0, 400));
+      assert.equal(seen.retryable, true);
+      console.log(`  ${seen.message}`);
+    }
+    // The next visit is whole in any case.
+    server.fault = () => undefined;
+    assert.equal((await load(page)).text, expected);
+    await page.context().close();
+  });
+}
+
+const REFUSALS = [
+  ["a page in place of the weights", { html: true }, ["model-not-found", "bad-model"]],
+  ["a body that is longer than it says", { gzip: true, hideHeaders: true }, ["download-failed", "bad-model"]],
+  ["a refusal by CORS", { noCors: true }, ["download-failed"]],
+  ["a server that is broken", { status: 500 }, ["download-failed"]],
+  ["a file that is gone", { status: 404 }, ["model-not-found"]],
+];
+for (const [name, fault, codes] of REFUSALS) {
+  test(`${name} is ${codes.join(" or ")}, and nothing of it stays`, async () => {
+    server.reset();
+    const page = await openPage();
+    server.fault = ({ name }) => (name === "model.safetensors" ? fault : undefined);
+    const seen = await load(page);
+    assert.ok(codes.includes(seen.code), JSON.stringify(seen).slice(0, 400));
+    console.log(`  ${seen.code}: ${seen.message}`);
+    server.fault = () => undefined;
+    assert.equal((await load(page)).text, expected);
+    await page.context().close();
+  });
+}
+
+test("a sha256 of the application is demanded", async () => {
+  server.reset();
+  const page = await openPage();
+  const wrong = await load(page, { sha256: { "model.safetensors": "00".repeat(32) } });
+  assert.equal(wrong.code, "integrity", JSON.stringify(wrong).slice(0, 300));
+  const sha256 = Buffer.from(await crypto.subtle.digest("SHA-256", weights)).toString("hex");
+  assert.equal((await load(page, { sha256: { "model.safetensors": sha256 } })).text, expected);
+  assert.equal((await load(page, { sha256: { "model.safetensors": "nonsense" } })).code, "bad-input");
+  await page.context().close();
+});
+
+test("a tab whose process is killed at 20 points of a download: the next visit goes on", async () => {
+  const context = await lab.browser.newContext();
+  let most = 0;
+  let resumed = 0;
+  for (let run = 0; run < 20; run++) {
+    server.reset();
+    const page = await openPage(context);
+    const limit = random(weights.length);
+    // The server stops at a random byte; when it got there the process dies.
+    server.fault = ({ name }) => (name === "model.safetensors" ? { stallAt: limit, sliceMs: 1 } : undefined);
+    void page.evaluate(() => void window.once({}));
+    while (server.openStalls === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await new Promise((resolve) => setTimeout(resolve, random(60)));
+    const session = await context.newCDPSession(page);
+    const crashed = page.waitForEvent("crash");
+    session.send("Page.crash").catch(() => {});
+    await crashed;
+    await page.close();
+    server.fault = () => undefined;
+    const before = server.servedBytes;
+    const next = await openPage(context);
+    let seen = await load(next);
+    if (seen.code === "over-budget") {
+      // For all that the page can see, the load may have taken too much memory; it asks to be told once more.
+      seen = await load(next);
+    }
+    assert.equal(seen.text, expected, `killed at ${limit}: ${JSON.stringify(seen).slice(0, 300)}`);
+    const extra = server.servedBytes - totalBytes;
+    // A connection's buffers may hold what no program has read yet; the chunk at hand is lost.
+    assert.ok(extra <= CHUNK + 600_000, `killed at ${limit}: ${extra} bytes more than the files have`);
+    resumed += server.servedBytes - before < totalBytes ? 1 : 0;
+    most = Math.max(most, extra);
+    await next.evaluate(() => window.eyas.models.remove(window.address));
+    await next.close();
+  }
+  assert.ok(resumed >= 10, `${resumed} of 20 went on`);
+  console.log(`20 kills: at most ${most} bytes were fetched twice, ${resumed} visits went on with what was there`);
+  await context.close();
+});
+
+test("two pages share one download, also when the first is killed in the middle", async () => {
+  server.reset();
+  const one = await openPage();
+  const context = one.context();
+  const two = await openPage(context);
+  server.fault = ({ name }) => (name === "model.safetensors" ? { sliceMs: 2 } : undefined);
+  const both = await Promise.all([load(one), load(two)]);
+  assert.deepEqual(both.map(({ text }) => text), [expected, expected], JSON.stringify(both).slice(0, 400));
+  assert.equal(server.servedBytes, totalBytes);
+  assert.ok(both.some(({ seen }) => seen.some(({ detail }) => /another tab/.test(detail))));
+  assert.equal(both.filter(({ storage }) => storage.fetchedBytes === 0).length, 1);
+
+  await one.evaluate(() => window.eyas.models.remove(window.address));
+  server.reset();
+  server.fault = ({ name, attempt }) => (name === "model.safetensors" && attempt === 1 ? { stallAt: 2_500_000, sliceMs: 1 } : undefined);
+  void one.evaluate(() => void window.once({}));
+  while (server.openStalls === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const second = load(two);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const session = await context.newCDPSession(one);
+  const crashed = one.waitForEvent("crash");
+  session.send("Page.crash").catch(() => {});
+  await crashed;
+  const seen = await second;
+  assert.equal(seen.text, expected, JSON.stringify(seen).slice(0, 300));
+  assert.ok(server.servedBytes <= totalBytes + CHUNK + 600_000, `${server.servedBytes} of ${totalBytes}`);
+  assert.ok(seen.storage.storedBytes >= CHUNK, "it went on with what the killed tab had fetched");
+  await context.close();
+});
+
+test("single flipped bits at 100 places are all found, and only the damaged chunk is fetched again", async () => {
+  server.reset();
+  const page = await openPage();
+  await load(page);
+  let found = 0;
+  for (let run = 0; run < 100; run++) {
+    const flipped = await page.evaluate(async (seed) => {
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("eyas-models");
+      const folder = await root.getDirectoryHandle((await Array.fromAsync(root.keys()))[0]);
+      const files = [];
+      for (const name of (await Array.fromAsync(folder.keys())).sort()) {
+        files.push({ name, size: (await (await folder.getFileHandle(name)).getFile()).size });
+      }
+      // Three of four in the weights, the others in any file.
+      const largest = files.reduce((a, b) => (b.size > a.size ? b : a));
+      const { name, size } = seed % 4 === 0 ? files[(seed / 4) % files.length] : largest;
+      const at = Math.floor((size * ((seed * 0.6180339887) % 1)));
+      const handle = await folder.getFileHandle(name);
+      const byte = new Uint8Array(await (await handle.getFile()).slice(at, at + 1).arrayBuffer())[0] ^ (1 << seed % 8);
+      const writer = await handle.createWritable({ keepExistingData: true });
+      await writer.write({ type: "write", position: at, data: new Uint8Array([byte]) });
+      await writer.close();
+      return { name, at, size };
+    }, run);
+    const before = server.servedBytes;
+    const seen = await load(page);
+    assert.equal(seen.text, expected, `${JSON.stringify(flipped)}: ${JSON.stringify(seen).slice(0, 300)}`);
+    const fetched = server.servedBytes - before;
+    assert.ok(fetched <= CHUNK, `${JSON.stringify(flipped)}: ${fetched} bytes`);
+    if (flipped.name.endsWith("-data")) {
+      assert.ok(fetched > 0, `${JSON.stringify(flipped)} was not noticed`);
+      found += 1;
+    }
+  }
+  assert.ok(found >= 75, `${found}`);
+  // Without a network the damage is an error, before a token.
+  await page.evaluate(async () => {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("eyas-models");
+    const folder = await root.getDirectoryHandle((await Array.fromAsync(root.keys()))[0]);
+    let largest;
+    for (const name of await Array.fromAsync(folder.keys())) {
+      const handle = await folder.getFileHandle(name);
+      const { size } = await handle.getFile();
+      largest = !largest || size > largest.size ? { handle, size } : largest;
+    }
+    const writer = await largest.handle.createWritable({ keepExistingData: true });
+    await writer.write({ type: "write", position: 2_000_000, data: new Uint8Array([1, 2, 3]) });
+    await writer.close();
+  });
+  server.fault = () => ({ status: 503 });
+  const seen = await load(page);
+  assert.equal(seen.code, "integrity", JSON.stringify(seen).slice(0, 300));
+  console.log(`  ${found} damaged chunks fetched again; without a network: ${seen.message}`);
+  await page.context().close();
+});
+
+test("a quota that ends in the middle is storage-full and keeps what is there", async () => {
+  server.reset();
+  const page = await openPage();
+  const session = await page.context().newCDPSession(page);
+  const quota = (quotaSize) => session.send("Storage.overrideQuotaForOrigin", { origin: lab.app.origin, ...(quotaSize ? { quotaSize } : {}) });
+  for (const bytes of [200_000, 1_500_000, 2_800_000]) {
+    await quota(bytes);
+    server.reset();
+    const full = await load(page);
+    assert.equal(full.code, "storage-full", JSON.stringify(full).slice(0, 300));
+    assert.equal((await load(page, { store: "none" })).text, expected, "it still answers without keeping anything");
+    await quota();
+    server.reset();
+    const seen = await load(page);
+    assert.equal(seen.text, expected, JSON.stringify(seen).slice(0, 300));
+    const kept = Math.floor(Math.max(bytes - 250_000, 0) / CHUNK) * CHUNK;
+    assert.ok(server.servedBytes <= totalBytes - kept, `${server.servedBytes} bytes were fetched again`);
+    console.log(`  ${bytes} bytes allowed: ${full.message}; afterwards ${server.servedBytes} of ${totalBytes} bytes were fetched`);
+    await page.evaluate(() => window.eyas.models.remove(window.address));
+  }
+  await page.context().close();
+});
+
+test("where nothing can be kept, a load goes on from the network and says why", async () => {
+  server.reset();
+  const page = await openPage();
+  const seen = await page.evaluate(async () => {
+    const source = await (await fetch("/eyas/worker.js")).text();
+    const deny = `StorageManager.prototype.getDirectory = async () => { throw new DOMException("denied by the test", "SecurityError"); };\n`;
+    const worker = URL.createObjectURL(new Blob([deny, source], { type: "text/javascript" }));
+    const eyas = await window.slim.load({ model: window.address, device: "cpu", assets: { worker, gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" } });
+    const { text } = await eyas.chat("play some jazz by miles davis", { maxTokens: 40 });
+    await eyas.dispose();
+    return { text, storage: eyas.info.storage };
+  });
+  assert.equal(seen.text, expected);
+  assert.equal(seen.storage.kept, false);
+  assert.match(seen.storage.reason, /SecurityError: denied by the test/);
+  await page.context().close();
+});
+
+test("a device that is to save data asks first", async () => {
+  server.reset();
+  const big = Buffer.alloc(9 << 20);
+  server.files.set("/big/model.safetensors", big);
+  server.files.set("/big/config.json", readFileSync(join(folder, "config.json")));
+  const page = await openPage();
+  const seen = await page.evaluate(async (origin) => {
+    const source = await (await fetch("/eyas/worker.js")).text();
+    const saver = `Object.defineProperty(WorkerNavigator.prototype, "connection", { get: () => ({ saveData: true }) });\n`;
+    const worker = URL.createObjectURL(new Blob([saver, source], { type: "text/javascript" }));
+    const assets = { worker, gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
+    const outcome = (options) => window.outcome(window.slim.load({ model: `${origin}/big/`, device: "cpu", assets, ...options }));
+    const small = await window.slim.load({ model: window.address, device: "cpu", assets });
+    await small.dispose();
+    return { asked: await outcome({}), ignored: await outcome({ dataSaver: "ignore" }) };
+  }, server.origin);
+  assert.equal(seen.asked.error.code, "over-budget", JSON.stringify(seen));
+  assert.match(seen.asked.error.message, /save data/);
+  assert.equal(seen.ignored.error.code, "bad-model", "it was fetched, and is no model");
+  await page.context().close();
+});
+
+test("an aborted load can be gone on with", async () => {
+  server.reset();
+  const page = await openPage();
+  server.fault = ({ name }) => (name === "model.safetensors" ? { sliceMs: 2 } : undefined);
+  const message = await page.evaluate(async () => {
+    const controller = new AbortController();
+    const loading = window.eyas.load({ model: window.address, device: "cpu", signal: controller.signal, onProgress: ({ fetchedBytes }) => fetchedBytes > 2_500_000 && controller.abort("enough") });
+    return loading.then(() => "loaded", (reason) => reason);
+  });
+  assert.equal(message, "enough");
+  const seen = await load(page);
+  assert.equal(seen.text, expected, JSON.stringify(seen).slice(0, 300));
+  assert.ok(server.servedBytes <= totalBytes + CHUNK + 600_000, `${server.servedBytes} of ${totalBytes}`);
+  await page.context().close();
+});
