@@ -1,4 +1,5 @@
-// A GPU that goes away, one that was never usable, and a worker that breaks: each is an answer with a code, never silence.
+// A GPU that goes away, one that was never usable, and a worker that breaks: each is an answer with a code, never silence. Where an engine is to
+// recover (the default), see recovery.test.mjs.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
@@ -19,7 +20,7 @@ async function breakWhileAnswering(device, what) {
   const page = await lab.page();
   const seen = await page.evaluate(
     async ([device, what]) => {
-      const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered });
+      const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered, recover: false });
       const channel = new BroadcastChannel("gpu-meter");
       const options = { maxTokens: 200, temperature: 1, seed: 3, logitBias: { 2: -100 } }; // token 2 ends an answer
       const stream = eyas.stream({ prompt: "book a table" }, options);

@@ -187,6 +187,11 @@ export class Client {
     this.#store.clear();
   }
 
+  /** Whether the worker broke, so that no call can be answered any more. */
+  get isBroken(): boolean {
+    return this.#later !== undefined;
+  }
+
   #throwIfEnded(): void {
     if (this.#disposed) {
       throw new EyasError("bad-input", "the engine was disposed; load the model again");

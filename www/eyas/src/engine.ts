@@ -5,6 +5,7 @@ import { EgressLedger } from "./egress_ledger.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { GenerateOptions } from "./generate_options.js";
 import { inputRequest, refusalOf, streamGeneration } from "./generation.js";
+import { LastingClient } from "./lasting_client.js";
 import { engineOptions, type LoadOptions } from "./load_options.js";
 import type { ChatInput, Message } from "./message.js";
 import { wireSource } from "./model_source.js";
@@ -21,18 +22,20 @@ const OWN_SESSION = 0;
  * call that still waits can be aborted and then never runs. Two engines are independent of each other.
  */
 export class Eyas {
-  /** What was loaded, where it runs and why there. */
-  readonly info: EngineInfo;
   /** What was handed to the network for this engine's requests. */
   readonly ledger: EgressLedger;
-  readonly #client: Client;
+  readonly #client: LastingClient;
   #lastSession = OWN_SESSION;
 
   /** Made by `load`; an application does not construct it. */
-  constructor(client: Client, info: EngineInfo, ledger: EgressLedger) {
+  constructor(client: LastingClient, ledger: EgressLedger) {
     this.#client = client;
-    this.info = info;
     this.ledger = ledger;
+  }
+
+  /** What was loaded, where it runs and why there; another device after one was lost too often. */
+  get info(): EngineInfo {
+    return this.#client.info;
   }
 
   /**
@@ -90,10 +93,11 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
     void globalThis.navigator?.storage?.persist?.().catch(() => {});
   }
   const ledger = new EgressLedger();
-  const client = new Client(startWorker(), { getToken, onEgress: (entry) => ledger.write(entry) });
+  const start = () => new Client(startWorker(), { getToken, onEgress: (entry) => ledger.write(entry) });
+  const client = new LastingClient(start, { type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }, options.recover ?? true);
   try {
-    const info = await client.call<"load">(() => ({ type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }), { signal, onProgress });
-    return new Eyas(client, info, ledger);
+    await client.load({ signal, onProgress });
+    return new Eyas(client, ledger);
   } catch (error) {
     void client.dispose();
     throw error;

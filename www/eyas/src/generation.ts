@@ -1,4 +1,4 @@
-import type { Client } from "./client.js";
+import type { LastingClient } from "./lasting_client.js";
 import type { Completion } from "./completion.js";
 import { EyasError } from "./error.js";
 import { type GenerateOptions, samplingOptions, tierRequest } from "./generate_options.js";
@@ -37,7 +37,7 @@ export function inputRequest(input: ChatInput, hasChatTemplate: boolean): { mess
 
 /** A generation to start: in which session, on what, and who is told of the completion first. */
 export interface Generation {
-  client: Client;
+  client: LastingClient;
   session: number;
   /** Asked for when the generation's turn comes. */
   request: () => { messages: readonly Message[] } | { prompt: string };

@@ -1,5 +1,5 @@
 import type { ModelSource } from "./model_source.js";
-import { requireChoice, requireFunction, requireInteger, requireKnownKeys, requireSignal } from "./option_check.js";
+import { ensure, requireChoice, requireFunction, requireInteger, requireKnownKeys, requireSignal, shown } from "./option_check.js";
 import type { Progress } from "./progress.js";
 import { STORE_OPTION_NAMES, type StoreOptions } from "./store_options.js";
 import { TIER_OPTION_NAMES, type TierOptions } from "./tier_options.js";
@@ -25,6 +25,11 @@ export interface LoadOptions extends TierOptions, StoreOptions {
   contextTokens?: number;
   /** Prompt tokens computed in one step, and so how soon an abort is seen meanwhile; default 128. */
   prefillChunkTokens?: number;
+  /**
+   * Whether an answer outlives its device; default true. Where the GPU is lost or the worker breaks, the model is loaded again, and the answer goes on
+   * with the same text; after three losses in a row `auto` goes on with the CPU, and `provenance.deviceReason` says why.
+   */
+  recover?: boolean;
   /** Called with what is being done, in bytes. */
   onProgress?: (progress: Progress) => void;
   /** Aborts the load in any phase; it then rejects with the signal's own reason. */
@@ -38,12 +43,13 @@ export interface EngineOptions {
   prefillChunkTokens?: number;
 }
 
-const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
+const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "recover", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
 
 /** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */
 export function engineOptions(options: LoadOptions, alsoKnown: readonly string[] = []): { device: DeviceChoice; engine: EngineOptions } {
   requireKnownKeys("load options", options, [...KNOWN, ...alsoKnown]);
-  const { device = "auto", quantize = "auto", contextTokens, prefillChunkTokens, onProgress, signal } = options as LoadOptions;
+  const { device = "auto", quantize = "auto", contextTokens, prefillChunkTokens, recover = true, onProgress, signal } = options as LoadOptions;
+  ensure(typeof recover === "boolean", () => `recover must be true or false, found ${shown(recover)}`);
   requireChoice("device", device, ["auto", "gpu", "cpu"]);
   requireChoice("quantize", quantize, ["auto", "none", "q8", "q4"]);
   const engine: EngineOptions = { quantize };

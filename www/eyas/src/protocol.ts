@@ -26,7 +26,7 @@ export type ModelsRequest = { kind: "list" } | { kind: "remove"; id: string };
 
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
-  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string }
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string }
   | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
   | { type: "fork"; session: number; to: number }

@@ -1,4 +1,4 @@
-import type { Client } from "./client.js";
+import type { LastingClient } from "./lasting_client.js";
 import type { Completion } from "./completion.js";
 import { EyasError } from "./error.js";
 import type { GenerateOptions } from "./generate_options.js";
@@ -36,7 +36,7 @@ export function firstMessages(options: SessionOptions): Message[] {
  * the conversation as it was before.
  */
 export class Session {
-  readonly #client: Client;
+  readonly #client: LastingClient;
   readonly #id: number;
   readonly #newId: () => number;
   readonly #privacy: Privacy | undefined;
@@ -44,7 +44,7 @@ export class Session {
   #disposed = false;
 
   /** Made by `engine.session` and `fork`; an application does not construct it. */
-  constructor(client: Client, newId: () => number, messages: Message[], privacy?: Privacy) {
+  constructor(client: LastingClient, newId: () => number, messages: Message[], privacy?: Privacy) {
     this.#privacy = privacy;
     this.#client = client;
     this.#id = newId();
@@ -90,7 +90,7 @@ export class Session {
   async fork(): Promise<Session> {
     this.#ensureOpen();
     const fork = new Session(this.#client, this.#newId, [], this.#privacy);
-    await this.#client.call<"fork">(() => {
+    await this.#client.fork(() => {
       fork.#messages = [...this.#messages];
       return { type: "fork", session: this.#id, to: fork.#id };
     });

@@ -206,7 +206,7 @@ export class WorkerHost {
       }
       tier.attach(this.#engine);
       const info = this.#engine.info();
-      this.#device = { ...info.device, ...plan.adapter, reason: plan.reason };
+      this.#device = { ...info.device, ...plan.adapter, reason: call.because ?? plan.reason };
       return { ...info, device: this.#device };
     });
   }

@@ -16,6 +16,8 @@ export class Script {
   tiers = [];
   marks = [];
   change = undefined;
+  /** Called before every token with how many there were; what it throws is the generation's error. */
+  onToken = undefined;
   freed = 0;
   open = 0;
 }
@@ -73,6 +75,7 @@ function fakeModule(kind, script) {
             throw script.failNext;
           }
           next += 1;
+          script.onToken?.(next - 1);
           if (next === 0) {
             return { type: "prefill", doneTokens: 3, totalTokens: 3 };
           }
@@ -154,12 +157,16 @@ export function fakeWorker(script, gpu) {
   };
 }
 
-/** An engine over the fake worker. */
+/** An engine over fake workers, of which it gets a second one only where it is to recover. */
 export async function fakeEngine(script = new Script(), options = {}, gpu = undefined) {
-  const worker = fakeWorker(script, gpu);
+  const workers = [];
+  const start = () => {
+    workers.push(fakeWorker(script, gpu));
+    return workers.at(-1);
+  };
   const assets = { gpuWasm: "http://localhost/gpu.wasm", cpuWasm: "http://localhost/cpu.wasm" };
-  const eyas = await loadInto(() => worker, assets, { model: "https://example.test/m/", ...options });
-  return { eyas, worker, script };
+  const eyas = await loadInto(start, assets, { model: "https://example.test/m/", recover: false, ...options });
+  return { eyas, worker: workers[0], workers, script };
 }
 
 export { Client, Eyas, EyasError };

@@ -1,0 +1,161 @@
+import type { CallListeners, Client } from "./client.js";
+import type { EngineInfo } from "./engine_info.js";
+import { EyasError } from "./error.js";
+import type { Answers, Call } from "./protocol.js";
+import { Replay } from "./replay.js";
+
+export type LoadCall = Extract<Call, { type: "load" }>;
+
+/** So often in a row, without an answer in between, a device may go away before the engine goes on with the CPU, or gives up. */
+export const MAX_LOSSES = 3;
+
+/**
+ * A client whose engine comes back. Where its device is lost or its worker breaks in the middle of an answer, a new worker loads the same model, from
+ * the store where it is there, and computes the answer again from its beginning; the caller hears only what it has not heard yet.
+ */
+export class LastingClient {
+  readonly #start: () => Client;
+  readonly #load: LoadCall;
+  readonly #recovers: boolean;
+  #client: Client;
+  #info: EngineInfo | undefined;
+  #losses = 0;
+  #revival: Promise<void> | undefined;
+  #disposed: Promise<void> | undefined;
+  /** Clients that were given up: calls that still waited for them wait for the next one. */
+  readonly #retired = new WeakSet<Client>();
+  /** Sessions that the worker at hand knows. */
+  #sessions = new Set<number>();
+
+  constructor(start: () => Client, load: LoadCall, recovers: boolean) {
+    this.#start = start;
+    this.#load = load;
+    this.#recovers = recovers;
+    this.#client = start();
+  }
+
+  /** What was loaded, where it runs now and why there. */
+  get info(): EngineInfo {
+    return this.#info as EngineInfo;
+  }
+
+  /** Loads the model for the first time. */
+  async load(listeners: CallListeners): Promise<void> {
+    this.#info = await this.#client.call<"load">(() => this.#load, listeners);
+  }
+
+  /** As `Client.call`; an answer outlives its device. */
+  async call<K extends keyof Answers>(make: () => Extract<Call, { type: K }>, listeners: CallListeners = {}): Promise<Answers[K]> {
+    const { signal, onEvent } = listeners;
+    const own = new AbortController();
+    const abort = () => own.abort(signal?.reason);
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) {
+      abort();
+    }
+    let seed: number | undefined;
+    let loss: EyasError | undefined;
+    const replay = new Replay(
+      (event) => onEvent?.(event),
+      () => own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer went another way, so it could not be gone on with`, { cause: loss })),
+    );
+    const call = () => {
+      const made: Call = make();
+      if (made.type === "generate") {
+        this.#sessions.add(made.session);
+        // What is drawn must be drawn again.
+        if ((made.request.options.temperature ?? 0) > 0 && made.request.options.seed === undefined) {
+          seed ??= crypto.getRandomValues(new Uint32Array(1))[0] as number;
+          return { ...made, request: { ...made.request, options: { ...made.request.options, seed } } } as unknown as Extract<Call, { type: K }>;
+        }
+      }
+      return made as Extract<Call, { type: K }>;
+    };
+    try {
+      for (;;) {
+        const client = this.#client;
+        try {
+          const answer = await client.call<K>(call, { ...listeners, signal: own.signal, ...(onEvent ? { onEvent: (event) => replay.hear(event) } : {}) });
+          if (!replay.isCaughtUp) {
+            own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer was shorter than what was shown`, { cause: loss }));
+            throw own.signal.reason;
+          }
+          this.#losses = onEvent ? 0 : this.#losses;
+          return answer;
+        } catch (error) {
+          if (!onEvent || own.signal.aborted || !this.#isLoss(client, error)) {
+            throw error;
+          }
+          loss = error as EyasError;
+          await this.#revive(client, loss);
+          replay.rewind();
+        }
+      }
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Copies a session; one that the worker does not know yet is made from its messages when it is first used. */
+  async fork(call: () => Extract<Call, { type: "fork" }>): Promise<void> {
+    const made = call();
+    if (!this.#sessions.has(made.session)) {
+      return;
+    }
+    const client = this.#client;
+    try {
+      await client.call<"fork">(() => made);
+      this.#sessions.add(made.to);
+    } catch (error) {
+      if (!this.#isLoss(client, error)) {
+        throw error;
+      }
+    }
+  }
+
+  #isLoss(client: Client, error: unknown): boolean {
+    return this.#recovers && !this.#disposed && error instanceof EyasError && (error.code === "device-lost" || client.isBroken || this.#retired.has(client));
+  }
+
+  /** Loads the model again in a new worker, once for all calls that lost the old one. */
+  async #revive(lost: Client, loss: EyasError): Promise<void> {
+    if (this.#client === lost) {
+      this.#revival ??= this.#reload(lost, loss).finally(() => {
+        this.#revival = undefined;
+      });
+    }
+    await this.#revival;
+  }
+
+  async #reload(lost: Client, loss: EyasError): Promise<void> {
+    this.#losses += 1;
+    let load = this.#load;
+    if (this.#losses > MAX_LOSSES) {
+      if (this.#load.device !== "auto" || this.#info?.device.kind !== "gpu") {
+        throw loss;
+      }
+      load = { ...load, device: "cpu", because: `the GPU was lost ${this.#losses} times in a row (${loss.message})` };
+    }
+    this.#retired.add(lost);
+    await lost.dispose();
+    const client = this.#start();
+    this.#sessions = new Set();
+    try {
+      this.#info = await client.call<"load">(() => load);
+    } catch (cause) {
+      void client.dispose();
+      throw new EyasError(loss.code, `${loss.message}; loading the model again failed: ${String((cause as Error).message)}`, { cause });
+    }
+    if (this.#disposed) {
+      void client.dispose();
+      throw new EyasError("aborted", "the engine was disposed while it was loaded again");
+    }
+    this.#client = client;
+  }
+
+  /** As `Client.dispose`. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#client.dispose();
+    return this.#disposed;
+  }
+}

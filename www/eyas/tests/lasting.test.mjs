@@ -1,0 +1,121 @@
+// An answer outlives its device: what was heard is not heard again, and what can't be gone on with is said.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { EyasError, fakeEngine, Script } from "./fake_engine.mjs";
+import internals from "./internals.mjs";
+
+const { Replay } = internals;
+const gpu = { requestAdapter: async () => ({ info: { vendor: "fake" } }) };
+const TEXT = "echo: user:hello";
+
+/** A script that loses its device after so many tokens, each time a generation gets there, as often as `times` says. */
+function losing(afterTokens, times) {
+  const script = new Script();
+  let left = times;
+  script.onToken = (count) => {
+    if (count === afterTokens && left > 0) {
+      left -= 1;
+      throw new EyasError("device-lost", "the GPU went away");
+    }
+  };
+  return script;
+}
+
+async function heard(eyas) {
+  const deltas = [];
+  const stream = eyas.stream("hello");
+  for await (const delta of stream) {
+    deltas.push(delta);
+  }
+  return { deltas, completion: await stream.result() };
+}
+
+test("a device that is lost at any token: the text is the same, and each part of it is heard once", async () => {
+  for (let after = 0; after < TEXT.length; after++) {
+    const script = losing(after, 1);
+    const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+    const { deltas, completion } = await heard(eyas);
+    assert.equal(deltas.join(""), TEXT, `lost after ${after}`);
+    assert.equal(completion.text, TEXT);
+    assert.equal(script.loads.length, 2);
+    await eyas.dispose();
+  }
+});
+
+test("after three losses in a row it goes on with the CPU and says why", async () => {
+  const script = losing(5, 4);
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  assert.equal(eyas.info.device.kind, "gpu");
+  const { completion } = await heard(eyas);
+  assert.equal(completion.text, TEXT);
+  assert.deepEqual(script.loads.map(({ kind }) => kind), ["gpu", "gpu", "gpu", "gpu", "cpu"]);
+  assert.equal(eyas.info.device.kind, "cpu");
+  assert.match(completion.provenance.deviceReason, /the GPU was lost 4 times in a row \(the GPU went away\)/);
+  await eyas.dispose();
+});
+
+test("an answer in between counts the losses anew, and who asked for the GPU gets no CPU", async () => {
+  const script = losing(3, 3);
+  const { eyas } = await fakeEngine(script, { recover: true, device: "gpu" }, gpu);
+  assert.equal((await heard(eyas)).completion.text, TEXT);
+  assert.equal((await heard(eyas)).completion.text, TEXT);
+  script.onToken = () => {
+    throw new EyasError("device-lost", "again");
+  };
+  await assert.rejects(eyas.chat("hello"), { code: "device-lost" });
+  assert.ok(script.loads.every(({ kind }) => kind === "gpu"));
+  await eyas.dispose();
+});
+
+test("a worker that panics is restarted, for the answer under way and for those that wait", async () => {
+  const script = new Script();
+  script.stepMs = 2;
+  const { eyas, workers } = await fakeEngine(script, { recover: true });
+  const answers = [eyas.chat("hello"), eyas.chat("hello")];
+  setTimeout(() => workers[0].host.panic("index out of bounds"), 12);
+  assert.deepEqual((await Promise.all(answers)).map(({ text }) => text), [TEXT, TEXT]);
+  assert.equal(workers.length, 2);
+  assert.equal(workers[0].isAlive(), false);
+  await eyas.dispose();
+});
+
+test("a session goes on after a loss, and so does its fork", async () => {
+  const script = losing(4, 1);
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  const session = eyas.session();
+  assert.equal(await session.stream("hello").text(), TEXT);
+  const fork = await session.fork();
+  assert.match(await fork.stream("more").text(), /user:hello\|assistant:echo: user:hello\|user:more/);
+  await eyas.dispose();
+});
+
+test("an abort ends an answer that is being computed again, and recover: false leaves the loss to the caller", async () => {
+  const controller = new AbortController();
+  const script = losing(5, 1);
+  script.stepMs = 3;
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  const answering = eyas.chat("hello", { signal: controller.signal });
+  setTimeout(() => controller.abort("enough"), 25);
+  await assert.rejects(answering, (reason) => reason === "enough");
+  await eyas.dispose();
+  const { eyas: plain } = await fakeEngine(losing(5, 1), { recover: false }, gpu);
+  await assert.rejects(plain.chat("hello"), { code: "device-lost" });
+  await plain.dispose();
+});
+
+test("a repetition that says something else is noticed", () => {
+  const said = [];
+  let diverged = 0;
+  const replay = new Replay((event) => said.push(event.text), () => (diverged += 1));
+  const delta = (text) => replay.hear({ type: "delta", text });
+  ["ab", "cd"].forEach(delta);
+  replay.rewind();
+  assert.equal(replay.isCaughtUp, false);
+  ["a", "bc", "def"].forEach(delta);
+  assert.deepEqual(said, ["ab", "cd", "ef"]);
+  assert.equal(replay.isCaughtUp, true);
+  replay.rewind();
+  ["ab", "xx"].forEach(delta);
+  assert.equal(diverged, 1);
+});
