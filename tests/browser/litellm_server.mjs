@@ -14,6 +14,7 @@ const CONFIG = `model_list:
       mock_response: "${TEXT}"
 `;
 const START_MS = 240_000;
+const QUESTION = JSON.stringify({ model: "mock", stream: false, messages: [{ role: "user", content: "Are you there?" }] });
 
 /** A virtual environment outside the repository, kept between runs; undefined where it can't be made. */
 function environment() {
@@ -54,7 +55,8 @@ export async function startLiteLlm() {
   };
   const origin = `http://127.0.0.1:${port}`;
   for (const begin = Date.now(); Date.now() - begin < START_MS && child.exitCode === null; ) {
-    const isUp = await fetch(`${origin}/health/liveliness`, { signal: AbortSignal.timeout(2000) }).then((response) => response.ok, () => false);
+    // Its first answer takes seconds longer than the later ones, so one is asked for here.
+    const isUp = await fetch(`${origin}/v1/chat/completions`, { method: "POST", headers: { "content-type": "application/json" }, body: QUESTION, signal: AbortSignal.timeout(30_000) }).then((response) => response.ok, () => false);
     if (isUp) {
       return { origin, close };
     }

@@ -24,7 +24,7 @@ after(async () => {
   await Promise.all([lab.close(), proxy.close()]);
 });
 
-const RETRY = { idleTimeoutMs: 2500, totalTimeoutMs: 20_000 };
+const RETRY = { idleTimeoutMs: 4000, totalTimeoutMs: 30_000 };
 const NOWHERE = "/nano-that-is-not-there/";
 
 /** A page whose network log is kept. */
