@@ -206,3 +206,21 @@ test("without WebGPU the demo says that it runs on the CPU, and why", async () =
   assert.match(await page.locator("#nano-status").textContent(), /CPU \(WASM SIMD\), because .*WebGPU/);
   await browser.close();
 });
+
+test("a model from a URL is kept, listed and removed", async () => {
+  const page = await openDemo();
+  await ready(page);
+  await loadModel(page, "folder", `${lab.models.origin}/nano/`);
+  await page.waitForSelector("#conversation:not([hidden])");
+  await page.locator("#stored summary").focus();
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".stored-model");
+  const text = await page.locator("#stored-models").textContent();
+  assert.match(text, /\/nano\/ 3\.9 MiB · version [0-9a-f]{12} · last used/);
+  await page.locator("#stored").scrollIntoViewIfNeeded();
+  await page.screenshot({ path: join(pictures, "stored.png"), fullPage: true });
+  await page.locator(".stored-model button").press("Enter");
+  await page.waitForFunction(() => /Nothing yet/.test(document.querySelector("#stored-models").textContent));
+  assert.deepEqual(page.errors, []);
+  await page.close();
+});

@@ -5,6 +5,7 @@ import { ErrorNotice } from "./error_notice";
 import { ModelPicker, type Pick } from "./model_picker";
 import { ProgressMeter } from "./progress_meter";
 import { statusText } from "./status_text";
+import { StoredList } from "./stored_list";
 
 /** The second screen: any model is loaded, talked to and stopped. */
 export class ChatPanel {
@@ -12,6 +13,7 @@ export class ChatPanel {
   readonly #meter = new ProgressMeter(element("load-progress"), "Loading the model");
   readonly #loadNotice = new ErrorNotice(element("load-notice"));
   readonly #chatNotice = new ErrorNotice(element("chat-notice"));
+  readonly #stored = new StoredList(this.#loadNotice);
   readonly #loadButton = element<HTMLButtonElement>("load");
   readonly #cancelButton = element<HTMLButtonElement>("cancel-load");
   readonly #sendButton = element<HTMLButtonElement>("send");
@@ -69,6 +71,7 @@ export class ChatPanel {
       this.#meter.hide();
       this.#loadButton.disabled = false;
       this.#cancelButton.hidden = true;
+      void this.#stored.show();
     }
   }
 
