@@ -46,10 +46,17 @@ export class EgressLedger {
     return this.#entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
   }
 
-  /** @internal */
-  write(entry: EgressEntry): void {
-    const { id } = entry;
-    this.#entries[id - 1] = entry;
+  /**
+   * What writes for another worker, which numbers its entries and requests from 1.
+   * @internal
+   */
+  page(requestsBefore: number): (entry: EgressEntry) => void {
+    const entriesBefore = this.#entries.length;
+    return (entry) => this.#write({ ...entry, id: entry.id + entriesBefore, request: entry.request + requestsBefore });
+  }
+
+  #write(entry: EgressEntry): void {
+    this.#entries[entry.id - 1] = entry;
     for (const listener of this.#listeners) {
       listener({ ...entry });
     }

@@ -93,7 +93,7 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
     void globalThis.navigator?.storage?.persist?.().catch(() => {});
   }
   const ledger = new EgressLedger();
-  const start = () => new Client(startWorker(), { getToken, onEgress: (entry) => ledger.write(entry) });
+  const start = (requestsBefore: number) => new Client(startWorker(), { getToken, onEgress: ledger.page(requestsBefore) });
   const client = new LastingClient(start, { type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }, options.recover ?? true);
   try {
     await client.load({ signal, onProgress });

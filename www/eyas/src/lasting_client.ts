@@ -1,6 +1,7 @@
 import type { CallListeners, Client } from "./client.js";
 import type { EngineInfo } from "./engine_info.js";
 import { EyasError } from "./error.js";
+import { KeptPrivacy } from "./kept_privacy.js";
 import type { Answers, Call } from "./protocol.js";
 import { Replay } from "./replay.js";
 
@@ -14,7 +15,7 @@ export const MAX_LOSSES = 3;
  * the store where it is there, and computes the answer again from its beginning; the caller hears only what it has not heard yet.
  */
 export class LastingClient {
-  readonly #start: () => Client;
+  readonly #start: (requestsBefore: number) => Client;
   readonly #load: LoadCall;
   readonly #recovers: boolean;
   #client: Client;
@@ -24,14 +25,20 @@ export class LastingClient {
   #disposed: Promise<void> | undefined;
   /** Clients that were given up: calls that still waited for them wait for the next one. */
   readonly #retired = new WeakSet<Client>();
+  readonly #privacy: KeptPrivacy;
+  /** Requests of all workers, and of those before the one at hand, which numbers its own from 1. */
+  #requests = 0;
+  #requestsBefore = 0;
   /** Sessions that the worker at hand knows. */
   #sessions = new Set<number>();
 
-  constructor(start: () => Client, load: LoadCall, recovers: boolean) {
+  /** `start` is told how many requests were made before. */
+  constructor(start: (requestsBefore: number) => Client, load: LoadCall, recovers: boolean) {
     this.#start = start;
     this.#load = load;
     this.#recovers = recovers;
-    this.#client = start();
+    this.#privacy = new KeptPrivacy(load.tier.privacy);
+    this.#client = start(0);
   }
 
   /** What was loaded, where it runs now and why there. */
@@ -62,26 +69,31 @@ export class LastingClient {
     const call = () => {
       const made: Call = make();
       if (made.type === "generate") {
+        this.#requests += 1;
         this.#sessions.add(made.session);
+        const tier = { ...made.tier, privacy: this.#privacy.of(made.session, made.tier.privacy) };
         // What is drawn must be drawn again.
         if ((made.request.options.temperature ?? 0) > 0 && made.request.options.seed === undefined) {
           seed ??= crypto.getRandomValues(new Uint32Array(1))[0] as number;
-          return { ...made, request: { ...made.request, options: { ...made.request.options, seed } } } as unknown as Extract<Call, { type: K }>;
+          return { ...made, tier, request: { ...made.request, options: { ...made.request.options, seed } } } as unknown as Extract<Call, { type: K }>;
         }
+        return { ...made, tier } as unknown as Extract<Call, { type: K }>;
       }
       return made as Extract<Call, { type: K }>;
     };
     try {
       for (;;) {
         const client = this.#client;
+        const requestsBefore = this.#requestsBefore;
         try {
-          const answer = await client.call<K>(call, { ...listeners, signal: own.signal, ...(onEvent ? { onEvent: (event) => replay.hear(event) } : {}) });
+          const onResult = listeners.onResult && ((answer: never) => listeners.onResult?.(numbered(answer, requestsBefore)));
+          const answer = await client.call<K>(call, { ...listeners, onResult, signal: own.signal, ...(onEvent ? { onEvent: (event) => replay.hear(event) } : {}) });
           if (!replay.isCaughtUp) {
             own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer was shorter than what was shown`, { cause: loss }));
             throw own.signal.reason;
           }
           this.#losses = onEvent ? 0 : this.#losses;
-          return answer;
+          return numbered(answer, requestsBefore);
         } catch (error) {
           if (!onEvent || own.signal.aborted || !this.#isLoss(client, error)) {
             throw error;
@@ -99,6 +111,7 @@ export class LastingClient {
   /** Copies a session; one that the worker does not know yet is made from its messages when it is first used. */
   async fork(call: () => Extract<Call, { type: "fork" }>): Promise<void> {
     const made = call();
+    this.#privacy.fork(made.session, made.to);
     if (!this.#sessions.has(made.session)) {
       return;
     }
@@ -137,8 +150,10 @@ export class LastingClient {
       load = { ...load, device: "cpu", because: `the GPU was lost ${this.#losses} times in a row (${loss.message})` };
     }
     this.#retired.add(lost);
+    this.#privacy.lost();
     await lost.dispose();
-    const client = this.#start();
+    this.#requestsBefore = this.#requests;
+    const client = this.#start(this.#requestsBefore);
     this.#sessions = new Set();
     try {
       this.#info = await client.call<"load">(() => load);
@@ -158,4 +173,10 @@ export class LastingClient {
     this.#disposed ??= this.#client.dispose();
     return this.#disposed;
   }
+}
+
+/** An answer with its request's number among those of all workers. */
+function numbered<T>(answer: T, requestsBefore: number): T {
+  const { provenance } = (answer ?? {}) as { provenance?: { request: number } };
+  return provenance && requestsBefore > 0 ? { ...answer, provenance: { ...provenance, request: provenance.request + requestsBefore } } : answer;
 }

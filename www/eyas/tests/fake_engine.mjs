@@ -61,6 +61,7 @@ function fakeModule(kind, script) {
       this.#open(tier.session);
       script.requests.push(request);
       script.tiers.push(tier);
+      const number = (this.requests = (this.requests ?? 0) + 1);
       if (request.options.temperature === 666) {
         throw new EyasError("context-overflow", "too long");
       }
@@ -87,7 +88,7 @@ function fakeModule(kind, script) {
           }
           if (next > text.length) {
             script.log.push(`end ${textOf(request)}`);
-            const provenance = { tier: "local", device: "", reason: "may-not", detail: "" };
+            const provenance = { tier: "local", device: "", reason: "may-not", detail: "", request: number };
             return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance, logprobs: [], seed: 1 };
           }
           return { type: "delta", text: text[next - 1] };

@@ -90,6 +90,63 @@ test("a session goes on after a loss, and so does its fork", async () => {
   await eyas.dispose();
 });
 
+test("what a local-only request said stays in its session though the worker that knew is gone", async () => {
+  const script = new Script();
+  const cloud = { endpoint: "https://models.example/v1", model: "big" };
+  const { eyas } = await fakeEngine(script, { recover: true, cloud }, gpu);
+  const [secret, open] = [eyas.session(), eyas.session()];
+  await secret.send("mine", { privacy: "local-only" });
+  await open.send("yours");
+  const early = await secret.fork();
+  assert.deepEqual(script.tiers.map(({ privacy }) => privacy), [["local-only"], []]);
+  let left = 1;
+  script.onToken = (count) => {
+    if (count === 3 && left-- > 0) throw new EyasError("device-lost", "the GPU went away");
+  };
+  script.tiers.length = 0;
+  await secret.send("more"); // lost in the middle: the first worker knew what must not leave, the second has to be told
+  const late = await secret.fork();
+  for (const session of [secret, early, late, await late.fork(), open]) {
+    await session.send("again");
+  }
+  await open.send("not me", { privacy: "prefer-cloud" });
+  const kept = ["local-only"];
+  assert.deepEqual(script.tiers.map(({ privacy }) => privacy), [[], kept, kept, kept, kept, kept, [], ["prefer-cloud"]]);
+  await eyas.dispose();
+});
+
+test("an engine that is local-only needs no telling, and a loss before any local-only request closes nothing", async () => {
+  const script = losing(2, 1);
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  const session = eyas.session();
+  await session.send("a");
+  await session.send("b");
+  assert.deepEqual(script.tiers.map(({ privacy }) => privacy), [[], [], []]);
+  await eyas.dispose();
+});
+
+test("ledger and requests are numbered on where another worker begins again", async () => {
+  const script = new Script();
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  const entry = { id: 1, unixMs: 5, origin: "https://models.example", request: 1, attempt: 1, bytes: 10, reason: "cannot", detail: "x", outcome: "answered" };
+  const first = await eyas.chat("hello");
+  script.host.egress(entry);
+  await eyas.chat("hello");
+  let left = 1;
+  script.onToken = (count) => {
+    if (count === 3 && left-- > 0) throw new EyasError("device-lost", "the GPU went away");
+  };
+  const third = await eyas.chat("hello");
+  script.host.egress({ ...entry, bytes: 7, outcome: "sent" });
+  script.host.egress({ ...entry, bytes: 7 });
+  const fourth = await eyas.chat("hello");
+  const numbers = [first, third, fourth].map(({ provenance }) => provenance.request);
+  assert.deepEqual([numbers[0], new Set(numbers).size, numbers[2] > numbers[1]], [1, 3, true]);
+  assert.deepEqual(eyas.ledger.entries().map(({ id, request, bytes, outcome }) => [id, request, bytes, outcome]), [[1, 1, 10, "answered"], [2, numbers[1], 7, "answered"]]);
+  assert.equal(eyas.ledger.totalBytes, 17);
+  await eyas.dispose();
+});
+
 test("an abort ends an answer that is being computed again, and recover: false leaves the loss to the caller", async () => {
   const controller = new AbortController();
   const script = losing(5, 1);
