@@ -48,7 +48,11 @@ pub async fn run(common: &Common, command: &GenerateCommand) -> Result<()> {
     let mut generation = engine.session().start(&request)?;
     loop {
         match generation.next().await? {
-            Event::Delta { text, .. } if !common.json => print_now(&text)?,
+            Event::Delta { text, reasoning, .. } if !common.json => {
+                // What the model thinks is no part of its answer.
+                eprint!("{reasoning}");
+                print_now(&text)?;
+            }
             Event::Prefill { .. } | Event::Delta { .. } => {}
             Event::Done(completion) if common.json => {
                 println!("{}", serde_json::to_string(&completion).map_err(|error| Error::internal(error.to_string()))?);

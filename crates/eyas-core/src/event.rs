@@ -96,6 +96,8 @@ pub struct TokenLogprob {
 pub struct Completion {
     /// The whole text.
     pub text: String,
+    /// What the model thought before it answered; empty where it did not.
+    pub reasoning: String,
     /// The generated tokens, the end token included.
     pub token_ids: Vec<u32>,
     /// Why it ended.
@@ -125,8 +127,10 @@ pub enum Event {
     },
     /// A token was generated; `text` is empty while a character is incomplete or may belong to a stop string.
     Delta {
-        /// Text that became certain.
+        /// Text of the answer that became certain.
         text: String,
+        /// What the model thinks before it answers (`<think>…</think>`), as it became certain.
+        reasoning: String,
         /// The token.
         token_id: u32,
     },

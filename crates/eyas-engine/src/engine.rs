@@ -18,6 +18,7 @@ use crate::{
     live_cache::{CacheLedger, LiveCache},
     model_bundle::ModelBundle,
     random::fresh_seed,
+    reasoning::ReasoningSplit,
     sampler::plain_choices,
 };
 
@@ -27,6 +28,11 @@ const DEFAULT_CONTEXT_TOKENS: usize = 4096;
 /// A loaded model. Clones share it; its memory is freed with the last clone, session and generation.
 #[derive(Clone)]
 pub struct Engine(Rc<Loaded>);
+
+pub(crate) struct EncodedPrompt {
+    pub(crate) ids: Vec<u32>,
+    pub(crate) split: ReasoningSplit,
+}
 
 struct Loaded {
     bundle: ModelBundle,
@@ -134,10 +140,17 @@ impl Engine {
     /// stay text, except in what the model itself said before), text with the tokenizer's
     /// special tokens around it, or ids as they are. `bad-input` where there are none, or one is beyond the vocabulary.
     pub fn encode_prompt(&self, request: &Request) -> Result<Vec<u32>> {
+        Ok(self.begin(request)?.ids)
+    }
+
+    /// The same, with what the prompt says about the reasoning that an answer begins with.
+    pub(crate) fn begin(&self, request: &Request) -> Result<EncodedPrompt> {
+        let mut split = ReasoningSplit::off();
         let ids = match &request.prompt {
             Prompt::Messages(messages) => {
                 let messages = shielded(self.tokenizer(), messages);
                 let text = self.render(&messages, request.tools.as_ref(), &request.template_variables, true)?;
+                split = ReasoningSplit::new(ReasoningSplit::is_open_in(&text));
                 self.tokenizer().encode(&text, EncodeOptions { add_special: false, parse_special: true })?
             }
             Prompt::Text(text) => self.tokenizer().encode(text, EncodeOptions { add_special: true, parse_special: true })?,
@@ -149,7 +162,7 @@ impl Engine {
             ));
         }
         self.check_ids(&ids)?;
-        Ok(ids)
+        Ok(EncodedPrompt { ids, split })
     }
 
     /// Logits at every position of `ids`, `[ids, vocab]`, computed from an empty cache in chunks.

@@ -45,12 +45,12 @@ impl Generation {
         let statistics = Statistics::start(engine.now_ms());
         let options = &request.options;
         options.validate()?;
-        let sequence = engine.encode_prompt(request)?;
+        let EncodedPrompt { ids: sequence, split } = engine.begin(request)?;
         let prompt_tokens = sequence.len();
         let max_tokens = room(prompt_tokens, options.max_tokens, engine.context_tokens())?;
         let seed = options.seed.unwrap_or_else(|| engine.fresh_seed());
         let sampler = Sampler::new(options, &sequence, engine.config().vocab_size, seed)?.without(engine.unknown_ids());
-        let answer = Answer::new(engine.tokenizer(), &options.stop);
+        let answer = Answer::new(engine.tokenizer(), &options.stop, split);
 
         let mut lease = lend()?;
         let cached_tokens = lease.keep_prefix(engine.decoder(), &sequence);
@@ -191,24 +191,27 @@ impl Generation {
 
         let is_end = self.engine.is_end_token(token_id);
         let is_full = self.sequence.len() - self.prompt_tokens >= self.max_tokens;
-        let (mut text, mut stopped) = if is_end { (String::new(), false) } else { self.answer.push(token_id)? };
-        if (is_end || is_full) && !stopped {
-            let (rest, stopped_late) = self.answer.finish()?;
-            text.push_str(&rest);
-            stopped = stopped_late;
+        let mut step = if is_end { Step::default() } else { self.answer.push(token_id)? };
+        if (is_end || is_full) && !step.stopped {
+            let rest = self.answer.finish()?;
+            step.text.push_str(&rest.text);
+            step.reasoning.push_str(&rest.reasoning);
+            step.stopped = rest.stopped;
         }
-        if is_end || stopped {
+        if is_end || step.stopped {
             self.finish = Some(FinishReason::Stop);
         } else if is_full {
             self.finish = Some(FinishReason::Length);
         }
-        Ok(Event::Delta { text, token_id })
+        Ok(Event::Delta { text: step.text, reasoning: step.reasoning, token_id })
     }
 
     fn completion(&mut self, finish_reason: FinishReason) -> Completion {
         let token_ids = self.sequence[self.prompt_tokens..].to_vec();
+        let (text, reasoning) = self.answer.take();
         Completion {
-            text: self.answer.take_text(),
+            text,
+            reasoning,
             usage: Usage {
                 prompt_tokens: self.prompt_tokens,
                 cached_tokens: self.cached_tokens,

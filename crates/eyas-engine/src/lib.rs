@@ -53,6 +53,7 @@ mod model_text;
 mod pace;
 mod penalties;
 mod random;
+mod reasoning;
 mod request;
 mod sampler;
 mod session;

@@ -80,6 +80,7 @@ impl Finished<'_> {
         };
         TierCompletion {
             text: completion.text,
+            reasoning: completion.reasoning,
             token_ids: completion.token_ids,
             finish_reason: completion.finish_reason,
             usage: completion.usage,
@@ -128,6 +129,7 @@ impl Finished<'_> {
         };
         TierCompletion {
             text: local_text + &text,
+            reasoning: String::new(),
             token_ids: Vec::new(),
             finish_reason: stream.finish.unwrap_or(FinishReason::Stop),
             usage,

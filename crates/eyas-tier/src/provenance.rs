@@ -70,6 +70,8 @@ pub struct TierProvenance {
 pub struct TierCompletion {
     /// The whole text.
     pub text: String,
+    /// What the model on the device thought before it answered; empty where it did not, or the cloud answered.
+    pub reasoning: String,
     /// The generated tokens; empty where the cloud answered.
     pub token_ids: Vec<u32>,
     /// Why it ended.
@@ -96,6 +98,11 @@ pub enum TierEvent {
         done_tokens: usize,
         /// Prompt tokens in all.
         total_tokens: usize,
+    },
+    /// What the model on the device thinks before it answers.
+    Reasoning {
+        /// The next part of it.
+        text: String,
     },
     /// Text.
     Delta {

@@ -251,8 +251,12 @@ impl TierAnswer {
                     _ => Ok(()),
                 }
             }
-            Ok(Event::Delta { text, .. }) => {
+            Ok(Event::Delta { text, reasoning, .. }) => {
                 self.local_text.push_str(&text);
+                if !self.hold && !reasoning.is_empty() {
+                    self.is_shown = true;
+                    self.outbox.push_back(TierEvent::Reasoning { text: reasoning });
+                }
                 let text = if self.hold { String::new() } else { text };
                 self.is_shown |= !text.is_empty();
                 self.outbox.push_back(TierEvent::Delta { text });
@@ -297,6 +301,9 @@ impl TierAnswer {
     }
 
     fn finish_local(&mut self, end: LocalEnd, refusal: Refusal) {
+        if self.hold && !end.completion.reasoning.is_empty() {
+            self.outbox.push_back(TierEvent::Reasoning { text: end.completion.reasoning.clone() });
+        }
         if self.hold && !end.completion.text.is_empty() {
             self.outbox.push_back(TierEvent::Delta { text: end.completion.text.clone() });
         }

@@ -17,19 +17,21 @@ pub fn answer(engine: &Engine, prompt: Prompt, options: GenerateOptions) -> Comp
 /// The whole answer of a session, after checking that its events make sense.
 pub fn answer_with(session: &Session, prompt: Prompt, options: GenerateOptions) -> Completion {
     let mut generation = session.start(&Request::new(prompt, options)).unwrap();
-    let (mut text, mut ids, mut prefilled) = (String::new(), Vec::new(), 0);
+    let (mut text, mut thoughts, mut ids, mut prefilled) = (String::new(), String::new(), Vec::new(), 0);
     loop {
         match block_on(generation.next()).unwrap() {
             Event::Prefill { done_tokens, total_tokens } => {
                 assert!(ids.is_empty() && done_tokens > prefilled && done_tokens <= total_tokens);
                 prefilled = done_tokens;
             }
-            Event::Delta { text: delta, token_id } => {
+            Event::Delta { text: delta, reasoning, token_id } => {
                 text.push_str(&delta);
+                thoughts.push_str(&reasoning);
                 ids.push(token_id);
             }
             Event::Done(completion) => {
                 assert_eq!(completion.text, text, "the deltas make up the text");
+                assert_eq!(completion.reasoning, thoughts, "and the reasoning");
                 assert_eq!(completion.token_ids, ids, "each token has its delta");
                 assert_eq!(completion.usage.completion_tokens, ids.len());
                 assert_eq!(completion.usage.prompt_tokens, prefilled);

@@ -113,6 +113,8 @@ export interface TokenLogprob extends TopLogprob {
 export interface Completion {
   /** The whole text. */
   text: string;
+  /** What the model thought before it answered (`<think>…</think>`); "" where it did not, or where the cloud answered. */
+  reasoning: string;
   /** The generated tokens, the end token included; none where the cloud answered. */
   tokenIds: number[];
   /** Why it ended. */
@@ -129,9 +131,17 @@ export interface Completion {
   seed: number | null;
 }
 
+/** A part of an answer as it comes: what the model thinks before it answers, or text of the answer. */
+export interface StreamPart {
+  type: "reasoning" | "text";
+  /** The next characters. */
+  text: string;
+}
+
 /** One step of a generation, as the worker reports it. */
 export type GenerationEvent =
   | { type: "prefill"; doneTokens: number; totalTokens: number }
   | { type: "delta"; text: string }
+  | { type: "reasoning"; text: string }
   | TierChange
   | ({ type: "done" } & Completion);

@@ -51,7 +51,7 @@ export interface Generation {
 
 /** Starts a generation. Wrong arguments reject the stream; they are never thrown at the caller. */
 export function streamGeneration({ client, session, request, options, privacy, onResult, refuse }: Generation): TextStream {
-  const start: StartGeneration = async (onDelta, onWithdraw, signal) => {
+  const start: StartGeneration = async (onPart, onWithdraw, signal) => {
     if (refuse !== undefined) {
       throw refuse;
     }
@@ -70,7 +70,9 @@ export function streamGeneration({ client, session, request, options, privacy, o
       onResult,
       onEvent: (event) => {
         if (event.type === "delta") {
-          onDelta(event.text);
+          onPart({ type: "text", text: event.text });
+        } else if (event.type === "reasoning") {
+          onPart({ type: "reasoning", text: event.text });
         } else if (event.type === "prefill") {
           onPrefill?.({ doneTokens: event.doneTokens, totalTokens: event.totalTokens });
         } else {

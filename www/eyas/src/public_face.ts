@@ -1,4 +1,4 @@
-export type { Completion, FinishReason, Provenance, Reason, Signals, TierChange, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
+export type { Completion, FinishReason, Provenance, Reason, Signals, StreamPart, TierChange, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
 export { type EgressEntry, EgressLedger } from "./egress_ledger.js";
 export { Eyas } from "./engine.js";
 export type { DeviceReport, EngineInfo, MemoryReport, StorageReport } from "./engine_info.js";

@@ -1,20 +1,22 @@
-import type { Completion } from "./completion.js";
+import type { Completion, StreamPart } from "./completion.js";
 import { EyasError } from "./error.js";
 
-/** Starts a generation that hands its text to `onDelta`, takes all of it back by `onWithdraw`, and ends when `signal` is aborted. */
-export type StartGeneration = (onDelta: (text: string) => void, onWithdraw: () => void, signal: AbortSignal) => Promise<Completion>;
+/** Starts a generation that hands what it says to `onPart`, takes all of it back by `onWithdraw`, and ends when `signal` is aborted. */
+export type StartGeneration = (onPart: (part: StreamPart) => void, onWithdraw: () => void, signal: AbortSignal) => Promise<Completion>;
 
 /**
  * An answer as it comes. It begins at once, in its turn, whether or not anybody reads it; what was not read yet is kept,
  * and every loop over it sees the text from its beginning. Leaving a loop early (`break`, `return`, `throw`) aborts the
  * generation; `text()` and `result()` then reject with `aborted`.
  *
+ * A loop over the stream itself sees the answer only; one over `parts()` what the model thinks before it, too.
+ *
  * ```ts
  * for await (const delta of eyas.stream("Hello")) output.append(delta);
  * ```
  */
 export class TextStream implements AsyncIterable<string> {
-  readonly #deltas: string[] = [];
+  readonly #parts: StreamPart[] = [];
   readonly #abort = new AbortController();
   readonly #completion: Promise<Completion>;
   /** Counts the times that everything was withdrawn; a loop then begins again. */
@@ -26,7 +28,7 @@ export class TextStream implements AsyncIterable<string> {
   constructor(start: StartGeneration, signal: AbortSignal | undefined) {
     const abort = () => this.#abort.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
-    this.#completion = start((text) => this.#push(text), () => this.#withdraw(), this.#abort.signal).finally(() => {
+    this.#completion = start((part) => this.#push(part), () => this.#withdraw(), this.#abort.signal).finally(() => {
       signal?.removeEventListener("abort", abort);
       this.#ended = true;
       this.#wakeAll();
@@ -37,15 +39,15 @@ export class TextStream implements AsyncIterable<string> {
     this.#completion.catch(() => {}); // who reads the stream sees the error; nobody reading it is no unhandled rejection
   }
 
-  #push(text: string): void {
-    if (text !== "") {
-      this.#deltas.push(text);
+  #push(part: StreamPart): void {
+    if (part.text !== "") {
+      this.#parts.push(part);
       this.#wakeAll();
     }
   }
 
   #withdraw(): void {
-    this.#deltas.length = 0;
+    this.#parts.length = 0;
     this.#edition += 1;
   }
 
@@ -65,8 +67,17 @@ export class TextStream implements AsyncIterable<string> {
     return this.#completion;
   }
 
-  /** The text in parts, as they become certain. Rejects as the generation does, after the last part. */
+  /** The text of the answer in parts, as they become certain. Rejects as the generation does, after the last part. */
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    for await (const part of this.parts()) {
+      if (part.type === "text") {
+        yield part.text;
+      }
+    }
+  }
+
+  /** Reasoning and text in parts, in their order. Otherwise as the loop over the stream itself. */
+  async *parts(): AsyncGenerator<StreamPart, void, undefined> {
     let next = 0;
     let edition = this.#edition;
     let left = true;
@@ -76,8 +87,8 @@ export class TextStream implements AsyncIterable<string> {
           edition = this.#edition;
           next = 0;
         }
-        while (edition === this.#edition && next < this.#deltas.length) {
-          yield this.#deltas[next++] as string;
+        while (edition === this.#edition && next < this.#parts.length) {
+          yield this.#parts[next++] as StreamPart;
         }
         if (edition !== this.#edition) {
           continue;

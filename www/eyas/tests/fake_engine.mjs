@@ -66,7 +66,7 @@ function fakeModule(kind, script) {
         throw new EyasError("context-overflow", "too long");
       }
       const text = `echo: ${textOf(request)}`;
-      let { change } = script;
+      let { change, thought } = script;
       let next = -1;
       script.log.push(`start ${textOf(request)}`);
       return {
@@ -90,6 +90,12 @@ function fakeModule(kind, script) {
             script.log.push(`end ${textOf(request)}`);
             const provenance = { tier: "local", device: "", reason: "may-not", detail: "", request: number };
             return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance, logprobs: [], seed: 1 };
+          }
+          if (thought) {
+            const event = { type: "reasoning", text: thought };
+            thought = undefined;
+            next -= 1;
+            return event;
           }
           return { type: "delta", text: text[next - 1] };
         },

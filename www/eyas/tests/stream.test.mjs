@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EyasError, fakeEngine } from "./fake_engine.mjs";
+import { EyasError, Script, fakeEngine } from "./fake_engine.mjs";
 
 const code = (expected) => (error) => error instanceof EyasError && error.code === expected;
 
@@ -19,6 +19,18 @@ test("the deltas are the text, and text() and result() give the whole", async ()
   assert.equal(await collect(stream), "echo: user:hello");
   assert.equal(await stream.text(), "echo: user:hello");
   assert.equal((await stream.result()).finishReason, "stop");
+});
+
+test("reasoning comes apart from the text", async () => {
+  const { eyas } = await fakeEngine(Object.assign(new Script(), { thought: "an echo?" }));
+  const stream = eyas.stream("hello");
+  const parts = [];
+  for await (const part of stream.parts()) {
+    parts.push(part);
+  }
+  assert.deepEqual(parts[0], { type: "reasoning", text: "an echo?" });
+  assert.equal(parts.slice(1).map(({ type, text }) => (assert.equal(type, "text"), text)).join(""), "echo: user:hello");
+  assert.equal(await collect(stream), "echo: user:hello");
 });
 
 test("reading late loses nothing, and a second loop sees everything again", async () => {

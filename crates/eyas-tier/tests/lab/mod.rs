@@ -326,11 +326,16 @@ impl LocalAnswer for FakeAnswer {
                 if self.watch {
                     self.signals.push(TokenSignal { logprob: self.device.logprob, entropy: 0.1, margin: 0.5 });
                 }
-                return Ok(Event::Delta { text: self.device.words[word].clone(), token_id: word as u32 });
+                return Ok(Event::Delta {
+                    text: self.device.words[word].clone(),
+                    reasoning: String::new(),
+                    token_id: word as u32,
+                });
             }
             let step_ms = self.device.step_ms;
             Ok(Event::Done(Box::new(Completion {
                 text: self.device.words.concat(),
+                reasoning: String::new(),
                 token_ids: (0..words as u32).collect(),
                 finish_reason: FinishReason::Stop,
                 usage: Usage { prompt_tokens: 5 * PREFILLS, cached_tokens: 0, completion_tokens: words },
