@@ -83,6 +83,7 @@ impl LocalAnswer for Answer {
     fn next(&mut self) -> LocalFuture<'_, Result<Event>> {
         let completion = Completion {
             text: self.text.clone(),
+            reasoning: String::new(),
             token_ids: Vec::new(),
             finish_reason: FinishReason::Stop,
             usage: Usage { prompt_tokens: WORDS, cached_tokens: 0, completion_tokens: SIGNALS },

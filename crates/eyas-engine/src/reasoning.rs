@@ -125,7 +125,9 @@ mod tests {
             whole.reasoning.push_str(&parts.reasoning);
             whole.text.push_str(&parts.text);
         };
-        pieces.iter().for_each(|piece| take(split.push(piece)));
+        for piece in pieces {
+            take(split.push(piece));
+        }
         take(split.finish());
         (whole.reasoning, whole.text)
     }

@@ -16,7 +16,7 @@ use eyas_core::{
 };
 use eyas_tier::{
     Clock, CloudPermit, CloudRequest, CloudResponse, LocalAnswer, LocalFuture, LocalTier, Network, NetworkFailure, Ports,
-    TierAnswer, TierCompletion, TierConfig, TierEvent, Tiers, TokenSource,
+    TierAnswer, TierCompletion, TierConfig, TierEvent, TierProvenance, Tiers, TokenSource,
 };
 
 /// A generator of numbers that a seed repeats (SplitMix64).
@@ -305,6 +305,8 @@ struct FakeAnswer {
     signals: Vec<TokenSignal>,
 }
 
+/// What the device thinks before it answers.
+const THOUGHT: &str = "hm";
 const PREFILLS: usize = 2;
 
 impl LocalAnswer for FakeAnswer {
@@ -328,14 +330,15 @@ impl LocalAnswer for FakeAnswer {
                 }
                 return Ok(Event::Delta {
                     text: self.device.words[word].clone(),
-                    reasoning: String::new(),
+                    // It thinks while it says the first word.
+                    reasoning: if word == 0 { THOUGHT.to_owned() } else { String::new() },
                     token_id: word as u32,
                 });
             }
             let step_ms = self.device.step_ms;
             Ok(Event::Done(Box::new(Completion {
                 text: self.device.words.concat(),
-                reasoning: String::new(),
+                reasoning: if words > 0 { THOUGHT.to_owned() } else { String::new() },
                 token_ids: (0..words as u32).collect(),
                 finish_reason: FinishReason::Stop,
                 usage: Usage { prompt_tokens: 5 * PREFILLS, cached_tokens: 0, completion_tokens: words },
@@ -424,13 +427,15 @@ impl World {
     /// result. Checks that it ends exactly once.
     pub fn run(&self, mut answer: TierAnswer) -> (String, usize, Result<TierCompletion>) {
         self.clock.0.run(async {
-            let (mut shown, mut switches) = (String::new(), 0);
+            let (mut shown, mut thoughts, mut switches) = (String::new(), String::new(), 0);
             let end = loop {
                 match answer.next().await {
                     Ok(TierEvent::Prefill { .. }) => {}
                     Ok(TierEvent::Delta { text }) => shown += &text,
+                    Ok(TierEvent::Reasoning { text }) => thoughts += &text,
                     Ok(TierEvent::Withdrawn { .. }) => {
                         shown.clear();
+                        thoughts.clear();
                         switches += 1;
                     }
                     Ok(TierEvent::Appended { .. }) => switches += 1,
@@ -438,6 +443,9 @@ impl World {
                     Err(error) => break Err(error),
                 }
             };
+            if let Ok(TierCompletion { reasoning, provenance: TierProvenance { tier: Tier::Local, .. }, .. }) = &end {
+                assert_eq!(*reasoning, thoughts, "what was thought was shown");
+            }
             assert_eq!(answer.next().await.unwrap_err().code(), "bad-input", "an answer ends once");
             (shown, switches, end)
         })
