@@ -44,6 +44,14 @@ export async function startLab(options = {}) {
         // A GPU that does not compute in software, for all that the worker can see, and that gives no device.
         return `globalThis.refuseDevices = true; Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
       }
+      if (name === "miscomputing.js") {
+        // A GPU of the same kind whose norms are wrong by a tenth.
+        return `Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
+          const { createShaderModule } = GPUDevice.prototype;
+          GPUDevice.prototype.createShaderModule = function (module) {
+            return createShaderModule.call(this, { ...module, code: module.code.replaceAll("1.0 / sqrt(", "0.9 / sqrt(") });
+          };\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+      }
       return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}` : undefined;
     },
   });

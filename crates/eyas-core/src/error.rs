@@ -11,6 +11,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The environment offers no usable WebGPU adapter or device.
     WebgpuUnavailable,
+    /// The device computes wrong values.
+    BadDevice,
     /// The GPU device was lost while in use.
     DeviceLost,
     /// An allocation failed on the GPU or in WebAssembly memory.
@@ -55,6 +57,7 @@ impl ErrorKind {
     /// Every kind, for exhaustive documentation and tests.
     pub const ALL: &'static [Self] = &[
         Self::WebgpuUnavailable,
+        Self::BadDevice,
         Self::DeviceLost,
         Self::OutOfMemory,
         Self::OverBudget,
@@ -80,6 +83,7 @@ impl ErrorKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::WebgpuUnavailable => "webgpu-unavailable",
+            Self::BadDevice => "bad-device",
             Self::DeviceLost => "device-lost",
             Self::OutOfMemory => "out-of-memory",
             Self::OverBudget => "over-budget",

@@ -6,7 +6,7 @@ use eyas_core::{
     CancelToken, Error, ErrorKind, LoadOptions, LoadPhase, Message, Progress, ProgressSink, Provenance, Result, Tier,
 };
 use eyas_kernels::KernelDevice;
-use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
+use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf, check_device, planned_kind};
 use eyas_text::{EncodeOptions, Tokenizer};
 use eyas_weights::ModelFiles;
 use serde_json::{Map, Value};
@@ -29,6 +29,7 @@ const DEFAULT_CONTEXT_TOKENS: usize = 4096;
 #[derive(Clone)]
 pub struct Engine(Rc<Loaded>);
 
+/// What an answer begins with.
 pub(crate) struct EncodedPrompt {
     pub(crate) ids: Vec<u32>,
     pub(crate) split: ReasoningSplit,
@@ -47,7 +48,7 @@ struct Loaded {
 }
 
 impl Engine {
-    /// Loads a model: reads configuration, tokenizer and tensor headers, then the weights, tensor by tensor, then computes one token,
+    /// Loads a model: reads configuration, tokenizer and tensor headers, lets a GPU show that it computes right (`bad-device`), then reads the weights, tensor by tensor, then computes one token,
     /// so that every pipeline exists. `progress` hears of each phase; `cancel` is looked at before and after every await, and a load
     /// that fails or is cancelled leaves nothing behind.
     pub async fn load(
@@ -72,6 +73,11 @@ impl Engine {
         cancel.check()?;
         let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
 
+        if device.is_gpu() {
+            let kind = planned_kind(&checkpoint, &config, options.quantize)?;
+            check_device(&device, kind, cancel).await?;
+            cancel.check()?;
+        }
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let unknown_ids = bundle.tokenizer.unknown_ids(config.vocab_size);

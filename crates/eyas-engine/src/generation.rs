@@ -7,7 +7,8 @@ use eyas_model::LogitsOf;
 
 use crate::{
     Engine, Request,
-    answer::Answer,
+    answer::{Answer, Step},
+    engine::EncodedPrompt,
     logprobs::{LogSoftmax, largest},
     pace::Pace,
     sampler::Sampler,

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, GenerateOptions, Result};
+use eyas_core::{Error, ErrorKind, GenerateOptions, Result};
 
 use crate::{logprobs::largest, penalties::Penalties, random::Random};
 
@@ -196,10 +196,10 @@ fn check(logits: &[f32]) -> Result<()> {
     match logits.iter().position(|logit| !logit.is_finite()) {
         None if !logits.is_empty() => Ok(()),
         None => Err(Error::internal("the model returned no logits; expected one for every token of the vocabulary")),
-        Some(id) => Err(Error::internal(format!(
-            "bad device: the logit of token {id} is {}, expected a finite number; load the model on another device",
-            logits[id]
-        ))),
+        Some(id) => Err(Error::new(
+            ErrorKind::BadDevice,
+            format!("the logit of token {id} is {}, expected a finite number; load the model on another device", logits[id]),
+        )),
     }
 }
 

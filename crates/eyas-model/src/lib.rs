@@ -14,6 +14,7 @@
 //! ```
 
 mod attention;
+mod canary;
 mod config;
 mod config_gguf;
 mod config_hf;
@@ -40,12 +41,13 @@ mod rope_tables;
 mod tensor_names;
 mod token_ids;
 
+pub use canary::check_device;
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
 pub use layer_kind::{LayerKind, LayerRope, NormPlacement};
-pub use loader::{planned_bytes, planned_matrices};
+pub use loader::{planned_bytes, planned_kind, planned_matrices};
 pub use quantize_policy::target_kind;
 pub use rope::{Rope, RopeScaling, rope_table};
 pub use token_ids::token_ids;

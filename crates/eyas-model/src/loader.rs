@@ -108,6 +108,11 @@ pub fn planned_matrices(checkpoint: &Checkpoint, config: &DecoderConfig, quantiz
     Ok(Layout::check(checkpoint, config.clone(), quantize)?.matrix_bytes())
 }
 
+/// The kind in which most bytes of the matrices would be held.
+pub fn planned_kind(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Quantize) -> Result<WeightKind> {
+    Ok(Layout::check(checkpoint, config.clone(), quantize)?.matrix_kind())
+}
+
 async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
     checkpoint.decode_rows(tensor, 0..tensor.rows()).await
 }

@@ -3,6 +3,7 @@ import { type ErrorCode, EyasError } from "eyas";
 import { make } from "./element";
 
 const ADVICE: Partial<Record<ErrorCode, string>> = {
+  "bad-device": "Choose “Automatic” or “CPU (WASM SIMD)” as the device, or try another browser or driver.",
   "webgpu-unavailable": "Choose “Automatic” or “CPU (WASM SIMD)” as the device.",
   "device-lost": "The GPU went away. Load the model again.",
   "out-of-memory": "Choose smaller weights (4 bit) or a smaller model, and close other tabs.",

@@ -73,7 +73,7 @@ export async function chooseDevice(choice: DeviceChoice, gpu: GpuLike | undefine
   return { kind: "cpu", reason: found };
 }
 
-const RESCUED: readonly ErrorCode[] = ["webgpu-unavailable", "device-lost", "out-of-memory"];
+const RESCUED: readonly ErrorCode[] = ["webgpu-unavailable", "bad-device", "device-lost", "out-of-memory"];
 
 /** The plan after the GPU failed: the CPU where the caller left the choice and the GPU itself was at fault, else undefined. */
 export function planAfterFailure(choice: DeviceChoice, plan: DevicePlan, error: unknown): DevicePlan | undefined {

@@ -2,6 +2,8 @@
 export type ErrorCode =
   /** The environment offers no usable WebGPU adapter or device. */
   | "webgpu-unavailable"
+  /** The device computes wrong values. */
+  | "bad-device"
   /** The GPU device was lost while in use. */
   | "device-lost"
   /** An allocation failed on the GPU or in WebAssembly memory. */

@@ -4,7 +4,7 @@ use burn::{
     backend::wgpu::CubeTensor,
     tensor::{Bytes, DType, Shape},
 };
-use eyas_core::{Error, Result};
+use eyas_core::{Error, ErrorKind, Result};
 
 use super::{backend::launch, device_setup::GpuContext, kernel::Kernel, small_read::SmallRead};
 use crate::{KernelDevice, Tuning};
@@ -50,7 +50,7 @@ impl Picker {
         let ring = self.ring.read(device).await?;
         let picked: Vec<u32> = (position..position + count).map(|at| ring[at % RING]).collect();
         if picked.contains(&BAD) {
-            return Err(Error::internal("bad device: a logit is not a finite number; load the model on another device"));
+            return Err(Error::new(ErrorKind::BadDevice, "a logit is not a finite number; load the model on another device"));
         }
         Ok(picked)
     }

@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 
 use conformance::{Loading, answer, answer_with, cpu, golden_folder, greedy, largest_difference};
-use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize};
+use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize, WeightKind};
 use eyas_engine::{Engine, Prompt, Session};
 use eyas_kernels::{KernelDevice, Tuning};
-use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
+use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf, check_device};
 use eyas_weights::Checkpoint;
 use pollster::block_on;
 use proptest::{collection::vec, prelude::*};
@@ -102,6 +102,16 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
         let mut full = decoder.new_cache(4, 4).unwrap();
         assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 5)).unwrap_err().code(), "context-overflow");
         assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 4)).unwrap().len(), 4);
+    }
+}
+
+#[test]
+fn a_gpu_passes_the_canary_with_every_kind_of_weights() {
+    let Some(gpu) = conformance::gpu() else { return };
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        for kind in WeightKind::ALL {
+            block_on(check_device(&gpu.clone().with_tuning(tuning), kind, &CancelToken::new())).unwrap();
+        }
     }
 }
 
