@@ -141,7 +141,7 @@ mod tests {
         let json = br#"{"version":"1.0","added_tokens":[
             {"id":2,"content":"<think>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
             {"id":3,"content":"</think>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
-            "normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":null,
+            "normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":{"type":"Fuse"},
             "model":{"type":"BPE","vocab":{"a":0,"b":1,"<think>":2,"</think>":3},"merges":[]}}"#;
         let tokenizer = Tokenizer::from_json(json, None).unwrap();
         let mut answer = Answer::new(&tokenizer, &["a".to_owned()], ReasoningSplit::new(false));
