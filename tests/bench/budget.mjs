@@ -18,11 +18,14 @@ export class Budget {
   }
 }
 
+/** Something took longer than it may; that says more of the machine than of what was measured. */
+export class TooSlow extends Error {}
+
 /** Settles as `promise`, or rejects after `seconds`: a page that hangs must not hang the benchmark. */
 export async function within(seconds, what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} took longer than ${seconds} s`)), seconds * 1000);
+    timer = setTimeout(() => reject(new TooSlow(`${what} took longer than ${seconds} s`)), seconds * 1000);
   });
   try {
     return await Promise.race([promise, late]);

@@ -16,9 +16,11 @@ export const grew = (now, before) => now > before * (1 + COUNT_SLACK) + 0.05;
 
 export const readBaseline = () => JSON.parse(readFileSync(BASELINE, "utf8"));
 
+/** Writes the baseline anew; what was not measured this time keeps its old value. */
 export function writeBaseline(measured) {
+  const old = readBaseline();
   const rounded = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined).map(([name, value]) => [name, Number(value.toPrecision(3))]));
-  writeFileSync(BASELINE, `${JSON.stringify({ ratios: rounded(measured.ratios), counts: rounded(measured.counts) }, undefined, 2)}\n`);
+  writeFileSync(BASELINE, `${JSON.stringify({ ratios: { ...old.ratios, ...rounded(measured.ratios) }, counts: { ...old.counts, ...rounded(measured.counts) } }, undefined, 2)}\n`);
 }
 
 /**
