@@ -196,6 +196,38 @@ for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILU
   }
 }
 
+test("a session with a local-only turn keeps it, though the device is lost and another worker goes on", async (t) => {
+  if (!gpu) return t.skip("this Chromium has no WebGPU adapter");
+  const { page, requests, close } = await watchedPage();
+  const before = proxy.seen.length;
+  const seen = await page.evaluate(async (endpoint) => {
+    const eyas = await window.slim.load({ model: window.nano, assets: window.metered, device: "gpu", cloud: { endpoint, model: "mock" } });
+    const session = eyas.session();
+    await session.send("SECRET play jazz", { privacy: "local-only", maxTokens: 6 });
+    let lost = false;
+    const stream = session.stream("book a table for two tomorrow in oslo", { maxTokens: 40, midStream: "replace" });
+    for await (const _ of stream) {
+      if (!lost) {
+        lost = true;
+        new BroadcastChannel("gpu-meter").postMessage("lose");
+      }
+    }
+    const rows = [(await stream.result()).provenance];
+    rows.push((await session.send("play rock", { maxTokens: 6, privacy: "prefer-cloud" })).provenance);
+    rows.push((await (await session.fork()).send("play pop", { maxTokens: 6 })).provenance);
+    const entries = eyas.ledger.entries();
+    await eyas.dispose();
+    return { rows: rows.map(({ tier, reason, detail }) => `${tier} ${reason} ${detail}`), entries };
+  }, `${proxy.origin}/none/v1`);
+  assert.deepEqual(seen.entries, []);
+  assert.equal(seen.rows.length, 3);
+  assert.ok(seen.rows.every((row) => row.startsWith("local may-not ")), JSON.stringify(seen));
+  assert.equal(proxy.seen.length, before);
+  assert.deepEqual([...new Set(requests)], [lab.app.origin]);
+  console.log(seen.rows.join("\n"));
+  await close();
+});
+
 test("without WebGPU a local-only request is answered on the CPU, and nothing leaves", async () => {
   const browser = await launch({ gpu: false });
   const { page, requests } = await watchedPage(browser);
