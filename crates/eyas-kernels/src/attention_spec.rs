@@ -14,6 +14,8 @@ pub struct AttentionSpec {
     pub context: usize,
     /// How many positions a token sees, itself included; all before it where there is none.
     pub window: Option<usize>,
+    /// Whether a token sees only what stands before it. Otherwise all tokens of a step see each other, and there is no window.
+    pub is_causal: bool,
     scale_bits: u32,
     softcap_bits: Option<u32>,
 }
@@ -22,7 +24,16 @@ impl AttentionSpec {
     /// Attention to all positions with scores divided by `√head_dim`.
     pub fn new(heads: usize, kv_heads: usize, head_dim: usize, context: usize) -> Self {
         let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
-        Self { heads, kv_heads, head_dim, context, window: None, scale_bits: scale.to_bits(), softcap_bits: None }
+        Self {
+            heads,
+            kv_heads,
+            head_dim,
+            context,
+            window: None,
+            is_causal: true,
+            scale_bits: scale.to_bits(),
+            softcap_bits: None,
+        }
     }
 
     /// The same with another factor on scores.
@@ -41,6 +52,12 @@ impl AttentionSpec {
     #[must_use]
     pub fn with_window(self, window: usize) -> Self {
         Self { window: Some(window), ..self }
+    }
+
+    /// The same where all tokens of a step see each other, as in an encoder (arXiv 1810.04805).
+    #[must_use]
+    pub fn bidirectional(self) -> Self {
+        Self { is_causal: false, window: None, ..self }
     }
 
     /// Width of a query row.
@@ -76,6 +93,11 @@ impl AttentionSpec {
     /// The first position that the token at `position` sees.
     pub fn first_visible(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// One behind the last position that the token at `position` sees in a sequence that ends before `end`.
+    pub const fn visible_end(&self, position: usize, end: usize) -> usize {
+        if self.is_causal { position + 1 } else { end }
     }
 }
 
@@ -122,5 +144,13 @@ mod tests {
         assert_eq!((spec.first_visible(1), spec.first_visible(2), spec.first_visible(3)), (0, 0, 1));
         assert_eq!((spec.row(4), spec.row(5)), (4, 0));
         assert!((spec.scale() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_causality_the_whole_sequence_is_seen() {
+        let spec = AttentionSpec::new(1, 1, 4, 9).with_window(3);
+        assert_eq!((spec.visible_end(2, 7), spec.first_visible(5)), (3, 3));
+        let spec = spec.bidirectional();
+        assert_eq!((spec.visible_end(2, 7), spec.first_visible(5)), (7, 0));
     }
 }

@@ -34,6 +34,17 @@ pub trait KernelBackend: Backend {
         spec: ResidualSpec,
         tuning: Tuning,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// See [`crate::layer_norm`].
+    fn layer_norm(
+        x_td: FloatTensor<Self>,
+        added_rd: FloatTensor<Self>,
+        weight_d: FloatTensor<Self>,
+        bias_d: FloatTensor<Self>,
+        epsilon: f32,
+        tuning: Tuning,
+    ) -> FloatTensor<Self>;
+    /// See [`crate::activate`].
+    fn activate(x_tn: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
     /// See [`crate::softcap`].
     fn softcap(x_tn: FloatTensor<Self>, cap: f32) -> FloatTensor<Self>;
     /// See [`crate::matmul`].

@@ -40,8 +40,8 @@ pub use extension::KernelBackend;
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use operations::{
-    attention, copy_rows, embed, matmul, matmul_add, matmul_gated, residual_norm, rms_norm, rope_append, softcap, upload_matrix,
-    write_step,
+    activate, attention, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated, residual_norm, rms_norm, rope_append,
+    softcap, upload_matrix, write_step,
 };
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;

@@ -2,13 +2,24 @@
 
 use eyas_core::WeightKind;
 
-/// What is applied to the gate of a gated product.
+/// What is applied to values between two products, or to the gate of a gated one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x · sigmoid(x)` (arXiv 1702.03118).
     Silu,
     /// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))` (arXiv 1606.08415).
     GeluTanh,
+    /// `0.5 x (1 + erf(x / √2))` (arXiv 1606.08415).
+    Gelu,
+    /// `tanh(x)`.
+    Tanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Activation {
+    /// Every activation, for tests.
+    pub const ALL: [Self; 5] = [Self::Silu, Self::GeluTanh, Self::Gelu, Self::Tanh, Self::Relu];
 }
 
 /// A packed matrix `[rows, cols]`, as kernels see it.

@@ -86,6 +86,31 @@ pub fn residual_norm(
     (Tensor::from_dispatch(residual), Tensor::from_dispatch(normed))
 }
 
+/// Normalisation over the last axis of a sum, `y = (s - mean(s)) / √(var(s) + ε) · weight + bias` with `s = x + added` (arXiv 1607.06450): `[t, d]` to
+/// `[t, d]`. Row `i` of `added` `[r, d]` belongs to row `i` of `x`; it may have more rows.
+pub fn layer_norm(
+    x_td: Tensor<2>,
+    added_rd: Tensor<2>,
+    weight_d: Tensor<1>,
+    bias_d: Tensor<1>,
+    epsilon: f32,
+    tuning: Tuning,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::layer_norm(
+        x_td.into_dispatch(),
+        added_rd.into_dispatch(),
+        weight_d.into_dispatch(),
+        bias_d.into_dispatch(),
+        epsilon,
+        tuning,
+    ))
+}
+
+/// The activation of every value. On a GPU `x`'s own buffer is updated in place.
+pub fn activate(x_tn: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::activate(x_tn.into_dispatch(), activation))
+}
+
 /// `cap · tanh(x / cap)` of every value (Gemma 2, arXiv 2408.00118). On a GPU `x`'s own buffer is updated in place.
 pub fn softcap(x_tn: Tensor<2>, cap: f32) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::softcap(x_tn.into_dispatch(), cap))
@@ -184,8 +209,9 @@ pub fn rope_append(
     (Tensor::from_dispatch(q), Tensor::from_dispatch(k_cache), Tensor::from_dispatch(v_cache))
 }
 
-/// Causal attention with grouped queries (arXiv 2305.13245) over the KV cache, softmax computed online (arXiv 1805.02867): `q` `[t, q_width]` to
-/// `[t, q_width]`. The token at position `p` sees positions `0..=p`, or the last of them where `spec` has a window.
+/// Attention with grouped queries (arXiv 2305.13245) over the KV cache, softmax computed online (arXiv 1805.02867): `q` `[t, q_width]` to
+/// `[t, q_width]`. The token at position `p` sees positions `0..=p`, or the last of them where `spec` has a window, or all
+/// up to the step's last token where `spec` is bidirectional.
 pub fn attention(
     q: Tensor<2>,
     k_cache: Tensor<2>,

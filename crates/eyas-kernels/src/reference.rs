@@ -23,6 +23,20 @@ pub fn residual_norm(residual: &[f32], x: &[f32], post: &[f32], next: &[f32], sp
     (sum, normed)
 }
 
+/// `x + added [t, d]` with mean 0 and variance 1 over `d`, times `weight`, plus `bias`; see [`crate::layer_norm`].
+pub fn layer_norm(x: &[f32], added: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) -> Vec<f32> {
+    let d = weight.len();
+    let normed = |(x, added): (&[f32], &[f32])| {
+        let sum: Vec<f64> = x.iter().zip(added).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+        let mean = sum.iter().sum::<f64>() / d as f64;
+        let variance = sum.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / d as f64;
+        let factor = 1.0 / (variance + f64::from(epsilon)).sqrt();
+        let affine = sum.iter().zip(weight.iter().zip(bias));
+        affine.map(|(v, (w, b))| ((v - mean) * factor * f64::from(*w) + f64::from(*b)) as f32).collect::<Vec<_>>()
+    };
+    x.chunks(d).zip(added.chunks(d)).flat_map(normed).collect()
+}
+
 /// `cap · tanh(x / cap)`; see [`crate::softcap`].
 pub fn softcap(x: f64, cap: f32) -> f64 {
     f64::from(cap) * (x / f64::from(cap)).tanh()
@@ -41,12 +55,28 @@ pub fn matmul(weights: &[f32], bias: Option<&[f32]>, x: &[f32], rows: usize, col
         .collect()
 }
 
-/// The activation of a gate.
+/// The activation of a value.
 pub fn activate(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()),
+        Activation::Gelu => 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2)),
+        Activation::Tanh => x.tanh(),
+        Activation::Relu => x.max(0.0),
     }
+}
+
+/// The error function by its series, `2/√π Σ (-1)ⁿ x²ⁿ⁺¹ / (n! (2n+1))`; beyond 5 it is 1 within 2·10⁻¹².
+fn erf(x: f64) -> f64 {
+    if x.abs() > 5.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..120 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
 }
 
 /// Gate rows, then up rows; see [`crate::matmul_gated`].
@@ -95,11 +125,12 @@ pub fn rotate(head: &[f32], table_row: &[f32], rope: RopeSpec) -> Vec<f32> {
 /// Attention of the tokens at `position..` over the caches; see [`crate::attention`].
 pub fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, spec: AttentionSpec) -> Vec<f32> {
     let (d, group) = (spec.head_dim, spec.heads / spec.kv_heads);
+    let end = position + q.len() / spec.q_width();
     let mut out = Vec::with_capacity(q.len());
     for (t, q_row) in q.chunks(spec.q_width()).enumerate() {
         for (h, q_head) in q_row.chunks(d).enumerate() {
             let base = (h / group) * d;
-            let visible = spec.first_visible(position + t)..=position + t;
+            let visible = spec.first_visible(position + t)..spec.visible_end(position + t, end);
             let scores: Vec<f64> = visible
                 .clone()
                 .map(|p| {
@@ -146,6 +177,25 @@ mod tests {
         assert_eq!(sum, vec![3.0, 1.0]);
         assert!((normed[0] - 3.0 / 5.0_f32.sqrt()).abs() < 1e-6);
         assert!((softcap(1e9, 30.0) - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_layer_norm_centres_the_sum() {
+        assert_eq!(layer_norm(&[1.0, 2.0], &[1.0, 4.0], &[2.0, 1.0], &[0.5, 0.0], 0.0), vec![-1.5, 1.0]);
+    }
+
+    #[test]
+    fn the_error_function_has_its_known_values() {
+        for (x, expected) in [(0.5, 0.520_499_877_813_046_5), (-1.0, -0.842_700_792_949_714_9), (4.0, 0.999_999_984_582_742_1)] {
+            assert!((erf(x) - expected).abs() < 1e-9, "{x}: {}", erf(x));
+        }
+        assert!((erf(5.5) - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_bidirectional_token_sees_what_comes_later() {
+        let spec = AttentionSpec::new(1, 1, 1, 2).bidirectional();
+        assert_eq!(attention(&[0.0, 0.0], &[1.0, 2.0], &[7.0, 9.0], 0, spec), vec![8.0, 8.0]);
     }
 
     #[test]

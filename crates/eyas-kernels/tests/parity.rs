@@ -52,7 +52,7 @@ fn check(name: &str) {
 #[test]
 fn every_operation_is_tested() {
     let names: Vec<_> = suites().iter().map(|suite| suite.name).collect();
-    assert_eq!(names, ["products", "embedding", "norm", "residual", "softcap", "attention", "copy"]);
+    assert_eq!(names, ["products", "embedding", "norm", "layer norm", "activation", "residual", "softcap", "attention", "copy"]);
 }
 
 #[test]
@@ -68,6 +68,16 @@ fn embedding() {
 #[test]
 fn norm() {
     check("norm");
+}
+
+#[test]
+fn layer_norm() {
+    check("layer norm");
+}
+
+#[test]
+fn activation() {
+    check("activation");
 }
 
 #[test]

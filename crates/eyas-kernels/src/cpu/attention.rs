@@ -74,7 +74,7 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
     for start in (0..tokens).step_by(tile_tokens) {
         let count = tile_tokens.min(tokens - start);
         for kv_head in 0..spec.kv_heads {
-            let tile = Tile { k_cache, v_cache, position: position + start, count, kv_head, spec };
+            let tile = Tile { k_cache, v_cache, position: position + start, count, end: position + tokens, kv_head, spec };
             tile.attend(&q[start * width..], &mut out[start * width..], &mut scores);
         }
     }
@@ -87,6 +87,8 @@ struct Tile<'a> {
     v_cache: &'a [f32],
     position: usize,
     count: usize,
+    /// One behind the step's last position.
+    end: usize,
     kv_head: usize,
     spec: AttentionSpec,
 }
@@ -106,7 +108,8 @@ impl Tile<'_> {
     fn attend(&self, q: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
         let spec = self.spec;
         let (d, group) = (spec.head_dim, spec.heads / spec.kv_heads);
-        let (first, last) = (spec.first_visible(self.position), self.position + self.count - 1);
+        let first = spec.first_visible(self.position);
+        let last = spec.visible_end(self.position + self.count - 1, self.end) - 1;
         let stride = (last + 1 - first).next_multiple_of(4);
         scores.clear();
         scores.resize(self.count * group * stride, 0.0);
@@ -121,7 +124,7 @@ impl Tile<'_> {
         for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
             let here = self.position + query / group;
             let (before, from) = scores.split_at_mut(spec.first_visible(here) - first);
-            let (seen, after) = from.split_at_mut(here + 1 - spec.first_visible(here));
+            let (seen, after) = from.split_at_mut(spec.visible_end(here, self.end) - spec.first_visible(here));
             before.fill(0.0);
             after.fill(0.0);
             softmax(seen, spec);

@@ -8,7 +8,7 @@ use burn::{
     tensor::{Bytes, DType, Shape},
 };
 
-use super::{attention, matmul, norm};
+use super::{activation, attention, matmul, norm};
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
 /// The values of a contiguous tensor that starts at its storage's beginning, which is what every tensor of this crate is.
@@ -75,6 +75,27 @@ impl KernelBackend for Flex {
         (residual, normed)
     }
 
+    fn layer_norm(
+        x_td: FlexTensor,
+        added_rd: FlexTensor,
+        weight_d: FlexTensor,
+        bias_d: FlexTensor,
+        epsilon: f32,
+        _tuning: Tuning,
+    ) -> FlexTensor {
+        let d = width(&x_td);
+        let affine = (values(&weight_d), values(&bias_d));
+        let out = norm::layer_norm(values(&x_td), values(&added_rd), affine, epsilon);
+        let tokens = out.len() / d;
+        float(out, tokens, d)
+    }
+
+    fn activate(x_tn: FlexTensor, activation: Activation) -> FlexTensor {
+        let mut out = x_tn;
+        activation::activate(activation, out.storage_mut::<f32>());
+        out
+    }
+
     fn softcap(x_tn: FlexTensor, cap: f32) -> FlexTensor {
         let mut out = x_tn;
         for value in out.storage_mut::<f32>() {
@@ -130,7 +151,7 @@ impl KernelBackend for Flex {
         let mut out = vec![0.0; tokens * half];
         for (both, out) in both.chunks(spec.rows).zip(out.chunks_mut(half)) {
             let (gate, up) = both.split_at(half);
-            matmul::gated(activation, gate, up, out);
+            activation::gated(activation, gate, up, out);
         }
         float(out, tokens, half)
     }

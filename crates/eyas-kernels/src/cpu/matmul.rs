@@ -8,7 +8,7 @@ use super::{
     row_groups::{GROUP, RowGroups, rows_in_group},
     vector,
 };
-use crate::{Activation, MatrixSpec};
+use crate::MatrixSpec;
 
 /// The rows of a packed matrix; quantised ones in groups (see `row_groups`).
 #[derive(Clone, Copy)]
@@ -132,18 +132,6 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
         }
         for (out, acc) in out.chunks_exact_mut(spec.rows).zip(&acc) {
             out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
-        }
-    }
-}
-
-/// `out = act(gate) · up`.
-pub(super) fn gated(activation: Activation, gate: &[f32], up: &[f32], out: &mut [f32]) {
-    match activation {
-        Activation::Silu => vector::silu_product(gate, up, out),
-        Activation::GeluTanh => {
-            for ((out, &x), up) in out.iter_mut().zip(gate).zip(up) {
-                *out = 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()) * up;
-            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operations on Burn's Flex tensors: SIMD128 on WebAssembly, plain Rust natively, one thread.
 
+mod activation;
 mod attention;
 mod backend;
 #[cfg(not(target_arch = "wasm32"))]

@@ -28,6 +28,24 @@ pub(super) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) {
     }
 }
 
+/// See [`crate::layer_norm`]; `affine` is weight and bias.
+pub(super) fn layer_norm(x: &[f32], added: &[f32], affine: (&[f32], &[f32]), epsilon: f32) -> Vec<f32> {
+    let (weight, bias) = affine;
+    let d = weight.len();
+    let mut out: Vec<f32> = x.iter().zip(added).map(|(x, added)| x + added).collect();
+    for row in out.chunks_mut(d) {
+        let mean = row.iter().sum::<f32>() / d as f32;
+        for v in row.iter_mut() {
+            *v -= mean;
+        }
+        let factor = factor(row, epsilon);
+        for (v, (w, b)) in row.iter_mut().zip(weight.iter().zip(bias)) {
+            *v = *v * factor * w + b;
+        }
+    }
+    out
+}
+
 /// Adds `x` `[t, d]` to the residual stream as `spec` says.
 pub(super) fn add(residual: &mut [f32], x: &[f32], post_weight: &[f32], d: usize, spec: ResidualSpec) {
     let multiplier = spec.multiplier();

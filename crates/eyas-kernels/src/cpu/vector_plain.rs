@@ -50,6 +50,17 @@ pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
 }
 
+/// `0.5 x (1 + erf(x / √2))` of every `x`; erf by formula 7.1.26 of Abramowitz and Stegun, within 1.5·10⁻⁷.
+pub(super) fn gelu(values: &mut [f32]) {
+    for value in values {
+        let z = value.abs() * core::f32::consts::FRAC_1_SQRT_2;
+        let t = 1.0 / (1.0 + 0.327_591_1 * z);
+        let series = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_8) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+        let erf = (1.0 - series * (-z * z).exp()).copysign(*value);
+        *value *= 0.5 * (1.0 + erf);
+    }
+}
+
 /// Words of two `f16` to floats.
 pub(super) fn unpack_f16(words: &[u32], out: &mut [f32]) {
     bytemuck::cast_slice::<u32, f16>(words).convert_to_f32_slice(out);

@@ -1,9 +1,9 @@
 //! Vector primitives in WebAssembly SIMD128 (base instructions only).
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_max, f32x4_min, f32x4_mul, f32x4_nearest, f32x4_neg, f32x4_splat, f32x4_sub,
-    i32x4_add, i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_trunc_sat_f32x4, u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat,
-    v128, v128_and, v128_load, v128_load64_zero, v128_or, v128_store,
+    f32x4_abs, f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_max, f32x4_min, f32x4_mul, f32x4_nearest, f32x4_neg, f32x4_splat,
+    f32x4_sub, i32x4_add, i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_trunc_sat_f32x4, u32x4_extend_low_u16x8, u32x4_shl,
+    u32x4_splat, v128, v128_and, v128_load, v128_load64_zero, v128_or, v128_store,
 };
 
 /// What this CPU path is called in reports.
@@ -142,6 +142,29 @@ pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
     }
     for i in whole..out.len() {
         out[i] = f32x4_extract_lane::<0>(silu(f32x4_splat(gate[i]))) * up[i];
+    }
+}
+
+/// `0.5 x (1 + erf(x / √2))` of every `x`; erf by formula 7.1.26 of Abramowitz and Stegun, within 1.5·10⁻⁷.
+pub(super) fn gelu(values: &mut [f32]) {
+    let gelu = |x: v128| {
+        let z = f32x4_mul(f32x4_abs(x), f32x4_splat(core::f32::consts::FRAC_1_SQRT_2));
+        let t = f32x4_div(f32x4_splat(1.0), multiply_add(f32x4_splat(1.0), f32x4_splat(0.327_591_1), z));
+        let mut series = f32x4_splat(1.061_405_4);
+        for coefficient in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6, 0.0] {
+            series = multiply_add(f32x4_splat(coefficient), series, t);
+        }
+        let erf = f32x4_sub(f32x4_splat(1.0), f32x4_mul(series, exp(f32x4_neg(f32x4_mul(z, z)))));
+        // 0.5 x (1 + erf(x)) is 0.5 (x + |x| erf(|x|)), since erf is odd.
+        f32x4_mul(f32x4_splat(0.5), multiply_add(x, f32x4_abs(x), erf))
+    };
+    let (whole, rest) = values.as_chunks_mut::<4>();
+    for four in whole {
+        let value = gelu(load(four));
+        store(four, value);
+    }
+    for value in rest {
+        *value = f32x4_extract_lane::<0>(gelu(f32x4_splat(*value)));
     }
 }
 

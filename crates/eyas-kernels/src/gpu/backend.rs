@@ -130,6 +130,29 @@ impl KernelBackend for Cube {
         (residual_td, normed)
     }
 
+    fn layer_norm(
+        x_td: CubeTensor,
+        added_rd: CubeTensor,
+        weight_d: CubeTensor,
+        bias_d: CubeTensor,
+        epsilon: f32,
+        tuning: Tuning,
+    ) -> CubeTensor {
+        let (tokens, cols) = rows_and_width(&x_td);
+        let y = float(&x_td, tokens, cols);
+        let kernel = Kernel::LayerNorm { cols, epsilon_bits: epsilon.to_bits(), lanes: tuning.reduce_lanes };
+        let buffers = [&x_td.handle, &added_rd.handle, &weight_d.handle, &bias_d.handle, &y.handle];
+        launch(&x_td, kernel, [tokens as u32, 1, 1], &buffers);
+        y
+    }
+
+    fn activate(x_tn: CubeTensor, activation: Activation) -> CubeTensor {
+        let (tokens, cols) = rows_and_width(&x_tn);
+        let groups = ((tokens * cols) as u32).div_ceil(64);
+        launch(&x_tn, Kernel::Activate { activation }, grid(groups, 1), &[&x_tn.handle]);
+        x_tn
+    }
+
     fn softcap(x_tn: CubeTensor, cap: f32) -> CubeTensor {
         let (tokens, cols) = rows_and_width(&x_tn);
         let groups = ((tokens * cols) as u32).div_ceil(64);

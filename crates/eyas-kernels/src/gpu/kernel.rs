@@ -36,6 +36,14 @@ pub(super) enum Kernel {
         spec: ResidualSpec,
         lanes: u32,
     },
+    LayerNorm {
+        cols: usize,
+        epsilon_bits: u32,
+        lanes: u32,
+    },
+    Activate {
+        activation: Activation,
+    },
     Softcap {
         cap_bits: u32,
     },
@@ -73,10 +81,11 @@ impl Kernel {
     /// Threads of a workgroup.
     pub(super) fn threads(self) -> u32 {
         match self {
-            Self::Embed { .. } | Self::Softcap { .. } | Self::Copy => 64,
+            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::Copy => 64,
             Self::RopeAppend { rope, .. } if rope.qk_norm == QkNorm::None => 64,
             Self::RmsNorm { lanes, .. }
             | Self::ResidualNorm { lanes, .. }
+            | Self::LayerNorm { lanes, .. }
             | Self::RopeAppend { lanes, .. }
             | Self::Attention { lanes, .. }
             | Self::PickChunk { lanes, .. }
@@ -105,14 +114,30 @@ impl Kernel {
                 .body(include_str!("wgsl/rms_norm.wgsl")),
             Self::Matmul { spec, output, rows, lanes, tokens } => matmul(spec, output, rows, lanes, tokens),
             Self::ResidualNorm { cols, spec, lanes } => residual_norm(cols, spec, lanes),
-            Self::Softcap { cap_bits } => Wgsl::new()
-                .size("GRID_X", GRID_X as usize)
+            Self::LayerNorm { cols, epsilon_bits, lanes } => Wgsl::new()
+                .size("COLS", cols)
+                .size("LANES", lanes as usize)
+                .size("GROUP_THREADS", lanes as usize)
+                .float("EPSILON", f32::from_bits(epsilon_bits))
                 .buffer("x", "f32")
-                .body(&bent(Some(f32::from_bits(cap_bits))))
-                .body(include_str!("wgsl/softcap.wgsl")),
+                .buffer("added", "f32")
+                .buffer("weight", "f32")
+                .buffer("bias", "f32")
+                .buffer("y", "f32")
+                .body(include_str!("wgsl/reduce.wgsl"))
+                .body(include_str!("wgsl/layer_norm.wgsl")),
+            Self::Activate { activation } => {
+                let formula = format!("fn changed(g: f32) -> f32 {{ return {}; }}", activation_of_g(activation));
+                each_value(needed_by(Wgsl::new(), activation).body(&formula))
+            }
+            Self::Softcap { cap_bits } => {
+                let formula = "fn changed(value: f32) -> f32 { return bent(value); }";
+                each_value(Wgsl::new().body(&bent(Some(f32::from_bits(cap_bits)))).body(formula))
+            }
             Self::RopeAppend { rope, spec, lanes } => rope_append(rope, spec, lanes),
             Self::Attention { spec, lanes } => Wgsl::new()
                 .size("WINDOW", spec.window.unwrap_or(0))
+                .body(&format!("const IS_CAUSAL: bool = {};", spec.is_causal))
                 .body(&cache_row(spec))
                 .body(&bent(spec.softcap()))
                 .size("HEADS", spec.heads)
@@ -158,6 +183,16 @@ impl Kernel {
         }
         .finish()
     }
+}
+
+/// A kernel that makes `changed` of every value of `x`.
+fn each_value(wgsl: Wgsl) -> Wgsl {
+    wgsl.size("GRID_X", GRID_X as usize).buffer("x", "f32").body(include_str!("wgsl/each_value.wgsl"))
+}
+
+/// The functions that an activation calls.
+fn needed_by(wgsl: Wgsl, activation: Activation) -> Wgsl {
+    if activation == Activation::Gelu { wgsl.body(include_str!("wgsl/gelu.wgsl")) } else { wgsl }
 }
 
 /// Where in the cache a position is.
@@ -265,6 +300,7 @@ fn matmul(spec: MatrixSpec, output: Output, rows: u32, lanes: u32, tokens: u32) 
     let wgsl = wgsl.buffer("x", if whole { "vec4<f32>" } else { "f32" }).buffer("y", "f32");
     let wgsl = wgsl.body(if whole { include_str!("wgsl/load_x_whole.wgsl") } else { include_str!("wgsl/load_x_ragged.wgsl") });
     let wgsl = if lanes > 1 { wgsl.body(include_str!("wgsl/reduce.wgsl")) } else { wgsl };
+    let wgsl = if let Output::Gated(activation) = output { needed_by(wgsl, activation) } else { wgsl };
 
     let reduce = |sums: &str| match lanes {
         1 => String::new(),
@@ -289,5 +325,8 @@ fn activation_of_g(activation: Activation) -> &'static str {
     match activation {
         Activation::Silu => "(g / (1.0 + exp(-g)))",
         Activation::GeluTanh => "(0.5 * g * (1.0 + tanh(clamp(0.7978846 * (g + 0.044715 * g * g * g), -15.0, 15.0))))",
+        Activation::Gelu => "gelu(g)",
+        Activation::Tanh => "tanh(clamp(g, -15.0, 15.0))",
+        Activation::Relu => "max(g, 0.0)",
     }
 }

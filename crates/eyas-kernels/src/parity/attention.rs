@@ -17,6 +17,8 @@ struct Features {
     scale: Option<f32>,
     /// The window, and the rows that its cache has beyond the least.
     window: Option<(usize, usize)>,
+    /// Whether all tokens of the step see each other instead.
+    is_bidirectional: bool,
 }
 
 fn features() -> impl Strategy<Value = Features> {
@@ -24,8 +26,16 @@ fn features() -> impl Strategy<Value = Features> {
     let norms = [QkNorm::None, QkNorm::PerHead { epsilon_bits }, QkNorm::FullWidth { epsilon_bits }];
     let window = prop::option::of((1_usize..90, 0_usize..20));
     let scores = (prop::option::of(0.3_f32..5.0), prop::option::of(0.1_f32..1.5));
-    (0_usize..40, prop::sample::select(norms.to_vec()), scores, window)
-        .prop_map(|(rotary_half, qk_norm, (softcap, scale), window)| Features { rotary_half, qk_norm, softcap, scale, window })
+    (0_usize..40, prop::sample::select(norms.to_vec()), scores, window).prop_map(
+        |(rotary_half, qk_norm, (softcap, scale), window)| Features {
+            rotary_half,
+            qk_norm,
+            softcap,
+            scale,
+            window,
+            is_bidirectional: false,
+        },
+    )
 }
 
 /// A layer's attention somewhere in a sequence.
@@ -41,9 +51,11 @@ pub struct Attention {
 }
 
 pub(super) fn attention() -> impl Strategy<Value = Attention> {
-    let plain = Just(Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None });
-    let features = prop_oneof![1 => plain, 3 => features()];
-    (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..6, features, any::<u64>()).prop_map(
+    let plain =
+        Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None, is_bidirectional: false };
+    let bidirectional = features().prop_map(|features| Features { window: None, is_bidirectional: true, ..features });
+    let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
+    (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..14, features, any::<u64>()).prop_map(
         |(kv_heads, group, half, position, tokens, features, seed)| Attention {
             kv_heads,
             group,
@@ -64,6 +76,9 @@ impl Attention {
         spec = features.scale.map_or(spec, |scale| spec.with_scale(scale));
         spec = features.softcap.map_or(spec, |cap| spec.with_softcap(cap));
         spec = features.window.map_or(spec, |(window, _)| spec.with_window(window));
+        if features.is_bidirectional {
+            spec = spec.bidirectional();
+        }
         let rope = RopeSpec { rotary_dim: 2 * features.rotary_half.min(half), qk_norm: features.qk_norm };
         let (kv, d) = (spec.kv_width(), spec.head_dim);
         let table = noise(seed, (position + tokens) * rope.rotary_dim.max(1));

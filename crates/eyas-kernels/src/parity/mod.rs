@@ -30,6 +30,10 @@ pub enum Case {
     Embedding(matrices::Embedding),
     /// Normalisation.
     Norm(rows::Norm),
+    /// Normalisation of a sum by mean and variance.
+    LayerNorm(rows::LayerNorm),
+    /// Activations.
+    Activation(rows::Activated),
     /// A contribution to the residual stream.
     Residual(rows::Residual),
     /// Capped logits.
@@ -47,6 +51,8 @@ impl Case {
             Self::Products(case) => case.check(device).await,
             Self::Embedding(case) => case.check(device).await,
             Self::Norm(case) => case.check(device).await,
+            Self::LayerNorm(case) => case.check(device).await,
+            Self::Activation(case) => case.check(device).await,
             Self::Residual(case) => case.check(device).await,
             Self::Softcap(case) => case.check(device).await,
             Self::Attention(case) => case.check(device).await,
@@ -72,6 +78,8 @@ pub fn suites() -> Vec<Suite> {
         suite("products", 40, matrices::products().prop_map(Case::Products).boxed()),
         suite("embedding", 20, matrices::embedding().prop_map(Case::Embedding).boxed()),
         suite("norm", 20, rows::norm().prop_map(Case::Norm).boxed()),
+        suite("layer norm", 20, rows::layer_norm().prop_map(Case::LayerNorm).boxed()),
+        suite("activation", 10, rows::activation().prop_map(Case::Activation).boxed()),
         suite("residual", 20, rows::residual().prop_map(Case::Residual).boxed()),
         suite("softcap", 10, rows::softcap().prop_map(Case::Softcap).boxed()),
         suite("attention", 50, attention::attention().prop_map(Case::Attention).boxed()),

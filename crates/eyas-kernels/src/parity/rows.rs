@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::{Outcome, close, floats1, floats2, noise, read, tokens};
-use crate::{KernelDevice, ResidualSpec, copy_rows, reference, residual_norm, rms_norm, softcap as softcap_operation};
+use crate::{
+    Activation, KernelDevice, ResidualSpec, activate, copy_rows, layer_norm as layer_norm_operation, reference, residual_norm,
+    rms_norm, softcap as softcap_operation,
+};
 
 /// A normalisation.
 #[derive(Debug, Clone)]
@@ -24,6 +27,80 @@ impl Norm {
         let expected = reference::rms_norm(&x, &weight, 1e-5);
         let y = rms_norm(floats2(&x, tokens, device), floats1(&weight, device), 1e-5, device.tuning());
         close("rms_norm", device, &read(device, y).await?, &expected, 1e-5)?;
+        Ok(())
+    }
+}
+
+/// A normalisation of a sum.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    d: usize,
+    tokens: usize,
+    /// Rows that the added tensor has beyond those of the tokens.
+    spare: usize,
+    /// How far the values lie from 0.
+    offset: f32,
+    seed: u64,
+}
+
+pub(super) fn layer_norm() -> impl Strategy<Value = LayerNorm> {
+    (2_usize..200, tokens(), 0_usize..3, -3.0_f32..3.0, any::<u64>()).prop_map(|(d, tokens, spare, offset, seed)| LayerNorm {
+        d,
+        tokens,
+        spare,
+        offset,
+        seed,
+    })
+}
+
+impl LayerNorm {
+    pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
+        let Self { d, tokens, spare, offset, seed } = *self;
+        let x: Vec<f32> = noise(seed, tokens * d).iter().map(|value| value + offset).collect();
+        let added = noise(seed ^ 1, (tokens + spare) * d);
+        let (weight, bias) = (noise(seed ^ 2, d), noise(seed ^ 3, d));
+        let expected = reference::layer_norm(&x, &added, &weight, &bias, 1e-5);
+        let y = layer_norm_operation(
+            floats2(&x, tokens, device),
+            floats2(&added, tokens + spare, device),
+            floats1(&weight, device),
+            floats1(&bias, device),
+            1e-5,
+            device.tuning(),
+        );
+        close("layer_norm", device, &read(device, y).await?, &expected, 2e-5)?;
+        Ok(())
+    }
+}
+
+/// An activation of every value.
+#[derive(Debug, Clone)]
+pub struct Activated {
+    n: usize,
+    tokens: usize,
+    /// The largest magnitude.
+    largest: f32,
+    seed: u64,
+}
+
+pub(super) fn activation() -> impl Strategy<Value = Activated> {
+    (1_usize..300, tokens(), 0.1_f32..30.0, any::<u64>()).prop_map(|(n, tokens, largest, seed)| Activated {
+        n,
+        tokens,
+        largest,
+        seed,
+    })
+}
+
+impl Activated {
+    pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
+        let Self { n, tokens, largest, seed } = *self;
+        let x: Vec<f32> = noise(seed, tokens * n).iter().map(|value| value * largest).collect();
+        for activation in Activation::ALL {
+            let expected: Vec<f32> = x.iter().map(|value| reference::activate(activation, f64::from(*value)) as f32).collect();
+            let y = activate(floats2(&x, tokens, device), activation);
+            close("activate", device, &read(device, y).await?, &expected, 2e-6)?;
+        }
         Ok(())
     }
 }

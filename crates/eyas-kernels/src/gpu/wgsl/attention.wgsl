@@ -10,7 +10,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let q_base = token * HEADS * HEAD_DIM + head * HEAD_DIM;
     let kv_base = head / HEADS_PER_KV * HEAD_DIM;
     if (local == 0u) {
-        visible = select(0u, step[0] + token + 1u, token < step[1]);
+        let end = select(step[0] + step[1], step[0] + token + 1u, IS_CAUSAL);
+        visible = select(0u, end, token < step[1]);
     }
     for (var i = local; i < HEAD_DIM; i += LANES) {
         q_head[i] = q[q_base + i] * SCALE;
