@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use eyas_core::Result;
+use eyas_core::{Error, Result};
 use serde_json::Value;
 
 use crate::{
@@ -80,6 +80,23 @@ impl Tokenizer {
     /// Otherwise the same text to templates and encoders, but for a noncharacter within those tokens.
     pub fn shield<'t>(&self, text: &'t str) -> Cow<'t, str> {
         shield(&self.control, text)
+    }
+
+    /// Token ids of a text, special tokens around them included, cut at the end of the text so that there are at most `most`; and how many tokens
+    /// of the text that left out.
+    ///
+    /// Fails with `bad-input` where the special tokens alone are more than `most`.
+    pub fn encode_at_most(&self, text: &str, options: EncodeOptions, most: usize) -> Result<(Vec<u32>, usize)> {
+        let mut ids = self.encoder.encode(text, options.parse_special)?;
+        let around = if options.add_special { self.frame.before.len() + self.frame.after.len() } else { 0 };
+        let Some(room) = most.checked_sub(around) else {
+            return Err(Error::bad_input(format!(
+                "the special tokens around a text are {around}, but at most {most} were asked for"
+            )));
+        };
+        let left_out = ids.len().saturating_sub(room);
+        ids.truncate(room);
+        Ok((if options.add_special { [self.frame.before.as_slice(), &ids, &self.frame.after].concat() } else { ids }, left_out))
     }
 
     /// The text of token ids, special tokens left out where asked for. Bytes that are not UTF-8 become U+FFFD. Fails

@@ -89,7 +89,7 @@ impl FileSet for MemoryFiles {
     }
 }
 
-/// The files of a folder on disk, without those of its subfolders.
+/// The files of a folder on disk, without those of its subfolders (but with [`POOLING_FILE`]).
 #[derive(Debug, Clone)]
 pub struct DirectoryFiles {
     label: String,
@@ -131,8 +131,14 @@ impl FileSet for DirectoryFiles {
     }
 }
 
-/// Fails with `bad-model` unless `name` is that of a plain file: 1 to 255 bytes, no `/`, `\`, `:`, `..` or control character.
+/// The one file of a model's folder that lies in a folder of its own: how sentence-transformers says that states of tokens become a vector.
+pub const POOLING_FILE: &str = "1_Pooling/config.json";
+
+/// Fails with `bad-model` unless `name` is that of a plain file (1 to 255 bytes, no `/`, `\`, `:`, `..` or control character) or [`POOLING_FILE`].
 pub fn check_file_name(name: &str) -> Result<()> {
+    if name == POOLING_FILE {
+        return Ok(());
+    }
     let forbidden = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
     if name.is_empty() || name.len() > 255 || name == "." || name.contains("..") || name.contains(forbidden) {
         let shown: String = name.chars().take(80).collect();
@@ -157,7 +163,7 @@ mod tests {
             assert!(block_on(files.open(name)).is_err());
             assert!(block_on(MemoryFiles::default().open(name)).is_err());
         }
-        assert!(check_file_name("model-00001-of-00002.safetensors").is_ok());
+        assert!(check_file_name("model-00001-of-00002.safetensors").is_ok() && check_file_name(POOLING_FILE).is_ok());
     }
 
     #[test]

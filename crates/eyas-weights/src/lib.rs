@@ -60,7 +60,7 @@ mod weight_scales;
 
 pub use checkpoint::{Checkpoint, Format};
 pub use decode::decode_rows;
-pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, check_file_name};
+pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, POOLING_FILE, check_file_name};
 pub use fingerprint::Fingerprint;
 pub use ggml_block::IQ4_VALUES;
 pub use gguf_metadata::GgufMetadata;
