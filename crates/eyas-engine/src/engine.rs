@@ -12,7 +12,7 @@ use eyas_weights::ModelFiles;
 use serde_json::{Map, Value};
 
 use crate::{
-    Clock, EngineInfo, Prompt, Request, Session,
+    Clock, EngineInfo, ModelKind, Prompt, Request, Session,
     chat_prompt::shielded,
     checkpoint_open::open_checkpoint,
     live_cache::{CacheLedger, LiveCache},
@@ -106,6 +106,7 @@ impl Engine {
     pub fn info(&self) -> EngineInfo {
         let config = self.config();
         EngineInfo {
+            kind: ModelKind::Decoder,
             model: self.0.bundle.name.clone(),
             architecture: config.architecture.clone(),
             device: self.0.decoder.device().report().clone(),
@@ -115,6 +116,8 @@ impl Engine {
             quantize: self.0.decoder.matrix_kind(),
             fingerprint: self.0.fingerprint.clone(),
             has_chat_template: self.0.bundle.template.is_some(),
+            embedding_dimensions: None,
+            labels: None,
         }
     }
 

@@ -3,10 +3,14 @@
 use eyas_core::{DeviceReport, WeightKind};
 use serde::Serialize;
 
+use crate::ModelKind;
+
 /// What was loaded, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineInfo {
+    /// Whether it writes texts or embeds them.
+    pub kind: ModelKind,
     /// The model's name.
     pub model: String,
     /// The architecture that its configuration names.
@@ -15,7 +19,7 @@ pub struct EngineInfo {
     pub device: DeviceReport,
     /// Bytes of weights and of live KV caches on the device.
     pub memory_bytes: u64,
-    /// Tokens that prompt and answer may take together.
+    /// Tokens that prompt and answer may take together; those of a text where it is an encoder.
     pub context_tokens: usize,
     /// Tokens in the vocabulary.
     pub vocab_size: usize,
@@ -25,4 +29,10 @@ pub struct EngineInfo {
     pub fingerprint: String,
     /// Whether messages can be turned into a prompt.
     pub has_chat_template: bool,
+    /// Values of an encoder's vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_dimensions: Option<usize>,
+    /// Labels of an encoder's classification head, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
 }

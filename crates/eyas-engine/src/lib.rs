@@ -4,6 +4,8 @@
 //! [`Session::start`] checks a [`Request`] and gives a [`Generation`], whose every [`Generation::next`] computes one chunk of the
 //! prompt or one token. So a caller stops an answer between any two tokens by dropping it, and the session stays usable.
 //!
+//! [`EncoderEngine`] is the same for models that embed and classify texts; [`ModelKind`] tells which one a model needs.
+//!
 //! What it does not do: no device of its own making (the shell hands one over), no clock, no network, no threads, no cloud; it answers
 //! one request of a session at a time, and many sessions only in turns.
 //!
@@ -40,15 +42,21 @@
 mod answer;
 mod chat_prompt;
 mod checkpoint_open;
+mod class_scores;
 mod clock;
+mod embedding;
+mod embedding_recipe;
+mod encoder_engine;
 mod engine;
 mod engine_info;
 mod generation;
 mod json_file;
+mod label_index;
 mod live_cache;
 mod load_need;
 mod logprobs;
 mod model_bundle;
+mod model_kind;
 mod model_text;
 mod pace;
 mod penalties;
@@ -63,11 +71,15 @@ mod stop;
 pub use chat_prompt::ChatPrompt;
 pub use checkpoint_open::open_checkpoint;
 pub use clock::Clock;
+pub use embedding::Embedding;
+pub use encoder_engine::EncoderEngine;
 pub use engine::Engine;
 pub use engine_info::EngineInfo;
 pub use generation::Generation;
+pub use label_index::{LabelIndex, LabelScore};
 pub use load_need::{LoadNeed, ModelHeaders};
 pub use model_bundle::open_config;
+pub use model_kind::ModelKind;
 pub use model_text::{open_template, open_tokenizer};
 pub use request::{Prompt, Request};
 pub use session::Session;

@@ -60,7 +60,7 @@ pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<
 }
 
 /// The model's name: of a GGUF file what it calls itself or the file's name, of a folder its label without the path before it.
-fn name(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<String> {
+pub(crate) fn name(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<String> {
     Ok(match files {
         ModelFiles::Folder(folder) => short(folder.label()).to_owned(),
         ModelFiles::Gguf(reader) => gguf_name(checkpoint, Some(reader))?,

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     DecoderConfig, LayerKind, NormPlacement, Rope, RopeScaling, config_keys,
+    encoder_family::EncoderFamily,
     family::{Family, supported},
     hf_family,
     token_ids::token_ids,
@@ -21,6 +22,11 @@ impl DecoderConfig {
         config_keys::check_kind(config, object)?;
         let model_type = object.get("model_type").and_then(Value::as_str).unwrap_or_default();
         let family = Family::ALL.into_iter().find(|family| family.model_type() == model_type).ok_or_else(|| {
+            if EncoderFamily::named(model_type).is_some() {
+                return Error::unsupported(format!(
+                    "config.json: model_type {model_type:?} is an encoder, which embeds and classifies texts, but writes none"
+                ));
+            }
             let names = supported(|family| Some(family.model_type()));
             Error::unsupported(format!("config.json: model_type {model_type:?} is not supported; supported: {names}"))
         })?;
@@ -136,7 +142,8 @@ pub(crate) fn optional(config: &Value, key: &str) -> Result<Option<usize>> {
     }
 }
 
-fn required(config: &Value, key: &str) -> Result<usize> {
+/// A size that must be there.
+pub(crate) fn required(config: &Value, key: &str) -> Result<usize> {
     optional(config, key)?.ok_or_else(|| Error::bad_model(format!("config.json: {key} is missing")))
 }
 

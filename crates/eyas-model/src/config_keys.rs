@@ -76,25 +76,28 @@ const HARMLESS: [&str; 45] = [
     "use_cache",
 ];
 
-/// Fails with `unsupported-model` where `config.json` has a feature that no decoder here has, or a key that the family does not know and that is
-/// not switched off.
+/// Fails with `unsupported-model` where `config.json` has a key that the family does not know and that is not switched off.
 pub(crate) fn check(config: &Map<String, Value>, family: Family) -> Result<()> {
+    check_known(config, family.model_type(), &[&READ, family.own_keys()])
+}
+
+/// The same for whatever has such a `model_type` and reads the keys in `known`.
+pub(crate) fn check_known(config: &Map<String, Value>, model_type: &str, known: &[&[&str]]) -> Result<()> {
     for (key, value) in config {
         let name = key.as_str();
-        let is_known = READ.contains(&name) || HARMLESS.contains(&name) || family.own_keys().contains(&name);
+        let is_known = HARMLESS.contains(&name) || known.iter().any(|keys| keys.contains(&name));
         let is_private = name.starts_with('_') || name.starts_with("transformers") || name.starts_with("unsloth");
         let is_off = matches!(value, Value::Null | Value::Bool(false));
         if !(is_known || is_private || is_off) {
             return Err(Error::unsupported(format!(
-                "config.json: {key:?} ({value}) is not known for model_type {:?} and might change what the model computes",
-                family.model_type()
+                "config.json: {key:?} ({value}) is not known for model_type {model_type:?} and might change what the model computes"
             )));
         }
     }
     Ok(())
 }
 
-/// Fails with `unsupported-model` where `config.json` describes something other than a plain decoder, whatever its family.
+/// Fails with `unsupported-model` where `config.json` describes something other than a plain decoder or encoder, whatever its family.
 pub(crate) fn check_kind(config_value: &Value, config: &Map<String, Value>) -> Result<()> {
     let is_there = |key: &&&str| config.get(**key).is_some_and(|value| !value.is_null());
     if let Some(key) = ["num_local_experts", "num_experts", "n_routed_experts", "moe_intermediate_size"].iter().find(is_there) {

@@ -12,7 +12,7 @@ use eyas_weights::Checkpoint;
 
 use crate::{
     DecoderConfig, KvCache, attention::Step, decoder_layer::DecoderLayer, kv_cache::LayerCache, linear::Linear, loader,
-    norm::RmsNorm, residual_join::Stream, rope_tables::RopeTableStore,
+    norm::RmsNorm, padded_tokens::padded_tokens, residual_join::Stream, rope_tables::RopeTableStore,
 };
 
 /// How a decoder is to be loaded.
@@ -316,12 +316,8 @@ impl Decoder {
         Step { words, rope_tables: cache.rope_tables.clone(), tuning: self.device.tuning() }
     }
 
-    /// Tokens that kernels compute for `tokens` real ones: a GPU's threads take several each.
+    /// See [`padded_tokens`].
     fn padded(&self, tokens: usize) -> usize {
-        if self.device.is_gpu() && tokens > 1 {
-            tokens.next_multiple_of(self.device.tuning().matmul_tokens as usize)
-        } else {
-            tokens
-        }
+        padded_tokens(&self.device, tokens)
     }
 }

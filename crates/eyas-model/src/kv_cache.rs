@@ -21,6 +21,12 @@ impl LayerCache {
         Self { spec, pair: Some((keys, values)) }
     }
 
+    /// Zeros.
+    pub(crate) fn zeros(spec: AttentionSpec, device: &KernelDevice) -> Self {
+        let zeros = || device.floats(vec![0.0; spec.context * spec.kv_width()], [spec.context, spec.kv_width()]);
+        Self::new(spec, zeros(), zeros())
+    }
+
     /// Bytes of keys and values.
     fn bytes(&self) -> u64 {
         2 * (self.spec.context * self.spec.kv_width()) as u64 * 4
@@ -93,12 +99,8 @@ impl KvCache {
         chunk: usize,
         device: &KernelDevice,
     ) -> Self {
-        let zeros = |rows: usize, width: usize| device.floats(vec![0.0; rows * width], [rows, width]);
-        let layer = |spec: AttentionSpec| {
-            LayerCache::new(spec, zeros(spec.context, spec.kv_width()), zeros(spec.context, spec.kv_width()))
-        };
         Self {
-            layers: specs.map(layer).collect(),
+            layers: specs.map(|spec| LayerCache::zeros(spec, device)).collect(),
             len: 0,
             written: 0,
             capacity,

@@ -224,11 +224,13 @@ fn name_fused_gate_and_up(places: &mut [Slot]) {
     }
 }
 
-fn missing(what: &str) -> Error {
+/// Says that a tensor is missing.
+pub(crate) fn missing(what: &str) -> Error {
     Error::bad_model(format!("the model has no tensor for {what}; the file is incomplete or contradicts its configuration"))
 }
 
-fn expect_shape(tensor: &TensorInfo, shape: &[usize]) -> Result<()> {
+/// Fails with `bad-model` unless a tensor has this shape.
+pub(crate) fn expect_shape(tensor: &TensorInfo, shape: &[usize]) -> Result<()> {
     if tensor.shape == shape {
         return Ok(());
     }

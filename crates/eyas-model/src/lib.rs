@@ -1,4 +1,4 @@
-//! Burn modules: a decoder over packed weights, described by its configuration, and its KV cache.
+//! Burn modules: a decoder over packed weights, described by its configuration, and its KV cache; and an encoder likewise.
 //!
 //! The modules own the weights and say what is computed in which order; every operation is one of `eyas-kernels`.
 //!
@@ -15,18 +15,28 @@
 
 mod attention;
 mod canary;
+mod classifier_config;
+mod classifier_head;
 mod config;
 mod config_gguf;
 mod config_hf;
 mod config_keys;
 mod decoder;
 mod decoder_layer;
+mod encoder;
+mod encoder_config;
+mod encoder_family;
+mod encoder_layer;
+mod encoder_layout;
+mod encoder_loader;
+mod encoder_names;
 mod family;
 mod fp8_config;
 mod gguf_family;
 mod hf_family;
 mod kv_cache;
 mod layer_kind;
+mod layer_norm;
 mod layout;
 mod linear;
 mod loader;
@@ -34,6 +44,8 @@ mod matrix_builder;
 mod mlp;
 mod module_parts;
 mod norm;
+mod padded_tokens;
+mod pooling;
 mod quantize_policy;
 mod residual_join;
 mod rope;
@@ -42,12 +54,17 @@ mod tensor_names;
 mod token_ids;
 
 pub use canary::check_device;
+pub use classifier_config::{ClassifierConfig, ScoreKind};
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
+pub use encoder::Encoder;
+pub use encoder_config::EncoderConfig;
+pub use encoder_loader::planned_encoder_bytes;
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
 pub use layer_kind::{LayerKind, LayerRope, NormPlacement};
 pub use loader::{planned_bytes, planned_kind, planned_matrices};
+pub use pooling::Pooling;
 pub use quantize_policy::target_kind;
 pub use rope::{Rope, RopeScaling, rope_table};
 pub use token_ids::token_ids;

@@ -89,11 +89,7 @@ async fn upload_if_complete(
         return Ok(());
     }
     let builder = layout.take(matrix)?;
-    let bytes = builder.spec().bytes();
-    device.check_buffer(bytes).map_err(|error| error.context(format!("{matrix:?}")))?;
-    let upload = device.begin_upload();
-    let linear = builder.upload(device)?;
-    upload.finish().await.map_err(|error| error.context(format!("{matrix:?}")))?;
+    let linear = builder.upload_watched(device).await.map_err(|error| error.context(format!("{matrix:?}")))?;
     parts.matrices.insert(matrix, linear);
     Ok(())
 }
@@ -113,12 +109,13 @@ pub fn planned_kind(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Q
     Ok(Layout::check(checkpoint, config.clone(), quantize)?.matrix_kind())
 }
 
-async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
+/// Reads a tensor whole as floats.
+pub(crate) async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<f32>> {
     checkpoint.decode_rows(tensor, 0..tensor.rows()).await
 }
 
 /// Reads a matrix a few rows at a time and packs them, so that the stored bytes are never held whole.
-async fn pack(
+pub(crate) async fn pack(
     checkpoint: &Checkpoint,
     tensor: &TensorInfo,
     kind: WeightKind,

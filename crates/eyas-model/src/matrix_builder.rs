@@ -42,8 +42,16 @@ impl MatrixBuilder {
         self.parts.iter().all(|part| part.packed.is_some() && (part.bias.is_some() || !self.has_bias))
     }
 
-    /// Joins the parts and uploads them.
-    pub(crate) fn upload(self, device: &KernelDevice) -> Result<Linear> {
+    /// Joins the parts and uploads them. Fails with `out-of-memory` where the device has no room.
+    pub(crate) async fn upload_watched(self, device: &KernelDevice) -> Result<Linear> {
+        device.check_buffer(self.spec().bytes())?;
+        let upload = device.begin_upload();
+        let linear = self.upload(device)?;
+        upload.finish().await?;
+        Ok(linear)
+    }
+
+    fn upload(self, device: &KernelDevice) -> Result<Linear> {
         let spec = self.spec();
         let (word_cols, block_cols) = (spec.words_per_row(), spec.blocks_per_row());
         let mut parts = self.parts.into_iter();

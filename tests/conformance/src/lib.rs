@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)] // a test fails by panicking
 
 mod answer;
+mod encoder_golden;
 mod golden;
 mod loading;
 mod place;
 mod watched_files;
 
 pub use answer::{answer, answer_with, greedy};
+pub use encoder_golden::{EncoderGolden, GoldenText};
 pub use golden::{Golden, largest_difference, read_f32s};
 pub use loading::{Loading, cpu, gpu};
 pub use place::{folder_files, golden_folder, repository, shared, skip};

@@ -3,7 +3,7 @@
 use std::{path::Path, rc::Rc, time::Instant};
 
 use eyas_core::{CancelToken, LoadOptions, Progress, Quantize, Result};
-use eyas_engine::Engine;
+use eyas_engine::{EncoderEngine, Engine};
 use eyas_kernels::KernelDevice;
 use eyas_weights::ModelFiles;
 
@@ -61,6 +61,17 @@ impl Loading {
     /// Loads a model that may be bad.
     pub fn try_load(self, files: ModelFiles) -> Result<Engine> {
         pollster::block_on(self.load_slowly(files, &CancelToken::new()))
+    }
+
+    /// Loads the encoder at a path.
+    pub fn load_encoder(self, path: &Path) -> EncoderEngine {
+        self.try_load_encoder(folder_files(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Loads an encoder that may be bad.
+    pub fn try_load_encoder(self, files: ModelFiles) -> Result<EncoderEngine> {
+        let silent = |_: Progress| {};
+        pollster::block_on(EncoderEngine::load(files, self.device, self.options, &silent, &CancelToken::new()))
     }
 
     /// Loads a model as a future.

@@ -5,6 +5,8 @@
 mod abort;
 mod answers;
 mod bad_input;
+mod encoder_goldens;
+mod encoder_refusals;
 mod family_goldens;
 mod family_refusals;
 mod llama_goldens;

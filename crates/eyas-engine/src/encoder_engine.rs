@@ -1,0 +1,168 @@
+//! An encoder on a device, ready to embed and to classify.
+
+use std::rc::Rc;
+
+use eyas_core::{CancelToken, Error, LoadOptions, LoadPhase, Progress, ProgressSink, Result};
+use eyas_kernels::KernelDevice;
+use eyas_model::{Encoder, EncoderConfig, LoadPlan};
+use eyas_text::{EncodeOptions, Tokenizer};
+use eyas_weights::ModelFiles;
+
+use crate::{
+    Embedding, EngineInfo, LabelScore, ModelKind, checkpoint_open::open_checkpoint, class_scores::class_scores,
+    embedding_recipe::EmbeddingRecipe, engine::context_tokens, json_file::require_json, model_bundle::CONFIG, model_bundle::name,
+    model_text::open_tokenizer,
+};
+
+/// A loaded encoder. Clones share it; its memory is freed with the last clone.
+///
+/// Texts are computed one by one, so that a result never depends on what else is asked. What a person wrote is plain text: `[SEP]` in it is no special
+/// token.
+#[derive(Clone)]
+pub struct EncoderEngine(Rc<Loaded>);
+
+struct Loaded {
+    name: String,
+    tokenizer: Tokenizer,
+    recipe: EmbeddingRecipe,
+    encoder: Encoder,
+    fingerprint: String,
+}
+
+impl EncoderEngine {
+    /// Loads an encoder: reads configuration, tokenizer and tensor headers, then the weights, tensor by tensor, then computes a short text, so that every
+    /// pipeline exists. `options.context_tokens` bounds the tokens of a text; absent, the model's own bound holds, and longer texts are cut either way.
+    ///
+    /// Fails with `unsupported-model` where the model is a decoder or has a feature that Eyas does not support.
+    pub async fn load(
+        files: ModelFiles,
+        device: KernelDevice,
+        options: LoadOptions,
+        progress: &dyn ProgressSink,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
+        options.validate()?;
+        cancel.check()?;
+        let phase = |phase, loaded_bytes, total_bytes, detail: &str| {
+            progress.report(Progress { phase, loaded_bytes, total_bytes, detail: detail.to_owned() });
+        };
+        let ModelFiles::Folder(folder) = &files else {
+            return Err(Error::unsupported("encoders are read from safetensors only; use the model's Hugging Face folder"));
+        };
+        phase(LoadPhase::Inspect, 0, 0, "configuration");
+        let config = EncoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?)?;
+        cancel.check()?;
+        let checkpoint = open_checkpoint(&files).await?;
+        let total_bytes = checkpoint.total_bytes();
+        phase(LoadPhase::Inspect, 0, total_bytes, "tokenizer");
+        let tokenizer = open_tokenizer(&files).await?;
+        let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
+        cancel.check()?;
+        let trained_for = recipe.max_tokens.unwrap_or(config.max_tokens()).min(config.max_tokens());
+        let max_tokens = match options.context_tokens {
+            None => trained_for,
+            asked => context_tokens(asked, config.max_tokens())?,
+        };
+        if tokenizer.vocab_size() > config.vocab_size {
+            return Err(Error::bad_model(format!(
+                "the tokenizer has {} tokens, but the model has only {}; the files do not belong together",
+                tokenizer.vocab_size(),
+                config.vocab_size
+            )));
+        }
+
+        phase(LoadPhase::Weights, 0, total_bytes, "");
+        let plan = LoadPlan { quantize: options.quantize, progress, cancel };
+        let encoder = Encoder::load(&checkpoint, config, max_tokens, &device, &plan).await?;
+        cancel.check()?;
+        phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first text");
+        let fingerprint = checkpoint.fingerprint().hex();
+        let engine = Self(Rc::new(Loaded { name: name(&files, &checkpoint)?, tokenizer, recipe, encoder, fingerprint }));
+        engine.warm_up().await?;
+        cancel.check()?;
+        phase(LoadPhase::Ready, total_bytes, total_bytes, "");
+        Ok(engine)
+    }
+
+    /// What was loaded, where, and how much memory it takes.
+    pub fn info(&self) -> EngineInfo {
+        let (encoder, config) = (&self.0.encoder, self.config());
+        EngineInfo {
+            kind: ModelKind::Encoder,
+            model: self.0.name.clone(),
+            architecture: config.architecture().to_owned(),
+            device: encoder.device().report().clone(),
+            memory_bytes: encoder.bytes(),
+            context_tokens: encoder.max_tokens(),
+            vocab_size: config.vocab_size,
+            quantize: encoder.matrix_kind(),
+            fingerprint: self.0.fingerprint.clone(),
+            has_chat_template: false,
+            embedding_dimensions: Some(config.hidden_size),
+            labels: config.classifier.as_ref().map(|classifier| classifier.labels.clone()),
+        }
+    }
+
+    /// The unit vector of a text, pooled as the model's files say. A text that is too long is cut at its end, which the result tells.
+    pub async fn embed(&self, text: &str) -> Result<Embedding> {
+        let (ids, truncated_tokens) = self.encode(&format!("{}{text}", self.0.recipe.prompt))?;
+        let vector = self.0.encoder.pooled(&ids, self.0.recipe.pooling).await?;
+        Embedding::unit(vector, ids.len(), truncated_tokens)
+    }
+
+    /// The unit vectors of texts, in their order.
+    pub async fn embed_all(&self, texts: &[impl AsRef<str>]) -> Result<Vec<Embedding>> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        for text in texts {
+            embeddings.push(self.embed(text.as_ref()).await?);
+        }
+        Ok(embeddings)
+    }
+
+    /// The labels of the model's classification head with their scores, the best first. A text that is too long is cut at its end. Fails with
+    /// `unsupported-model` where the model has no such head.
+    pub async fn classify(&self, text: &str) -> Result<Vec<LabelScore>> {
+        let logits = self.class_logits(text).await?;
+        match &self.config().classifier {
+            Some(classifier) => class_scores(&logits, classifier),
+            None => Err(Error::internal("an encoder without labels gave logits")),
+        }
+    }
+
+    /// The logits of the model's classification head, in the order of its labels.
+    pub async fn class_logits(&self, text: &str) -> Result<Vec<f32>> {
+        let (ids, _) = self.encode(text)?;
+        self.0.encoder.class_logits(&ids).await
+    }
+
+    /// The last layer's states of all tokens, `[ids, d]`, so that anyone can compare with a reference.
+    pub async fn states(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.0.encoder.states(ids).await
+    }
+
+    /// The tokens of a text with the model's special tokens around it, and how many did not fit.
+    pub fn encode(&self, text: &str) -> Result<(Vec<u32>, usize)> {
+        let options = EncodeOptions { add_special: true, parse_special: false };
+        self.0.tokenizer.encode_at_most(text, options, self.0.encoder.max_tokens())
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &EncoderConfig {
+        self.0.encoder.config()
+    }
+
+    /// Computes a short text, so that the first one waits for no pipeline.
+    async fn warm_up(&self) -> Result<()> {
+        let ids = vec![0; self.0.encoder.max_tokens().min(2)];
+        self.0.encoder.pooled(&ids, self.0.recipe.pooling).await?;
+        if self.config().classifier.is_some() {
+            self.0.encoder.class_logits(&ids).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! The encoder families: their names, what `config.json` may hold for each, and how its keys are called.
+
+use eyas_kernels::Activation;
+
+/// A family of encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EncoderFamily {
+    Bert,
+    DistilBert,
+    Roberta,
+    XlmRoberta,
+}
+
+/// What `config.json` calls the sizes that all families have.
+pub(crate) struct SizeKeys {
+    pub(crate) width: &'static str,
+    pub(crate) mlp_width: &'static str,
+    pub(crate) layers: &'static str,
+    pub(crate) heads: &'static str,
+    pub(crate) activation: &'static str,
+}
+
+const KEYS: SizeKeys = SizeKeys {
+    width: "hidden_size",
+    mlp_width: "intermediate_size",
+    layers: "num_hidden_layers",
+    heads: "num_attention_heads",
+    activation: "hidden_act",
+};
+
+const DISTIL_KEYS: SizeKeys =
+    SizeKeys { width: "dim", mlp_width: "hidden_dim", layers: "n_layers", heads: "n_heads", activation: "activation" };
+
+/// What every family reads or checks.
+pub(crate) const READ: [&str; 10] = [
+    "model_type",
+    "vocab_size",
+    "max_position_embeddings",
+    "pad_token_id",
+    "problem_type",
+    "id2label",
+    "num_labels",
+    "position_embedding_type",
+    "bos_token_id",
+    "tie_word_embeddings",
+];
+
+/// Keys of BERT and of what followed it directly.
+const BERT_KEYS: [&str; 18] = [
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_act",
+    "layer_norm_eps",
+    "type_vocab_size",
+    // Training, and parts that an embedding or a classification does not use.
+    "attention_probs_dropout_prob",
+    "hidden_dropout_prob",
+    "classifier_dropout",
+    "directionality",
+    "eos_token_id",
+    "output_past",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+];
+
+const DISTIL_BERT_KEYS: [&str; 10] = [
+    "dim",
+    "hidden_dim",
+    "n_layers",
+    "n_heads",
+    "activation",
+    // Training.
+    "dropout",
+    "qa_dropout",
+    "seq_classif_dropout",
+    "sinusoidal_pos_embds",
+    "tie_weights_",
+];
+
+impl EncoderFamily {
+    pub(crate) const ALL: [Self; 4] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta];
+
+    /// `model_type` in `config.json`.
+    pub(crate) const fn model_type(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::DistilBert => "distilbert",
+            Self::Roberta => "roberta",
+            Self::XlmRoberta => "xlm-roberta",
+        }
+    }
+
+    /// The family of a `model_type`.
+    pub(crate) fn named(model_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.model_type() == model_type)
+    }
+
+    /// Keys of `config.json` that the family knows besides those of all.
+    pub(crate) fn own_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Bert | Self::Roberta | Self::XlmRoberta => &BERT_KEYS,
+            Self::DistilBert => &DISTIL_BERT_KEYS,
+        }
+    }
+
+    pub(crate) const fn size_keys(self) -> SizeKeys {
+        match self {
+            Self::Bert | Self::Roberta | Self::XlmRoberta => KEYS,
+            Self::DistilBert => DISTIL_KEYS,
+        }
+    }
+
+    /// What tensors' names begin with where the file holds more than the encoder.
+    pub(crate) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert.",
+            Self::DistilBert => "distilbert.",
+            Self::Roberta | Self::XlmRoberta => "roberta.",
+        }
+    }
+
+    /// The row of the first token's position: RoBERTa leaves out those up to the padding token's id.
+    pub(crate) const fn first_position(self, pad_token_id: usize) -> usize {
+        match self {
+            Self::Bert | Self::DistilBert => 0,
+            Self::Roberta | Self::XlmRoberta => pad_token_id.saturating_add(1),
+        }
+    }
+
+    /// Whether there are token types, of which a single text has the first.
+    pub(crate) const fn has_token_types(self) -> bool {
+        !matches!(self, Self::DistilBert)
+    }
+
+    /// What stands between the two matrices of a classification head.
+    pub(crate) const fn head_activation(self) -> Activation {
+        match self {
+            Self::Bert | Self::Roberta | Self::XlmRoberta => Activation::Tanh,
+            Self::DistilBert => Activation::Relu,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Where every tensor of an encoder's checkpoint belongs, checked before the first weight is read.
+
+use std::collections::BTreeMap;
+
+use eyas_core::{Error, Quantize, Result, WeightKind};
+use eyas_weights::{Checkpoint, Format, TensorInfo};
+
+use crate::{
+    EncoderConfig,
+    encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot},
+    layout::{expect_shape, missing},
+    matrix_builder::{MatrixBuilder, Part},
+    quantize_policy::{common_kind, target_kind},
+};
+
+/// Which matrices there will be, with the place of every tensor in them.
+pub(crate) struct EncoderLayout {
+    pub(crate) matrices: BTreeMap<EncoderMatrix, MatrixBuilder>,
+    /// In the order of the checkpoint's tensors.
+    pub(crate) places: Vec<EncoderSlot>,
+    table_values: usize,
+}
+
+impl EncoderLayout {
+    /// Gives every tensor its place, and fails where one has none, is missing, or has another shape than the configuration says.
+    pub(crate) fn check(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<Self> {
+        if checkpoint.format() != Format::Safetensors {
+            return Err(Error::unsupported("encoders are read from safetensors only; use the model's Hugging Face folder"));
+        }
+        let mut places = Vec::with_capacity(checkpoint.tensors().len());
+        for tensor in checkpoint.tensors() {
+            let place = encoder_slot(&tensor.name, config.family).ok_or_else(|| {
+                Error::unsupported(format!(
+                    "the tensor {:?} has no place in a {} encoder; the model has a feature that Eyas does not support",
+                    tensor.name,
+                    config.architecture()
+                ))
+            })?;
+            places.push(if is_used(place, config) { place } else { EncoderSlot::Ignored });
+        }
+        let model_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
+        let find = |wanted: EncoderSlot| {
+            let found = checkpoint.tensors().iter().zip(&places).find(|(_, place)| **place == wanted);
+            found.map(|(tensor, _)| tensor).ok_or_else(|| missing(&format!("{wanted:?}")))
+        };
+        let mut matrices = BTreeMap::new();
+        for (matrix, part_rows, cols) in expected_matrices(config) {
+            let has_bias = matrix != EncoderMatrix::Words;
+            let (mut parts, mut kinds) = (Vec::new(), Vec::new());
+            for (part, rows) in part_rows.into_iter().enumerate() {
+                let tensor = find(EncoderSlot::Matrix { matrix, part })?;
+                expect_shape(tensor, &[rows, cols])?;
+                if has_bias {
+                    expect_shape(find(EncoderSlot::Bias { matrix, part })?, &[rows])?;
+                }
+                kinds.push(kind(matrix, quantize, tensor, model_bytes));
+                parts.push(Part { rows, interleaved_heads: 0, packed: None, bias: None });
+            }
+            let kind = common_kind(kinds).ok_or_else(|| Error::internal("a matrix without parts"))?;
+            matrices.insert(matrix, MatrixBuilder { kind, cols, has_bias, parts });
+        }
+        let tables = expected_tables(config);
+        for (table, shape) in &tables {
+            expect_shape(find(EncoderSlot::Table(*table))?, shape)?;
+        }
+        // What was not asked for above belongs to a layer or to a feature that the configuration does not have.
+        for (tensor, place) in checkpoint.tensors().iter().zip(&places) {
+            let is_known = match place {
+                EncoderSlot::Matrix { matrix, .. } => matrices.contains_key(matrix),
+                EncoderSlot::Bias { matrix, .. } => matrices.get(matrix).is_some_and(|builder| builder.has_bias),
+                EncoderSlot::Table(table) => tables.iter().any(|(expected, _)| expected == table),
+                EncoderSlot::Ignored => true,
+            };
+            if !is_known {
+                return Err(Error::bad_model(format!(
+                    "the tensor {:?} belongs to a layer or a feature that the configuration ({} layers) does not have",
+                    tensor.name, config.layers
+                )));
+            }
+        }
+        let table_values = (config.position_rows - config.first_position) * config.hidden_size
+            + (1 + 2 * config.layers) * 2 * config.hidden_size;
+        Ok(Self { matrices, places, table_values })
+    }
+
+    /// The kind that takes most bytes.
+    pub(crate) fn matrix_kind(&self) -> WeightKind {
+        let bytes = |kind: WeightKind| {
+            self.matrices.values().filter(|matrix| matrix.kind == kind).map(|matrix| matrix.spec().bytes()).sum::<u64>()
+        };
+        WeightKind::ALL.into_iter().max_by_key(|kind| bytes(*kind)).unwrap_or(WeightKind::F32)
+    }
+
+    pub(crate) fn builder(&mut self, matrix: EncoderMatrix) -> Result<&mut MatrixBuilder> {
+        self.matrices.get_mut(&matrix).ok_or_else(|| Error::internal(format!("{matrix:?} is read twice")))
+    }
+
+    pub(crate) fn part(&mut self, matrix: EncoderMatrix, part: usize) -> Result<&mut Part> {
+        let parts = &mut self.builder(matrix)?.parts;
+        parts.get_mut(part).ok_or_else(|| Error::internal(format!("{matrix:?} has no part {part}")))
+    }
+
+    /// Bytes that the weights take on a device.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.table_values as u64 * 4 + self.matrices.values().map(|matrix| matrix.spec().bytes()).sum::<u64>()
+    }
+}
+
+/// The head of a model that was made without one is not used: BERT's pooler was trained for another task.
+fn is_used(place: EncoderSlot, config: &EncoderConfig) -> bool {
+    match place {
+        EncoderSlot::Matrix { matrix: EncoderMatrix::HeadDense, .. }
+        | EncoderSlot::Bias { matrix: EncoderMatrix::HeadDense, .. } => config.classifier.is_some(),
+        _ => true,
+    }
+}
+
+/// A head is small, and its rounding would go right into the scores: it stays as it is stored.
+fn kind(matrix: EncoderMatrix, quantize: Quantize, tensor: &TensorInfo, model_bytes: u64) -> WeightKind {
+    match matrix {
+        EncoderMatrix::HeadDense | EncoderMatrix::HeadOut => tensor.kind.natural(),
+        _ => target_kind(quantize, tensor, model_bytes),
+    }
+}
+
+/// Every matrix with the rows of its parts and its columns.
+fn expected_matrices(config: &EncoderConfig) -> Vec<(EncoderMatrix, Vec<usize>, usize)> {
+    let (d, ff) = (config.hidden_size, config.intermediate_size);
+    let mut matrices = vec![(EncoderMatrix::Words, vec![config.vocab_size], d)];
+    for layer in 0..config.layers {
+        matrices.push((EncoderMatrix::Qkv(layer), vec![d, d, d], d));
+        matrices.push((EncoderMatrix::Output(layer), vec![d], d));
+        matrices.push((EncoderMatrix::Up(layer), vec![ff], d));
+        matrices.push((EncoderMatrix::Down(layer), vec![d], ff));
+    }
+    if let Some(classifier) = &config.classifier {
+        matrices.push((EncoderMatrix::HeadDense, vec![d], d));
+        matrices.push((EncoderMatrix::HeadOut, vec![classifier.labels.len()], d));
+    }
+    matrices
+}
+
+/// Every other tensor with its shape.
+fn expected_tables(config: &EncoderConfig) -> Vec<(EncoderTable, Vec<usize>)> {
+    let d = config.hidden_size;
+    let mut tables = vec![(EncoderTable::Positions, vec![config.position_rows, d])];
+    if config.token_types > 0 {
+        tables.push((EncoderTable::Types, vec![config.token_types, d]));
+    }
+    let mut norms = vec![EncoderNorm::Embeddings];
+    norms.extend((0..config.layers).flat_map(|layer| [EncoderNorm::Attention(layer), EncoderNorm::Mlp(layer)]));
+    for norm in norms {
+        tables.extend([(EncoderTable::NormWeight(norm), vec![d]), (EncoderTable::NormBias(norm), vec![d])]);
+    }
+    tables
+}

@@ -1,0 +1,148 @@
+//! Reads an encoder's tensors in file order into modules: names and shapes are checked before the first weight is read.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
+use eyas_kernels::KernelDevice;
+use eyas_weights::Checkpoint;
+
+use crate::{
+    EncoderConfig,
+    classifier_head::ClassifierHead,
+    decoder::LoadPlan,
+    encoder::EncoderWeights,
+    encoder_layer::EncoderLayer,
+    encoder_layout::EncoderLayout,
+    encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable},
+    layer_norm::LayerNorm,
+    linear::Linear,
+    loader::{floats, pack},
+    padded_tokens::padded_tokens,
+};
+
+/// Reads and uploads everything; returns the kind of most matrices too.
+pub(crate) async fn load(
+    checkpoint: &Checkpoint,
+    config: &EncoderConfig,
+    device: &KernelDevice,
+    plan: &LoadPlan<'_>,
+) -> Result<(EncoderWeights, WeightKind)> {
+    let mut layout = EncoderLayout::check(checkpoint, config, plan.quantize)?;
+    let matrix_kind = layout.matrix_kind();
+    let mut parts = EncoderParts::default();
+    let mut loaded_bytes = 0;
+    let total_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
+    for (tensor, place) in checkpoint.tensors().iter().zip(layout.places.clone()) {
+        plan.cancel.check()?;
+        let report = |loaded_bytes: u64| {
+            plan.progress.report(Progress { phase: LoadPhase::Weights, loaded_bytes, total_bytes, detail: tensor.name.clone() });
+        };
+        let changed = match place {
+            EncoderSlot::Ignored => None,
+            EncoderSlot::Table(table) => {
+                parts.tables.insert(table, floats(checkpoint, tensor).await?);
+                None
+            }
+            EncoderSlot::Bias { matrix, part } => {
+                let bias = floats(checkpoint, tensor).await?;
+                layout.part(matrix, part)?.bias = Some(bias);
+                Some(matrix)
+            }
+            EncoderSlot::Matrix { matrix, part } => {
+                let kind = layout.builder(matrix)?.kind;
+                let packed = pack(checkpoint, tensor, kind, plan, |read| report(loaded_bytes + read)).await?;
+                layout.part(matrix, part)?.packed = Some(packed);
+                Some(matrix)
+            }
+        };
+        if let Some(matrix) = changed
+            && layout.builder(matrix)?.is_complete()
+            && let Some(builder) = layout.matrices.remove(&matrix)
+        {
+            let linear = builder.upload_watched(device).await.map_err(|error| error.context(format!("{matrix:?}")))?;
+            parts.matrices.insert(matrix, linear);
+        }
+        loaded_bytes += tensor.bytes;
+        report(loaded_bytes);
+    }
+    let upload = device.begin_upload();
+    let weights = parts.into_weights(config, device);
+    upload.finish().await?;
+    Ok((weights?, matrix_kind))
+}
+
+/// Checks names and shapes of all tensors without reading a weight; returns the bytes that the weights would take on a device.
+pub fn planned_encoder_bytes(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<u64> {
+    Ok(EncoderLayout::check(checkpoint, config, quantize)?.bytes())
+}
+
+/// What a load has read.
+#[derive(Default)]
+struct EncoderParts {
+    matrices: BTreeMap<EncoderMatrix, Linear>,
+    tables: BTreeMap<EncoderTable, Vec<f32>>,
+}
+
+impl EncoderParts {
+    fn matrix(&mut self, matrix: EncoderMatrix) -> Result<Linear> {
+        self.matrices.remove(&matrix).ok_or_else(|| Error::internal(format!("{matrix:?} was not uploaded")))
+    }
+
+    fn table(&mut self, table: EncoderTable) -> Result<Vec<f32>> {
+        self.tables.remove(&table).ok_or_else(|| Error::internal(format!("{table:?} was not read")))
+    }
+
+    fn norm(&mut self, norm: EncoderNorm, config: &EncoderConfig, device: &KernelDevice) -> Result<LayerNorm> {
+        let (weight, bias) = (self.table(EncoderTable::NormWeight(norm))?, self.table(EncoderTable::NormBias(norm))?);
+        Ok(LayerNorm::new(weight, bias, config.norm_epsilon, device))
+    }
+
+    /// What is added to each position's word: the position's own row and, since every token of a single text has it, the first token type's.
+    fn positions(&mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<Tensor<2>> {
+        let d = config.hidden_size;
+        let mut rows = self.table(EncoderTable::Positions)?.split_off(config.first_position * d);
+        if config.token_types > 0 {
+            let types = self.table(EncoderTable::Types)?;
+            for row in rows.chunks_mut(d) {
+                row.iter_mut().zip(&types).for_each(|(value, of_type)| *value += of_type);
+            }
+        }
+        let count = padded_tokens(device, config.max_tokens());
+        rows.resize(count * d, 0.0);
+        Ok(device.floats(rows, [count, d]))
+    }
+
+    fn into_weights(mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<EncoderWeights> {
+        let (no_rotations, no_norms) = (device.floats(vec![0.0], [1, 1]), device.floats(vec![0.0], [1]));
+        let mut layers = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            layers.push(EncoderLayer {
+                qkv: self.matrix(EncoderMatrix::Qkv(layer))?,
+                output: self.matrix(EncoderMatrix::Output(layer))?,
+                attention_norm: self.norm(EncoderNorm::Attention(layer), config, device)?,
+                up: self.matrix(EncoderMatrix::Up(layer))?,
+                down: self.matrix(EncoderMatrix::Down(layer))?,
+                mlp_norm: self.norm(EncoderNorm::Mlp(layer), config, device)?,
+                no_rotations: no_rotations.clone(),
+                no_norms: no_norms.clone(),
+                activation: config.activation,
+            });
+        }
+        let head = match config.classifier {
+            None => None,
+            Some(_) => Some(ClassifierHead {
+                dense: self.matrix(EncoderMatrix::HeadDense)?,
+                out: self.matrix(EncoderMatrix::HeadOut)?,
+                activation: config.family.head_activation(),
+            }),
+        };
+        Ok(EncoderWeights {
+            words: self.matrix(EncoderMatrix::Words)?,
+            positions: self.positions(config, device)?,
+            embeddings_norm: self.norm(EncoderNorm::Embeddings, config, device)?,
+            layers,
+            head,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Which place in an encoder a tensor's name means.
+
+use crate::encoder_family::EncoderFamily;
+
+/// A matrix; query, key and value of a layer are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EncoderMatrix {
+    /// The embedding, `[vocab, d]`.
+    Words,
+    /// Query, key and value rows of a layer.
+    Qkv(usize),
+    /// The attention's output projection of a layer.
+    Output(usize),
+    /// The first matrix of a layer's MLP.
+    Up(usize),
+    /// The second.
+    Down(usize),
+    /// The first matrix of the classification head.
+    HeadDense,
+    /// The second, `[labels, d]`.
+    HeadOut,
+}
+
+/// A normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EncoderNorm {
+    /// Behind the embeddings.
+    Embeddings,
+    /// Behind the attention of a layer.
+    Attention(usize),
+    /// Behind the MLP of a layer.
+    Mlp(usize),
+}
+
+/// A tensor of floats that is no matrix to multiply with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EncoderTable {
+    /// Embeddings of positions.
+    Positions,
+    /// Embeddings of token types.
+    Types,
+    /// The weight of a normalisation.
+    NormWeight(EncoderNorm),
+    /// The bias of a normalisation.
+    NormBias(EncoderNorm),
+}
+
+/// Where a tensor belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EncoderSlot {
+    /// Part number `part` of a matrix.
+    Matrix { matrix: EncoderMatrix, part: usize },
+    /// The bias of part number `part` of a matrix.
+    Bias { matrix: EncoderMatrix, part: usize },
+    /// Anything else.
+    Table(EncoderTable),
+    /// A part that neither an embedding nor a classification uses.
+    Ignored,
+}
+
+/// The place that `name` means in an encoder of such a family, or none where it has no such place.
+pub(crate) fn encoder_slot(name: &str, family: EncoderFamily) -> Option<EncoderSlot> {
+    // Heads that predict tokens, and a table of 0, 1, 2 and so on.
+    const UNUSED: [&str; 6] =
+        ["cls.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "embeddings.position_ids"];
+    if UNUSED.iter().any(|unused| name.starts_with(unused)) {
+        return Some(EncoderSlot::Ignored);
+    }
+    let name = name.strip_prefix(family.prefix()).unwrap_or(name);
+    let (place, field) = name.rsplit_once('.')?;
+    // The first BERT files call a normalisation's weight and bias gamma and beta.
+    let field = match field {
+        "gamma" => "weight",
+        "beta" => "bias",
+        field => field,
+    };
+    match place {
+        "embeddings.word_embeddings" => return of_matrix(EncoderMatrix::Words, 0, field),
+        "embeddings.position_embeddings" => return (field == "weight").then_some(EncoderSlot::Table(EncoderTable::Positions)),
+        "embeddings.token_type_embeddings" => return (field == "weight").then_some(EncoderSlot::Table(EncoderTable::Types)),
+        "embeddings.LayerNorm" => return of_norm(EncoderNorm::Embeddings, field),
+        _ => {}
+    }
+    let is_distil = family == EncoderFamily::DistilBert;
+    if let Some(rest) = place.strip_prefix(if is_distil { "transformer.layer." } else { "encoder.layer." }) {
+        let (layer, part) = rest.split_once('.')?;
+        let layer = layer.parse().ok()?;
+        return if is_distil { distil_layer_slot(layer, part, field) } else { layer_slot(layer, part, field) };
+    }
+    let head = match (family, place) {
+        (EncoderFamily::Bert, "pooler.dense")
+        | (EncoderFamily::DistilBert, "pre_classifier")
+        | (EncoderFamily::Roberta | EncoderFamily::XlmRoberta, "classifier.dense") => EncoderMatrix::HeadDense,
+        (EncoderFamily::Bert | EncoderFamily::DistilBert, "classifier")
+        | (EncoderFamily::Roberta | EncoderFamily::XlmRoberta, "classifier.out_proj") => EncoderMatrix::HeadOut,
+        (_, "pooler.dense") => return Some(EncoderSlot::Ignored),
+        _ => return None,
+    };
+    of_matrix(head, 0, field)
+}
+
+fn layer_slot(layer: usize, part: &str, field: &str) -> Option<EncoderSlot> {
+    let (matrix, part) = match part {
+        "attention.self.query" => (EncoderMatrix::Qkv(layer), 0),
+        "attention.self.key" => (EncoderMatrix::Qkv(layer), 1),
+        "attention.self.value" => (EncoderMatrix::Qkv(layer), 2),
+        "attention.output.dense" => (EncoderMatrix::Output(layer), 0),
+        "intermediate.dense" => (EncoderMatrix::Up(layer), 0),
+        "output.dense" => (EncoderMatrix::Down(layer), 0),
+        "attention.output.LayerNorm" => return of_norm(EncoderNorm::Attention(layer), field),
+        "output.LayerNorm" => return of_norm(EncoderNorm::Mlp(layer), field),
+        _ => return None,
+    };
+    of_matrix(matrix, part, field)
+}
+
+fn distil_layer_slot(layer: usize, part: &str, field: &str) -> Option<EncoderSlot> {
+    let (matrix, part) = match part {
+        "attention.q_lin" => (EncoderMatrix::Qkv(layer), 0),
+        "attention.k_lin" => (EncoderMatrix::Qkv(layer), 1),
+        "attention.v_lin" => (EncoderMatrix::Qkv(layer), 2),
+        "attention.out_lin" => (EncoderMatrix::Output(layer), 0),
+        "ffn.lin1" => (EncoderMatrix::Up(layer), 0),
+        "ffn.lin2" => (EncoderMatrix::Down(layer), 0),
+        "sa_layer_norm" => return of_norm(EncoderNorm::Attention(layer), field),
+        "output_layer_norm" => return of_norm(EncoderNorm::Mlp(layer), field),
+        _ => return None,
+    };
+    of_matrix(matrix, part, field)
+}
+
+fn of_matrix(matrix: EncoderMatrix, part: usize, field: &str) -> Option<EncoderSlot> {
+    match field {
+        "weight" => Some(EncoderSlot::Matrix { matrix, part }),
+        "bias" => Some(EncoderSlot::Bias { matrix, part }),
+        _ => None,
+    }
+}
+
+fn of_norm(norm: EncoderNorm, field: &str) -> Option<EncoderSlot> {
+    match field {
+        "weight" => Some(EncoderSlot::Table(EncoderTable::NormWeight(norm))),
+        "bias" => Some(EncoderSlot::Table(EncoderTable::NormBias(norm))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_name_the_same_places() {
+        let bert = |name: &str| encoder_slot(name, EncoderFamily::Bert);
+        let pairs = [
+            ("encoder.layer.3.attention.self.key.bias", "transformer.layer.3.attention.k_lin.bias"),
+            ("encoder.layer.3.output.LayerNorm.weight", "transformer.layer.3.output_layer_norm.weight"),
+            ("bert.embeddings.LayerNorm.gamma", "distilbert.embeddings.LayerNorm.weight"),
+            ("bert.pooler.dense.weight", "pre_classifier.weight"),
+            ("classifier.bias", "classifier.bias"),
+            ("cls.predictions.bias", "vocab_projector.bias"),
+        ];
+        for (name, distil) in pairs {
+            assert!(bert(name).is_some(), "{name}");
+            assert_eq!(bert(name), encoder_slot(distil, EncoderFamily::DistilBert), "{name}");
+        }
+        assert_eq!(bert("pooler.dense.bias"), encoder_slot("classifier.dense.bias", EncoderFamily::Roberta));
+        assert_eq!(encoder_slot("roberta.pooler.dense.bias", EncoderFamily::XlmRoberta), Some(EncoderSlot::Ignored));
+    }
+
+    #[test]
+    fn strange_names_have_no_place() {
+        let names = [
+            "",
+            "encoder.layer.x.output.dense.weight",
+            "encoder.layer.0.attention.self.rope.weight",
+            "qa_outputs.weight",
+            "classifier.gain",
+        ];
+        for name in names {
+            assert_eq!(encoder_slot(name, EncoderFamily::Bert), None, "{name}");
+        }
+    }
+}

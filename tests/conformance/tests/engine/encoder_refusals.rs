@@ -1,0 +1,84 @@
+//! What an encoder's load refuses, and with which code.
+
+use std::rc::Rc;
+
+use conformance::{Loading, folder_files, golden_folder};
+use eyas_core::{Error, LoadOptions};
+use eyas_weights::{MemoryFiles, ModelFiles};
+use pollster::block_on;
+use serde_json::{Value, json};
+
+const FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+
+/// A golden's files with its configuration changed.
+fn with_config(name: &str, change: impl FnOnce(&mut Value)) -> ModelFiles {
+    let mut files: Vec<(String, Vec<u8>)> =
+        FILES.iter().map(|file| ((*file).to_owned(), std::fs::read(golden_folder(name).join(file)).unwrap())).collect();
+    let mut config: Value = serde_json::from_slice(&files[0].1).unwrap();
+    change(&mut config);
+    files[0].1 = config.to_string().into_bytes();
+    ModelFiles::Folder(Rc::new(MemoryFiles::new(files)))
+}
+
+fn refusal(files: ModelFiles) -> Error {
+    Loading::default().try_load_encoder(files).err().expect("a refusal")
+}
+
+#[test]
+fn a_decoder_is_no_encoder_and_an_encoder_no_decoder() {
+    let error = refusal(folder_files(&golden_folder("llama-gqa-llama3")));
+    assert!(error.code() == "unsupported-model" && error.detail().contains("decoder"), "{error}");
+    let error = refusal(folder_files(&golden_folder("llama-gqa-llama3/model.gguf")));
+    assert_eq!(error.code(), "unsupported-model");
+    let error = Loading::default().try_load(folder_files(&golden_folder("encoder-bert-mean"))).err().unwrap();
+    assert!(error.code() == "unsupported-model" && error.detail().contains("encoder"), "{error}");
+}
+
+#[test]
+fn a_configuration_that_contradicts_the_tensors_is_named() {
+    let cases: [(&str, Value, &str, &str); 7] = [
+        ("num_hidden_layers", json!(3), "bad-model", "Qkv(2)"),
+        ("num_hidden_layers", json!(1), "bad-model", "encoder.layer.1"),
+        ("intermediate_size", json!(49), "bad-model", "intermediate.dense"),
+        ("max_position_embeddings", json!(43), "bad-model", "position_embeddings"),
+        ("type_vocab_size", json!(1), "bad-model", "token_type_embeddings"),
+        ("vocab_size", json!(80), "bad-model", "tokenizer"),
+        ("architectures", json!(["BertForSequenceClassification"]), "bad-model", "HeadOut"),
+    ];
+    for (key, value, code, word) in cases {
+        let error = refusal(with_config("encoder-bert-mean", |config| config[key] = value.clone()));
+        assert!(error.code() == code && error.detail().contains(word), "{key} {value}: {error}");
+    }
+}
+
+#[test]
+fn another_task_and_a_tensor_without_a_place_are_refused() {
+    let token_classifier =
+        with_config("encoder-bert-labels", |config| config["architectures"] = json!(["BertForTokenClassification"]));
+    assert_eq!(refusal(token_classifier).code(), "unsupported-model");
+    let headless = refusal(with_config("encoder-bert-labels", |config| config["architectures"] = json!(["BertModel"])));
+    assert!(headless.code() == "bad-model" && headless.detail().contains("classifier"), "{headless}");
+    let strange = refusal(with_config("encoder-distilbert-labels", |config| {
+        *config = json!({"model_type": "bert", "hidden_size": 30, "intermediate_size": 45, "num_hidden_layers": 3, "num_attention_heads": 3, "vocab_size": 85});
+    }));
+    assert!(strange.code() == "unsupported-model" && strange.detail().contains("has no place"), "{strange}");
+}
+
+#[test]
+fn a_context_beyond_the_positions_is_refused() {
+    let options = LoadOptions { context_tokens: Some(45), ..LoadOptions::default() };
+    let loading = Loading { options, ..Loading::default() };
+    let error = loading.try_load_encoder(folder_files(&golden_folder("encoder-bert-mean"))).err().unwrap();
+    assert_eq!(error.code(), "bad-input");
+}
+
+#[test]
+fn ids_that_can_not_be_are_refused_before_anything_is_computed() {
+    let engine = Loading::default().load_encoder(&golden_folder("encoder-bert-mean"));
+    assert_eq!(block_on(engine.states(&[])).unwrap_err().code(), "bad-input");
+    assert_eq!(block_on(engine.states(&[85])).unwrap_err().code(), "bad-input");
+    assert_eq!(block_on(engine.states(&[1; 15])).unwrap_err().code(), "context-overflow");
+    let options = LoadOptions { context_tokens: Some(1), ..Loading::default().options };
+    let tiny = Loading { options, ..Loading::default() }.load_encoder(&golden_folder("encoder-bert-mean"));
+    assert_eq!(block_on(tiny.embed("a")).unwrap_err().code(), "bad-input");
+}

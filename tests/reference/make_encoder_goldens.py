@@ -1,0 +1,163 @@
+"""Writes tests/goldens/encoder-*: tiny random encoders with what `transformers` computes from them.
+
+    pip install torch transformers safetensors tokenizers
+    python tests/reference/make_encoder_goldens.py [NAME…]
+
+Each folder is a model as any other (config.json, tokenizer.json, safetensors, and the files of sentence-transformers where the case has them) and
+besides it
+    golden.json   for each text its ids as `tokenizers` makes them, cut at max_seq_length, and how many were cut; logits where there is a head
+    states.f32    float32 little endian: the last layer's states of all texts, one text behind the other, [ids, width], computed in float64
+    vectors.f32   the unit vectors of the texts, [texts, width]
+The weights are rounded to the stored kind first, so the goldens hold for exactly what is in the files. Sizes lie off every block and workgroup.
+"""
+
+import copy
+import json
+import shutil
+import sys
+
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+from make_llama_goldens import GOLDENS, write_json
+
+WORDS = "the a weather jazz play card lost my was is in of to and rain ##ing ##s ##ed ##er un ##known b ##c é 7 ##2 ! , . ' - ?".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+TEXTS = [
+    "The weather was raining, and playing jazz!",
+    "",
+    "Unknown CARDS: lost in bc 72. Is my card lost? [SEP] é É ü",
+    "a",
+    "the rain is in the unknown weather and the jazz player played jazz to the lost card, the lost card was the player's card and rain - rains.",
+]
+
+SIZES = dict(hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=44)
+LABELS = {0: "calm", 1: "glad", 2: "sad"}
+DISTIL = dict(dim=30, hidden_dim=45, n_layers=3, n_heads=3, max_position_embeddings=40)
+
+CASES = {
+    "bert-mean": dict(model="bert", dtype=torch.float32, pooling="mean_tokens", max_seq_length=14, **SIZES),
+    # Named as the first files were, with a head that predicts words, tanh's approximation of GELU.
+    "bert-first": dict(
+        model="bert",
+        dtype=torch.float16,
+        pooling="cls_token",
+        old_names=True,
+        hidden_act="gelu_new",
+        **dict(SIZES, hidden_size=30, num_attention_heads=3, num_hidden_layers=3, layer_norm_eps=1e-5),
+    ),
+    "bert-labels": dict(model="bert", dtype=torch.bfloat16, id2label=LABELS, **SIZES),
+    "distilbert-labels": dict(model="distilbert", dtype=torch.float32, id2label=LABELS, problem_type="multi_label_classification", **DISTIL),
+    "roberta-last": dict(model="roberta", dtype=torch.float32, pooling="lasttoken", type_vocab_size=1, pad_token_id=0, **SIZES),
+    "xlm-roberta-labels": dict(model="xlm-roberta", dtype=torch.float32, id2label=LABELS, type_vocab_size=1, pad_token_id=0, **SIZES),
+}
+
+
+def tokenizer() -> tokenizers.Tokenizer:
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    words = dict.fromkeys([*SPECIAL, *WORDS, *letters, *(f"##{letter}" for letter in letters)])
+    model = tokenizers.models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]", max_input_chars_per_word=100)
+    made = tokenizers.Tokenizer(model)
+    made.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    made.decoder = tokenizers.decoders.WordPiece()
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    # Not declared as special, since what stands in a text is text: `transformers` would take "[SEP]" in it for the token.
+    return made
+
+
+def build(case: dict) -> torch.nn.Module:
+    case = {key: value for key, value in case.items() if key not in ("dtype", "pooling", "max_seq_length", "old_names")}
+    config = AutoConfig.for_model(case.pop("model"), vocab_size=tokenizer().get_vocab_size(), **case)
+    auto = AutoModelForSequenceClassification if "id2label" in case else AutoModel
+    return auto.from_config(config, attn_implementation="eager").eval()
+
+
+def randomize(model: torch.nn.Module, seed: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name.endswith("bias"):
+                parameter.copy_(0.3 * noise)
+            elif "norm" in name.lower():
+                parameter.copy_(1.0 + 0.3 * noise)
+            elif "embeddings" in name:
+                parameter.copy_(noise)
+            else:
+                parameter.copy_(2.0 * noise / parameter.shape[-1] ** 0.5)
+            parameter.copy_(parameter.to(dtype))
+
+
+def pooled(states: torch.Tensor, pooling: str) -> torch.Tensor:
+    return {"mean_tokens": states.mean(0), "cls_token": states[0], "lasttoken": states[-1]}[pooling]
+
+
+@torch.no_grad()
+def make(name: str, case: dict) -> None:
+    folder = GOLDENS / f"encoder-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model = build(case)
+    seed = 1000 + list(CASES).index(name)
+    randomize(model, seed, case["dtype"])
+    exact = copy.deepcopy(model).to(torch.float64)
+    base = getattr(exact, exact.base_model_prefix, exact)
+    config = model.config
+    first = config.pad_token_id + 1 if "roberta" in case["model"] else 0
+    most = case.get("max_seq_length", config.max_position_embeddings - first)
+    encoder = tokenizer()
+    texts, states, vectors = [], [], []
+    for text in TEXTS:
+        whole = encoder.encode(text).ids
+        encoder.enable_truncation(most)
+        ids = encoder.encode(text).ids
+        encoder.no_truncation()
+        last = base(torch.tensor([ids])).last_hidden_state[0]
+        vector = pooled(last, case.get("pooling", "mean_tokens"))
+        entry = dict(text=text, ids=ids, truncated=len(whole) - len(ids))
+        if "id2label" in case:
+            entry["logits"] = exact(torch.tensor([ids])).logits[0].tolist()
+        texts.append(entry)
+        states.append(last)
+        vectors.append(vector / vector.norm())
+    assert any(entry["truncated"] for entry in texts) == ("max_seq_length" in case), [entry["truncated"] for entry in texts]
+
+    model.to(case["dtype"]).save_pretrained(folder)
+    if case.get("old_names"):
+        tensors = load_file(folder / "model.safetensors")
+        old = {f"bert.{key}".replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value for key, value in tensors.items()}
+        old["cls.predictions.bias"] = torch.zeros(config.vocab_size, dtype=case["dtype"])
+        old["bert.embeddings.position_ids"] = torch.arange(config.max_position_embeddings)[None]
+        save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
+    encoder.save(str(folder / "tokenizer.json"), pretty=False)
+    if "pooling" in case:
+        kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+        write_json(folder / "modules.json", [dict(idx=i, name=str(i), path=path, type=f"sentence_transformers.models.{kind}") for i, (path, kind) in enumerate(kinds)])
+        (folder / "1_Pooling").mkdir()
+        modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+        pooling = {f"pooling_mode_{mode}": mode == case["pooling"] for mode in modes}
+        write_json(folder / "1_Pooling/config.json", dict(word_embedding_dimension=config.hidden_size, **pooling))
+    if "max_seq_length" in case:
+        write_json(folder / "sentence_bert_config.json", dict(max_seq_length=most, do_lower_case=False))
+    floats = lambda tensor: tensor.to(torch.float32).numpy().astype("<f4").tobytes()
+    (folder / "states.f32").write_bytes(floats(torch.cat(states)))
+    (folder / "vectors.f32").write_bytes(floats(torch.stack(vectors)))
+    golden = dict(texts=texts, seed=seed, transformers=transformers.__version__, torch=torch.__version__.split("+")[0], tokenizers=tokenizers.__version__)
+    (folder / "golden.json").write_text(json.dumps(golden, ensure_ascii=False) + "\n")
+    for file in folder.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{name}: {total} bytes, {[len(entry['ids']) for entry in texts]} ids, cosines {torch.stack(vectors)[0] @ torch.stack(vectors)[2]:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or CASES:
+        make(name, CASES[name])
