@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use eyas_core::{Error, Quantize, Result, WeightKind, format_bytes};
-use eyas_engine::{open_checkpoint, open_config, open_template, open_tokenizer};
-use eyas_model::{DecoderConfig, planned_bytes, target_kind};
+use eyas_engine::{ModelKind, open_checkpoint, open_config, open_encoder_config, open_template, open_tokenizer};
+use eyas_model::{DecoderConfig, EncoderConfig, planned_bytes, planned_encoder_bytes, target_kind};
 use eyas_weights::{Checkpoint, ModelFiles, TensorInfo};
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ pub async fn run(common: &Common, command: &InspectCommand) -> Result<()> {
 struct Report {
     checkpoint: Option<Checkpoint>,
     config: Option<DecoderConfig>,
+    encoder: Option<EncoderConfig>,
     kinds: Vec<WeightKind>, // of the checkpoint's tensors once loaded
     loaded_bytes: Option<u64>,
     vocab_size: Option<usize>,
@@ -49,12 +50,21 @@ impl Report {
         if let Some(checkpoint) = &checkpoint {
             let stored = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
             report.kinds = checkpoint.tensors().iter().map(|tensor| loaded_kind(tensor, quantize, stored)).collect();
-            let config = open_config(files, checkpoint).await;
-            if let Ok(config) = &config {
-                let planned = planned_bytes(checkpoint, config, quantize);
-                report.loaded_bytes = report.keep("tensors", planned);
+            if ModelKind::of(files).await.is_ok_and(|kind| kind == ModelKind::Encoder) {
+                let config = open_encoder_config(files).await;
+                if let Ok(config) = &config {
+                    let planned = planned_encoder_bytes(checkpoint, config, quantize);
+                    report.loaded_bytes = report.keep("tensors", planned);
+                }
+                report.encoder = report.keep("configuration", config);
+            } else {
+                let config = open_config(files, checkpoint).await;
+                if let Ok(config) = &config {
+                    let planned = planned_bytes(checkpoint, config, quantize);
+                    report.loaded_bytes = report.keep("tensors", planned);
+                }
+                report.config = report.keep("configuration", config);
             }
-            report.config = report.keep("configuration", config);
         }
         // A GGUF file that can't be read would only be refused a second and a third time.
         if checkpoint.is_some() || matches!(files, ModelFiles::Folder(_)) {
@@ -79,6 +89,11 @@ impl Report {
         self.tensors().map(|(tensor, ..)| tensor.bytes).sum()
     }
 
+    fn architecture(&self) -> Option<&str> {
+        let decoder = self.config.as_ref().map(|config| config.architecture.as_str());
+        decoder.or(self.encoder.as_ref().map(EncoderConfig::architecture))
+    }
+
     fn to_json(&self) -> Value {
         let tensors: Vec<Value> = self
             .tensors()
@@ -97,6 +112,13 @@ impl Report {
                 "cacheBytesPerToken": config.cache_bytes(1, 1),
             })
         });
+        let encoder = self.encoder.as_ref().map(|config| {
+            json!({
+                "vocabSize": config.vocab_size, "hiddenSize": config.hidden_size, "intermediateSize": config.intermediate_size,
+                "layers": config.layers, "heads": config.heads, "maxTokens": config.max_tokens(),
+                "labels": config.classifier.as_ref().map(|classifier| &classifier.labels),
+            })
+        });
         let refusals: Vec<Value> = self
             .refusals
             .iter()
@@ -104,8 +126,8 @@ impl Report {
             .collect();
         json!({
             "format": self.checkpoint.as_ref().map(|checkpoint| format!("{:?}", checkpoint.format()).to_lowercase()),
-            "architecture": self.config.as_ref().map(|config| config.architecture.as_str()),
-            "config": config,
+            "architecture": self.architecture(),
+            "config": config.or(encoder),
             "tokenizerVocabSize": self.vocab_size,
             "hasChatTemplate": self.has_chat_template,
             "tensors": tensors,
@@ -130,6 +152,21 @@ impl Report {
                 config.max_position_embeddings
             );
             println!("KV cache: {} a token", format_bytes(config.cache_bytes(1, 1)));
+        }
+        if let Some(config) = &self.encoder {
+            println!(
+                "{} (encoder): {} layers, hidden {}, MLP {}, {} heads, vocabulary {}, texts of at most {} tokens",
+                config.architecture(),
+                config.layers,
+                config.hidden_size,
+                config.intermediate_size,
+                config.heads,
+                config.vocab_size,
+                config.max_tokens()
+            );
+            if let Some(classifier) = &config.classifier {
+                println!("labels: {}", classifier.labels.join(", "));
+            }
         }
         if let Some(size) = self.vocab_size {
             println!("tokenizer: {size} tokens, {} chat template", if self.has_chat_template { "a" } else { "no" });

@@ -15,6 +15,7 @@ mod bench;
 mod calibrate;
 mod cloud_model;
 mod deferral;
+mod embed;
 mod eval;
 mod failure;
 mod generate;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
             Command::Tokenize(command) => tokenize::run(common, command).await,
             Command::Render(command) => render::run(common, command).await,
             Command::Logits(command) => logits::run(common, command).await,
+            Command::Embed(command) => embed::run(common, command).await,
+            Command::Classify(command) => embed::run_classify(common, command).await,
             Command::Inspect(command) => inspect::run(common, command).await,
             Command::Bench(command) => bench::run(common, command).await,
             Command::Eval(command) => eval::run(common, command).await,

@@ -122,6 +122,32 @@ fn logits_are_those_of_the_reference() {
 }
 
 #[test]
+fn embed_and_classify_read_arguments_or_lines() {
+    let model = golden("encoder-bert-mean");
+    let arguments = ["embed", "--model", &model, "--device", "cpu", "--quantize", "none"];
+    let lines = output(&arguments, "a\nthe weather\n");
+    assert_eq!(lines.lines().map(|line| line.split(' ').count()).collect::<Vec<_>>(), [36, 36]);
+    let report = json(&[&arguments[..], &["--text", "the weather"]].concat(), "");
+    assert_eq!((report["model"]["kind"].as_str(), report["embeddings"][0]["tokens"].as_u64()), (Some("encoder"), Some(4)));
+    let first = report["embeddings"][0]["vector"][0].as_f64().unwrap();
+    let of_line = lines.lines().nth(1).unwrap().split(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!((first - of_line).abs() < 1e-6);
+
+    let model = golden("encoder-bert-labels");
+    let scores = json(&["classify", "--model", &model, "--device", "cpu", "--text", "a"], "");
+    assert_eq!(scores["scores"][0].as_array().unwrap().len(), 3);
+    let refusals: [&[&str]; 3] = [
+        &["classify", "--model", &golden("encoder-bert-mean"), "--text", "a", "--device", "cpu"],
+        &["embed", "--model", &golden("llama-gqa-llama3"), "--text", "a", "--device", "cpu"],
+        &["generate", "--model", &golden("encoder-bert-mean"), "--prompt", "a", "--device", "cpu"],
+    ];
+    for arguments in refusals {
+        let failed = run(arguments, "");
+        assert!(String::from_utf8_lossy(&failed.stderr).starts_with("unsupported-model: "), "{arguments:?}");
+    }
+}
+
+#[test]
 fn inspect_lists_tensors_and_refusals() {
     let report = json(&["inspect", &model(), "--quantize", "q8"], "");
     assert_eq!((report["format"].as_str(), report["architecture"].as_str()), (Some("safetensors"), Some("llama")));
@@ -129,6 +155,10 @@ fn inspect_lists_tensors_and_refusals() {
     assert_eq!(report["config"]["kvHeads"], 2);
     assert!(report["loadedBytes"].as_u64().unwrap() < report["storedBytes"].as_u64().unwrap());
     assert!(report["refusals"].as_array().unwrap().is_empty());
+
+    let report = json(&["inspect", &golden("encoder-bert-labels")], "");
+    assert_eq!((report["architecture"].as_str(), report["config"]["labels"][1].as_str()), (Some("bert"), Some("glad")));
+    assert!(report["refusals"].as_array().unwrap().is_empty() && report["loadedBytes"].as_u64().unwrap() > 0, "{report}");
 
     let bad = scratch("bad.gguf");
     std::fs::write(&bad, "<html>").unwrap();

@@ -1,16 +1,15 @@
 //! From a classification head's logits to scores.
 
-use eyas_core::{Error, Result};
+use eyas_core::{Error, ErrorKind, Result};
 use eyas_model::{ClassifierConfig, ScoreKind};
 
 use crate::LabelScore;
 
-/// The labels with their scores, the highest first. Fails with `internal` where a logit is no finite number.
+/// The labels with their scores, the highest first. Fails with `bad-device` where a logit is no finite number.
 pub(crate) fn class_scores(logits: &[f32], classifier: &ClassifierConfig) -> Result<Vec<LabelScore>> {
     if let Some(bad) = logits.iter().find(|logit| !logit.is_finite()) {
-        return Err(Error::internal(format!(
-            "bad device: a label's logit is {bad}, expected a finite number; load the model on another device"
-        )));
+        let detail = format!("a label's logit is {bad}, expected a finite number; load the model on another device");
+        return Err(Error::new(ErrorKind::BadDevice, detail));
     }
     let scores: Vec<f32> = match classifier.scores {
         ScoreKind::Sigmoid => logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect(),
@@ -38,6 +37,6 @@ mod tests {
         assert!((softmax[0].score - 0.75).abs() < 1e-6 && (softmax[1].score - 0.25).abs() < 1e-6);
         let sigmoid = class_scores(&[0.0, 3.0_f32.ln()], &classifier(ScoreKind::Sigmoid)).unwrap();
         assert!((sigmoid[0].score - 0.75).abs() < 1e-6 && (sigmoid[1].score - 0.5).abs() < 1e-6);
-        assert_eq!(class_scores(&[f32::INFINITY, 0.0], &classifier(ScoreKind::Softmax)).unwrap_err().code(), "internal");
+        assert_eq!(class_scores(&[f32::INFINITY, 0.0], &classifier(ScoreKind::Softmax)).unwrap_err().code(), "bad-device");
     }
 }

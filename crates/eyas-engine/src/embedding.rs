@@ -1,6 +1,6 @@
 //! The vector of a text.
 
-use eyas_core::{Error, Result};
+use eyas_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 /// The vector of a text, and what it was computed from.
@@ -16,12 +16,13 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Makes the vector's length 1. Fails with `bad-device` in its detail where a value is no finite number; a vector of zeros stays as it is.
+    /// Makes the vector's length 1. Fails with `bad-device` where a value is no finite number; a vector of zeros stays as it is.
     pub(crate) fn unit(mut vector: Vec<f32>, tokens: usize, truncated_tokens: usize) -> Result<Self> {
         let length = dot(&vector, &vector).sqrt();
         if !length.is_finite() {
-            return Err(Error::internal(
-                "bad device: a value of the embedding is not a finite number; load the model on another device",
+            return Err(Error::new(
+                ErrorKind::BadDevice,
+                "a value of the embedding is not a finite number; load the model on another device",
             ));
         }
         if length > 0.0 {
@@ -53,6 +54,6 @@ mod tests {
         assert_eq!(unit.vector, [0.6, 0.8]);
         assert!((unit.cosine(&Embedding::unit(vec![-8.0, 6.0], 2, 0).unwrap())).abs() < 1e-6);
         assert_eq!(Embedding::unit(vec![0.0], 2, 0).unwrap().vector, [0.0]);
-        assert_eq!(Embedding::unit(vec![f32::NAN], 2, 0).unwrap_err().code(), "internal");
+        assert_eq!(Embedding::unit(vec![f32::NAN], 2, 0).unwrap_err().code(), "bad-device");
     }
 }

@@ -73,12 +73,11 @@ fn pooling_of(config: &Value, width: usize) -> Result<Pooling> {
             "word_embedding_dimension is {dimension}, but the encoder's states have {width} values"
         )));
     }
-    let named: Vec<&str> = match config["pooling_mode"].as_str() {
-        Some(mode) => vec![mode],
-        None => {
-            let modes = config.as_object().into_iter().flatten();
-            modes.filter(|(_, value)| **value == true).filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
-        }
+    let named: Vec<&str> = if let Some(mode) = config["pooling_mode"].as_str() {
+        vec![mode]
+    } else {
+        let modes = config.as_object().into_iter().flatten();
+        modes.filter(|(_, value)| **value == true).filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
     };
     match named.as_slice() {
         ["mean" | "mean_tokens"] => Ok(Pooling::Mean),

@@ -4,13 +4,17 @@ use std::rc::Rc;
 
 use eyas_core::{CancelToken, Error, LoadOptions, LoadPhase, Progress, ProgressSink, Result};
 use eyas_kernels::KernelDevice;
-use eyas_model::{Encoder, EncoderConfig, LoadPlan};
+use eyas_model::{Encoder, EncoderConfig, LoadPlan, check_device, planned_encoder_kind};
 use eyas_text::{EncodeOptions, Tokenizer};
 use eyas_weights::ModelFiles;
 
 use crate::{
-    Embedding, EngineInfo, LabelScore, ModelKind, checkpoint_open::open_checkpoint, class_scores::class_scores,
-    embedding_recipe::EmbeddingRecipe, engine::context_tokens, json_file::require_json, model_bundle::CONFIG, model_bundle::name,
+    Embedding, EngineInfo, LabelScore, ModelKind,
+    checkpoint_open::open_checkpoint,
+    class_scores::class_scores,
+    embedding_recipe::EmbeddingRecipe,
+    engine::context_tokens,
+    model_bundle::{name, open_encoder_config},
     model_text::open_tokenizer,
 };
 
@@ -46,11 +50,11 @@ impl EncoderEngine {
         let phase = |phase, loaded_bytes, total_bytes, detail: &str| {
             progress.report(Progress { phase, loaded_bytes, total_bytes, detail: detail.to_owned() });
         };
-        let ModelFiles::Folder(folder) = &files else {
-            return Err(Error::unsupported("encoders are read from safetensors only; use the model's Hugging Face folder"));
-        };
         phase(LoadPhase::Inspect, 0, 0, "configuration");
-        let config = EncoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?)?;
+        let config = open_encoder_config(&files).await?;
+        let ModelFiles::Folder(folder) = &files else {
+            return Err(Error::internal("an encoder was configured without a folder"));
+        };
         cancel.check()?;
         let checkpoint = open_checkpoint(&files).await?;
         let total_bytes = checkpoint.total_bytes();
@@ -58,11 +62,7 @@ impl EncoderEngine {
         let tokenizer = open_tokenizer(&files).await?;
         let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
         cancel.check()?;
-        let trained_for = recipe.max_tokens.unwrap_or(config.max_tokens()).min(config.max_tokens());
-        let max_tokens = match options.context_tokens {
-            None => trained_for,
-            asked => context_tokens(asked, config.max_tokens())?,
-        };
+        let max_tokens = max_tokens(options.context_tokens, &config, &recipe)?;
         if tokenizer.vocab_size() > config.vocab_size {
             return Err(Error::bad_model(format!(
                 "the tokenizer has {} tokens, but the model has only {}; the files do not belong together",
@@ -71,6 +71,12 @@ impl EncoderEngine {
             )));
         }
 
+        if device.is_gpu() {
+            phase(LoadPhase::Inspect, 0, total_bytes, "a canary on the device");
+            let kind = planned_encoder_kind(&checkpoint, &config, options.quantize)?;
+            check_device(&device, kind, cancel).await?;
+            cancel.check()?;
+        }
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let encoder = Encoder::load(&checkpoint, config, max_tokens, &device, &plan).await?;
@@ -164,5 +170,13 @@ impl EncoderEngine {
             self.0.encoder.class_logits(&ids).await?;
         }
         Ok(())
+    }
+}
+
+/// Tokens of a text at most: what was asked for within the model's positions, or what the model was trained on.
+pub(crate) fn max_tokens(asked: Option<usize>, config: &EncoderConfig, recipe: &EmbeddingRecipe) -> Result<usize> {
+    match asked {
+        None => Ok(recipe.max_tokens.unwrap_or(config.max_tokens()).min(config.max_tokens())),
+        asked => context_tokens(asked, config.max_tokens()),
     }
 }

@@ -78,7 +78,7 @@ pub use engine_info::EngineInfo;
 pub use generation::Generation;
 pub use label_index::{LabelIndex, LabelScore};
 pub use load_need::{LoadNeed, ModelHeaders};
-pub use model_bundle::open_config;
+pub use model_bundle::{open_config, open_encoder_config};
 pub use model_kind::ModelKind;
 pub use model_text::{open_template, open_tokenizer};
 pub use request::{Prompt, Request};

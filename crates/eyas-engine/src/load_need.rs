@@ -1,11 +1,20 @@
 //! What a load would take, by the headers of its files alone.
 
 use eyas_core::{LoadOptions, Result};
-use eyas_model::{DecoderConfig, planned_bytes, planned_matrices};
+use eyas_model::{
+    DecoderConfig, EncoderConfig, planned_bytes, planned_encoder_bytes, planned_encoder_matrices, planned_matrices,
+};
 use eyas_weights::{Checkpoint, ModelFiles};
 use serde::Serialize;
 
-use crate::{checkpoint_open::open_checkpoint, engine::context_tokens, model_bundle::open_config};
+use crate::{
+    ModelKind,
+    checkpoint_open::open_checkpoint,
+    embedding_recipe::EmbeddingRecipe,
+    encoder_engine::max_tokens,
+    engine::context_tokens,
+    model_bundle::{open_config, open_encoder_config},
+};
 
 /// What a load would take. Weights and caches are exact; scratch and staging are upper bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,41 +41,84 @@ pub struct LoadNeed {
 /// A model's configuration and tensor headers.
 pub struct ModelHeaders {
     checkpoint: Checkpoint,
-    config: DecoderConfig,
+    config: Config,
+}
+
+enum Config {
+    Decoder(Box<DecoderConfig>),
+    Encoder(EncoderConfig, EmbeddingRecipe),
 }
 
 impl ModelHeaders {
     /// Reads them, and no weights.
     pub async fn open(files: &ModelFiles) -> Result<Self> {
+        let kind = ModelKind::of(files).await?;
         let checkpoint = open_checkpoint(files).await?;
-        let config = open_config(files, &checkpoint).await?;
+        let config = match (kind, files) {
+            (ModelKind::Encoder, ModelFiles::Folder(folder)) => {
+                let config = open_encoder_config(files).await?;
+                let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
+                Config::Encoder(config, recipe)
+            }
+            _ => Config::Decoder(Box::new(open_config(files, &checkpoint).await?)),
+        };
         Ok(Self { checkpoint, config })
     }
 
     /// What a load with `options` would take.
     pub fn need(&self, options: &LoadOptions) -> Result<LoadNeed> {
         options.validate()?;
-        let Self { checkpoint, config } = self;
-        let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
-        let weight_bytes = planned_bytes(checkpoint, config, options.quantize)?;
-        let matrices = planned_matrices(checkpoint, config, options.quantize)?;
-        let kv_width = (config.kv_heads * config.head_dim) as u64;
-        let cache_rows = config.layers.iter().map(|layer| layer.cache_rows(context_tokens, options.prefill_chunk_tokens));
-        let layer_cache_bytes = cache_rows.max().unwrap_or(0) as u64 * kv_width * 4;
-        let cache_bytes = config.cache_bytes(context_tokens, options.prefill_chunk_tokens);
-        let chunk_tokens = options.prefill_chunk_tokens.min(context_tokens) as u64;
-        let widths = 2 * config.hidden_size + 2 * config.heads * config.head_dim + 2 * config.intermediate_size;
-        let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + 2 * config.vocab_size as u64);
-        let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-        Ok(LoadNeed {
-            context_tokens,
-            weight_bytes,
-            cache_bytes,
-            scratch_bytes,
-            staging_bytes: 2 * largest_matrix_bytes,
-            largest_buffer_bytes: largest_matrix_bytes.max(layer_cache_bytes),
-            download_bytes: checkpoint.total_bytes(),
-            matrices,
-        })
+        match &self.config {
+            Config::Decoder(config) => decoder_need(&self.checkpoint, config, options),
+            Config::Encoder(config, recipe) => encoder_need(&self.checkpoint, config, recipe, options),
+        }
     }
+}
+
+fn encoder_need(
+    checkpoint: &Checkpoint,
+    config: &EncoderConfig,
+    recipe: &EmbeddingRecipe,
+    options: &LoadOptions,
+) -> Result<LoadNeed> {
+    let tokens = max_tokens(options.context_tokens, config, recipe)?;
+    let matrices = planned_encoder_matrices(checkpoint, config, options.quantize)?;
+    let cache_bytes = config.scratch_bytes(tokens);
+    let widths = 8 * config.hidden_size + config.intermediate_size;
+    let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    let positions_bytes = (config.max_tokens() * config.hidden_size) as u64 * 4;
+    Ok(LoadNeed {
+        context_tokens: tokens,
+        weight_bytes: planned_encoder_bytes(checkpoint, config, options.quantize)?,
+        cache_bytes,
+        scratch_bytes: 4 * (tokens * widths) as u64,
+        staging_bytes: 2 * largest_matrix_bytes,
+        largest_buffer_bytes: largest_matrix_bytes.max(cache_bytes / 2).max(positions_bytes),
+        download_bytes: checkpoint.total_bytes(),
+        matrices,
+    })
+}
+
+fn decoder_need(checkpoint: &Checkpoint, config: &DecoderConfig, options: &LoadOptions) -> Result<LoadNeed> {
+    let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
+    let weight_bytes = planned_bytes(checkpoint, config, options.quantize)?;
+    let matrices = planned_matrices(checkpoint, config, options.quantize)?;
+    let kv_width = (config.kv_heads * config.head_dim) as u64;
+    let cache_rows = config.layers.iter().map(|layer| layer.cache_rows(context_tokens, options.prefill_chunk_tokens));
+    let layer_cache_bytes = cache_rows.max().unwrap_or(0) as u64 * kv_width * 4;
+    let cache_bytes = config.cache_bytes(context_tokens, options.prefill_chunk_tokens);
+    let chunk_tokens = options.prefill_chunk_tokens.min(context_tokens) as u64;
+    let widths = 2 * config.hidden_size + 2 * config.heads * config.head_dim + 2 * config.intermediate_size;
+    let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + 2 * config.vocab_size as u64);
+    let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+    Ok(LoadNeed {
+        context_tokens,
+        weight_bytes,
+        cache_bytes,
+        scratch_bytes,
+        staging_bytes: 2 * largest_matrix_bytes,
+        largest_buffer_bytes: largest_matrix_bytes.max(layer_cache_bytes),
+        download_bytes: checkpoint.total_bytes(),
+        matrices,
+    })
 }

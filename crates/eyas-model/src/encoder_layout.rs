@@ -78,8 +78,9 @@ impl EncoderLayout {
                 )));
             }
         }
-        let table_values = (config.position_rows - config.first_position) * config.hidden_size
-            + (1 + 2 * config.layers) * 2 * config.hidden_size;
+        // A device may want some rows more than there are positions.
+        let table_values =
+            config.max_tokens().next_multiple_of(8) * config.hidden_size + (1 + 2 * config.layers) * 2 * config.hidden_size;
         Ok(Self { matrices, places, table_values })
     }
 

@@ -77,6 +77,21 @@ pub fn planned_encoder_bytes(checkpoint: &Checkpoint, config: &EncoderConfig, qu
     Ok(EncoderLayout::check(checkpoint, config, quantize)?.bytes())
 }
 
+/// The kind in which most bytes of the matrices would be held.
+pub fn planned_encoder_kind(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<WeightKind> {
+    Ok(EncoderLayout::check(checkpoint, config, quantize)?.matrix_kind())
+}
+
+/// The same for each matrix: its name and its bytes on a device, in the order of the layers.
+pub fn planned_encoder_matrices(
+    checkpoint: &Checkpoint,
+    config: &EncoderConfig,
+    quantize: Quantize,
+) -> Result<Vec<(String, u64)>> {
+    let matrices = EncoderLayout::check(checkpoint, config, quantize)?.matrices;
+    Ok(matrices.iter().map(|(matrix, builder)| (format!("{matrix:?}"), builder.spec().bytes())).collect())
+}
+
 /// What a load has read.
 #[derive(Default)]
 struct EncoderParts {

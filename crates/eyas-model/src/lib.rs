@@ -59,7 +59,7 @@ pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use encoder::Encoder;
 pub use encoder_config::EncoderConfig;
-pub use encoder_loader::planned_encoder_bytes;
+pub use encoder_loader::{planned_encoder_bytes, planned_encoder_kind, planned_encoder_matrices};
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;
 pub use layer_kind::{LayerKind, LayerRope, NormPlacement};

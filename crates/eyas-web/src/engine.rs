@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, LoadOptions, Progress};
-use eyas_engine::{Engine, EngineInfo};
+use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult};
+use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind};
 use eyas_kernels::KernelDevice;
-use js_sys::Function;
+use js_sys::{Float32Array, Function, Object, Reflect};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -22,9 +22,14 @@ use crate::{
 /// A loaded model.
 #[wasm_bindgen]
 pub struct WasmEngine {
-    engine: Engine,
+    model: Model,
     storage: StorageReport,
     _device: DeviceOwner,
+}
+
+enum Model {
+    Decoder(Engine),
+    Encoder(EncoderEngine),
 }
 
 #[wasm_bindgen]
@@ -48,8 +53,8 @@ impl WasmEngine {
                 let (loaded, went_back) =
                     opening.conclude(Self::read(&source, &options, &on_progress, &opening, &cancel).await).await;
                 if !went_back {
-                    let (engine, device) = loaded?;
-                    return Ok(Self { engine, storage: opening.report(), _device: device });
+                    let (model, device) = loaded?;
+                    return Ok(Self { model, storage: opening.report(), _device: device });
                 }
             }
         };
@@ -58,13 +63,39 @@ impl WasmEngine {
 
     /// `LoadedInfo` as an object; bytes are those of now.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        js_value::write(&LoadedInfo { engine: self.engine.info(), storage: &self.storage })
+        let engine = match &self.model {
+            Model::Decoder(engine) => engine.info(),
+            Model::Encoder(engine) => engine.info(),
+        };
+        js_value::write(&LoadedInfo { engine, storage: &self.storage })
     }
 
     /// Logits at every position of `ids`, row-major `[ids, vocab]`, so that anyone can compare with a reference.
     pub async fn logits(&self, ids: Vec<u32>) -> Result<Vec<f32>, JsValue> {
-        let engine = self.engine.clone();
+        let engine = self.decoder().map_err(|error| js_error(&error))?;
         engine.logits(&ids).await.map_err(|error| js_error(&error))
+    }
+
+    /// `eyas_engine::Embedding` of a text as an object; `unsupported-model` where the model is no encoder.
+    pub async fn embed(&self, text: String) -> Result<JsValue, JsValue> {
+        let engine = self.encoder().map_err(|error| js_error(&error))?;
+        let embedding = engine.embed(&text).await.map_err(|error| js_error(&error))?;
+        let object = Object::new();
+        let fields = [
+            ("vector", Float32Array::from(embedding.vector.as_slice()).into()),
+            ("tokens", JsValue::from(embedding.tokens as u32)),
+            ("truncatedTokens", JsValue::from(embedding.truncated_tokens as u32)),
+        ];
+        for (key, value) in fields {
+            Reflect::set(&object, &JsValue::from_str(key), &value)?;
+        }
+        Ok(object.into())
+    }
+
+    /// `eyas_engine::LabelScore`s of a text as objects, the best first; `unsupported-model` where the model has no classification head.
+    pub async fn classify(&self, text: String) -> Result<JsValue, JsValue> {
+        let engine = self.encoder().map_err(|error| js_error(&error))?;
+        js_value::write(&engine.classify(&text).await.map_err(|error| js_error(&error))?)
     }
 }
 
@@ -83,7 +114,7 @@ impl WasmEngine {
         on_progress: &Function,
         opening: &Rc<Opening>,
         cancel: &Cancel,
-    ) -> eyas_core::Result<(Engine, DeviceOwner)> {
+    ) -> EyasResult<(Model, DeviceOwner)> {
         let meter = opening.model.meter().clone();
         let progress = |progress: Progress| {
             if let Ok(progress) = js_value::write(&MeteredProgress::new(progress, &meter)) {
@@ -94,13 +125,38 @@ impl WasmEngine {
         let device = open_device().await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
-        let clock = Rc::new(PerformanceClock::new());
-        let engine = Engine::load(files, device.0.clone(), options.clone(), clock, &progress, &cancel.token).await?;
-        Ok((engine, device))
+        let kernels = device.0.clone();
+        let model = match ModelKind::of(&files).await? {
+            ModelKind::Encoder => {
+                Model::Encoder(EncoderEngine::load(files, kernels, options.clone(), &progress, &cancel.token).await?)
+            }
+            ModelKind::Decoder => {
+                let clock = Rc::new(PerformanceClock::new());
+                Model::Decoder(Engine::load(files, kernels, options.clone(), clock, &progress, &cancel.token).await?)
+            }
+        };
+        Ok((model, device))
     }
 
-    pub(crate) fn share(&self) -> Engine {
-        self.engine.clone()
+    /// The model, where it writes texts.
+    pub(crate) fn decoder(&self) -> EyasResult<Engine> {
+        match &self.model {
+            Model::Decoder(engine) => Ok(engine.clone()),
+            Model::Encoder(engine) => Err(Error::unsupported(format!(
+                "{} is an encoder, which embeds and classifies texts, but writes none; use embed() or classify()",
+                engine.info().model
+            ))),
+        }
+    }
+
+    fn encoder(&self) -> EyasResult<EncoderEngine> {
+        match &self.model {
+            Model::Encoder(engine) => Ok(engine.clone()),
+            Model::Decoder(engine) => Err(Error::unsupported(format!(
+                "{} is a decoder, which writes texts; to embed or classify texts, load an encoder",
+                engine.info().model
+            ))),
+        }
     }
 }
 

@@ -66,10 +66,15 @@ impl WasmTier {
 
     /// The device's model.
     pub fn attach(&mut self, engine: &WasmEngine) {
-        let engine = engine.share();
-        let info = engine.info();
-        self.tiers.set_model(&info.fingerprint, info.quantize.name());
-        self.engine = Ok(engine);
+        match engine.decoder() {
+            Ok(engine) => {
+                let info = engine.info();
+                self.tiers.set_model(&info.fingerprint, info.quantize.name());
+                self.engine = Ok(engine);
+            }
+            // It answers embed() and classify() only.
+            Err(error) => self.engine = Err((error.kind(), error.detail().to_owned())),
+        }
     }
 
     /// The device has no model: the error of the load. Returns whether the cloud may answer all the same.

@@ -1,6 +1,7 @@
 import type { Assets } from "./assets.js";
 import { Client, type WorkerLike } from "./client.js";
 import type { Completion } from "./completion.js";
+import { classifyText, type EmbedOptions, type Embedding, embedTexts, type LabelScore } from "./embedding.js";
 import { EgressLedger } from "./egress_ledger.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { GenerateOptions } from "./generate_options.js";
@@ -61,6 +62,24 @@ export class Eyas {
   /** Opens a conversation that keeps its messages and its cache. Throws `bad-input` for wrong options. */
   session(options: SessionOptions = {}): Session {
     return new Session(this.#client, () => ++this.#lastSession, firstMessages(options), options.privacy);
+  }
+
+  /**
+   * The unit vectors of texts, in their order; the model must be an encoder. Texts are computed one by one. A text that is
+   * too long is cut at its end, which `truncatedTokens` tells. Nothing of this ever leaves the device.
+   *
+   * ```ts
+   * const [a, b] = await eyas.embed(["a lost card", "my card is gone"]);
+   * const cosine = a.vector.reduce((sum, value, i) => sum + value * b.vector[i], 0);
+   * ```
+   */
+  embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedding[]> {
+    return embedTexts(this.#client, texts, options);
+  }
+
+  /** The labels of the model's classification head with their scores, the best first; the model must be such an encoder. */
+  classify(text: string, options: EmbedOptions = {}): Promise<LabelScore[]> {
+    return classifyText(this.#client, text, options);
   }
 
   /** Memory in use now, on the device and in WebAssembly. */

@@ -26,6 +26,8 @@ export interface StorageReport {
 
 /** What was loaded, and where. */
 export interface EngineInfo {
+  /** A decoder writes texts, an encoder embeds and classifies them; `none` where only the cloud answers. */
+  kind: "decoder" | "encoder" | "none";
   /** The model's name. */
   model: string;
   /** The architecture that its configuration names. */
@@ -34,7 +36,7 @@ export interface EngineInfo {
   device: DeviceReport;
   /** Bytes of weights and caches on the device when the load ended. */
   memoryBytes: number;
-  /** Tokens that prompt and answer may take together. */
+  /** Tokens that prompt and answer may take together; those of a text where it is an encoder. */
   contextTokens: number;
   /** Tokens in the vocabulary. */
   vocabSize: number;
@@ -46,6 +48,10 @@ export interface EngineInfo {
   hasChatTemplate: boolean;
   /** Where the files came from, and whether they are kept. */
   storage: StorageReport;
+  /** Values of an encoder's vectors. */
+  embeddingDimensions?: number;
+  /** Labels of an encoder's classification head, where it has one. */
+  labels?: string[];
 }
 
 /** Memory in use now. */

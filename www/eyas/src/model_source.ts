@@ -78,6 +78,11 @@ function fromFile(name: string, where: unknown, base: string): { name: string; b
   return url.protocol === "data:" ? { name, blob: blobFromDataUrl(url.href) } : { name, url: url.href };
 }
 
+/** A file's name in the folder that a person chose, with the folders inside it: an encoder's `1_Pooling/config.json` is one more `config.json`. */
+function nameInFolder(file: File): string {
+  return file.webkitRelativePath ? file.webkitRelativePath.split("/").slice(1).join("/") : file.name;
+}
+
 /** Checks a model source, throws `bad-input`, and makes its URLs absolute against `base`. */
 export function wireSource(model: ModelSource, base: string): WireSource {
   if (typeof model === "string") {
@@ -90,7 +95,7 @@ export function wireSource(model: ModelSource, base: string): WireSource {
   const entries: [string, unknown][] =
     "files" in model
       ? Object.entries(model.files ?? {})
-      : Array.from(model as ArrayLike<File>, (file) => [file instanceof Blob && "name" in file ? file.name : "", file]);
+      : Array.from(model as ArrayLike<File>, (file) => [file instanceof Blob && "name" in file ? nameInFolder(file) : "", file]);
   ensure(entries.length > 0, () => "model has no files; expected config.json, tokenizer.json and *.safetensors, or one .gguf");
   const files = entries.map(([name, where]) => fromFile(name, where, base));
   const name = "name" in model && typeof model.name === "string" ? { name: model.name } : {};

@@ -1,5 +1,6 @@
 import type { Completion, GenerationEvent } from "./completion.js";
 import type { EgressEntry } from "./egress_ledger.js";
+import type { Embedding, LabelScore } from "./embedding.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { ErrorData } from "./error.js";
 import type { SamplingOptions } from "./generate_options.js";
@@ -29,6 +30,8 @@ export type Call =
   | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string }
   | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
+  | { type: "embed"; texts: string[] }
+  | { type: "classify"; text: string }
   | { type: "fork"; session: number; to: number }
   | { type: "close-session"; session: number }
   | { type: "models"; request: ModelsRequest; cpuWasm: string }
@@ -40,6 +43,8 @@ export interface Answers {
   load: EngineInfo;
   plan: Plan;
   generate: Completion;
+  embed: Embedding[];
+  classify: LabelScore[];
   fork: undefined;
   "close-session": undefined;
   models: StoredModel[] | boolean;

@@ -1,4 +1,5 @@
 import type { GenerationEvent } from "./completion.js";
+import type { Embedding, LabelScore } from "./embedding.js";
 import type { EngineInfo } from "./engine_info.js";
 import type { EngineOptions } from "./load_options.js";
 import type { WireSource } from "./model_source.js";
@@ -31,6 +32,8 @@ export interface WasmTier {
 /** A model on the device. */
 export interface WasmEngine {
   info(): EngineInfo;
+  embed(text: string): Promise<Embedding>;
+  classify(text: string): Promise<LabelScore[]>;
   free(): void;
 }
 

@@ -1,4 +1,5 @@
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
+import type { Embedding } from "./embedding.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
 import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
@@ -101,6 +102,10 @@ export class WorkerHost {
         return this.#plan(id, call, signal);
       case "generate":
         return this.#generate(id, call, signal);
+      case "embed":
+        return this.#embed(call.texts, signal);
+      case "classify":
+        return this.#model().classify(call.text);
       case "fork":
         await this.#loaded().fork(call.session, call.to);
         return undefined;
@@ -122,6 +127,26 @@ export class WorkerHost {
       throw new EyasError("internal", "the worker has no engine; expected a load before any other call");
     }
     return this.#tier;
+  }
+
+  /** The model on this device; `unsupported-model` where only the cloud answers. */
+  #model(): WasmEngine {
+    if (!this.#engine) {
+      throw new EyasError("unsupported-model", `no model on this device can embed or classify: ${this.#device?.reason ?? "none was loaded"}`);
+    }
+    return this.#engine;
+  }
+
+  /** One text after another, and an ear for aborts between them. */
+  async #embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding[]> {
+    const model = this.#model();
+    const embeddings: Embedding[] = [];
+    for (const text of texts) {
+      embeddings.push(await model.embed(text));
+      await eventLoopTurn();
+      signal.throwIfAborted();
+    }
+    return embeddings;
   }
 
   /** Asks the page, and waits at most until the call that runs is aborted. */
@@ -166,7 +191,7 @@ export class WorkerHost {
     const device: DeviceReport = { kind: "none", name: "no model on this device", isFallbackAdapter: false, reason: `${code}: ${message}` };
     this.#device = device;
     const { model } = call.tier.cloud;
-    return { model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0 } };
+    return { kind: "none", model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0 } };
   }
 
   /** Fetches the module of a device and makes the tiers in it. */

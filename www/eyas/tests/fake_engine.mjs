@@ -129,6 +129,16 @@ function fakeModule(kind, script) {
         }
       });
     }
+    async embed(text) {
+      script.log.push(`embed ${text}`);
+      if (script.failNext) {
+        throw script.failNext;
+      }
+      return { vector: new Float32Array([text.length, 0]), tokens: text.length, truncatedTokens: 0 };
+    }
+    async classify(text) {
+      return [{ label: text, score: 1 }];
+    }
     info() {
       return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true };
     }

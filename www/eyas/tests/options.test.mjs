@@ -82,6 +82,9 @@ test("model sources become absolute", () => {
 test("files are taken by name, and data URLs become blobs", async () => {
   const file = new File(["x"], "config.json");
   assert.deepEqual(wireSource([file], BASE), { kind: "files", files: [{ name: "config.json", blob: file }] });
+  // As a browser gives the files of a folder that a person chose.
+  const inside = Object.defineProperty(new File(["y"], "config.json"), "webkitRelativePath", { value: "MiniLM/1_Pooling/config.json" });
+  assert.deepEqual(wireSource([file, inside], BASE).files.map(({ name }) => name), ["config.json", "1_Pooling/config.json"]);
   const { files } = wireSource({ files: { a: "./a.json", b: new URL("https://x.test/b"), c: "data:application/json;base64,eyJhIjoxfQ==", d: "data:,a%20b" } }, BASE);
   assert.equal(files[0].url, "https://page.test/app/a.json");
   assert.equal(files[1].url, "https://x.test/b");

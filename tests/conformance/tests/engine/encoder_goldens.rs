@@ -2,7 +2,7 @@
 
 use conformance::{EncoderGolden, Loading, folder_files, golden_folder, gpu, largest_difference};
 use eyas_core::{LoadOptions, Quantize};
-use eyas_engine::{EncoderEngine, ModelKind};
+use eyas_engine::{EncoderEngine, ModelHeaders, ModelKind};
 use eyas_kernels::KernelDevice;
 use eyas_model::ScoreKind;
 use pollster::block_on;
@@ -93,11 +93,15 @@ fn a_vector_does_not_depend_on_what_was_embedded_before() {
 fn what_is_loaded_is_told() {
     let folder = golden_folder("encoder-bert-labels");
     let options = LoadOptions { context_tokens: Some(20), ..Loading::default().options };
-    let engine = Loading { options, ..Loading::default() }.load_encoder(&folder);
+    let engine = Loading { options: options.clone(), ..Loading::default() }.load_encoder(&folder);
     let info = engine.info();
     assert_eq!((info.kind, info.architecture.as_str(), info.context_tokens), (ModelKind::Encoder, "bert", 20));
     assert_eq!((info.embedding_dimensions, info.labels.unwrap().len(), info.has_chat_template), (Some(36), 3, false));
     assert_eq!(info.fingerprint.len(), 16);
+    let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options).unwrap();
+    let planned = need.weight_bytes + need.cache_bytes;
+    assert!(planned >= info.memory_bytes && planned as f64 <= 1.05 * info.memory_bytes as f64, "{planned} {}", info.memory_bytes);
+    assert_eq!((need.context_tokens, need.matrices.len()), (20, 1 + 2 * 4 + 2));
     assert_eq!(block_on(engine.embed(&"jazz ".repeat(50))).unwrap().truncated_tokens, 32);
     assert_eq!(block_on(ModelKind::of(&folder_files(&folder))).unwrap(), ModelKind::Encoder);
     assert_eq!(block_on(ModelKind::of(&folder_files(&golden_folder("llama-mqa-f16")))).unwrap(), ModelKind::Decoder);

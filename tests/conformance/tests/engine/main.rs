@@ -10,6 +10,7 @@ mod encoder_refusals;
 mod family_goldens;
 mod family_refusals;
 mod llama_goldens;
+mod minilm;
 mod nano;
 mod plans;
 mod properties;
