@@ -130,6 +130,7 @@ function fakeModule(kind, script) {
       });
     }
     async embed(text) {
+      await new Promise((resolve) => setTimeout(resolve, script.stepMs));
       script.log.push(`embed ${text}`);
       if (script.failNext) {
         throw script.failNext;
