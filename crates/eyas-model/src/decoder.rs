@@ -235,10 +235,14 @@ impl Decoder {
 
     /// Tokens that [`Decoder::decode_greedy`] computes at most in one call; 0 where the device can't choose tokens itself.
     pub fn greedy_in_flight(&self) -> usize {
-        #[cfg(feature = "gpu")]
-        if self.device.is_gpu() && self.choices > 0 {
-            return eyas_kernels::Recording::MAX_IN_FLIGHT;
+        if self.choices == 0 || !self.device.is_gpu() {
+            return 0;
         }
+        #[cfg(feature = "gpu")]
+        {
+            eyas_kernels::Recording::MAX_IN_FLIGHT
+        }
+        #[cfg(not(feature = "gpu"))]
         0
     }
 
