@@ -83,6 +83,8 @@ for (const device of ["gpu", "cpu"]) {
           const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered });
           await eyas.chat("play jazz", { maxTokens: 2 });
           const { wasmBytes } = await eyas.memory();
+          // The meter's message goes another way than the worker's.
+          await new Promise((resolve) => setTimeout(resolve, 30));
           const held = last?.liveBufferBytes;
           await eyas.dispose();
           await new Promise((resolve) => setTimeout(resolve, 30));

@@ -74,3 +74,10 @@ impl SmallRead {
         Ok(bytemuck::pod_collect_to_vec(&bytes.await?))
     }
 }
+
+impl Drop for SmallRead {
+    /// A browser would free the buffer only when it collects garbage. A read that was abandoned fails, which concerns nobody.
+    fn drop(&mut self) {
+        self.staging.destroy();
+    }
+}
