@@ -44,7 +44,7 @@ function needVulkan() {
 }
 
 const install = (folder, ...files) => `. pkg-scripts/toolchain.sh && npm_ci ${folder} ${files.join(" ")}`;
-const nodeTest = (files) => `node --test --test-force-exit --test-concurrency=1 --test-timeout=300000 --test-reporter=spec ${files}`;
+const nodeTest = (files) => `node --test --test-force-exit --test-concurrency=1 --test-timeout=1200000 --test-reporter=spec ${files}`;
 
 // Each stage: a command that counts as one check, or a runner whose own counts are summed.
 const STAGES = [

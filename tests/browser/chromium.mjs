@@ -14,6 +14,9 @@ export const stories = join(shared, "oracles/stories260K");
 export const haveStories = existsSync(join(stories, "greedy_token_ids.json"));
 export const NO_STORIES = "the oracle stories260K (../shared/oracles) is not on this machine";
 
+/** `EYAS_THOROUGH=1` repeats the long tests as often as what they show was first shown. */
+export const thorough = process.env.EYAS_THOROUGH === "1";
+
 const executablePath = [process.env.EYAS_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => path && existsSync(path));
 const PLAIN = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab } from "./chromium.mjs";
+import { dist, startLab, thorough } from "./chromium.mjs";
 import { startModelServer } from "./model_server.mjs";
 
 const CHUNK = 2 ** 20;
@@ -97,10 +97,11 @@ test("the second load needs no network, and says so", async () => {
   await page.context().close();
 });
 
-test("cut at 100 random offsets, a download goes on behind the last byte", async () => {
+const CUTS = thorough ? 100 : 30;
+test(`cut at ${CUTS} random offsets, a download goes on behind the last byte`, async () => {
   const extras = [];
   const page = await openPage();
-  for (let run = 0; run < 100; run++) {
+  for (let run = 0; run < CUTS; run++) {
     server.reset();
     const offset = random(weights.length);
     const hideHeaders = run % 2 === 1; // a server whose validators a page of another origin may not see
@@ -115,8 +116,9 @@ test("cut at 100 random offsets, a download goes on behind the last byte", async
     await page.evaluate(() => window.eyas.models.remove(window.address));
   }
   extras.sort((a, b) => a - b);
-  console.log(`100 cuts: every byte was received once; sent twice by the server: median ${extras[50]}, 90th ${extras[90]}, most ${extras[99]}, more than a chunk in ${extras.filter((extra) => extra > CHUNK).length}`);
-  assert.ok(extras[50] <= CHUNK, `${extras}`);
+  const median = extras[CUTS / 2];
+  console.log(`${CUTS} cuts: every byte was received once; sent twice by the server: median ${median}, 90th ${extras[0.9 * CUTS]}, most ${extras.at(-1)}, more than a chunk in ${extras.filter((extra) => extra > CHUNK).length}`);
+  assert.ok(median <= CHUNK, `${extras}`);
   await page.context().close();
 });
 
