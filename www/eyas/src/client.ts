@@ -22,6 +22,8 @@ export interface CallListeners {
   /** Called with the answer before the next call in the queue is asked for. */
   onResult?: ((answer: never) => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** Whether the call may be made again where its device is lost: it says nothing before its end, and changes nothing. */
+  repeatable?: boolean;
 }
 
 /** What the page does for the tiers in the worker. */

@@ -23,12 +23,12 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
-function signalOf(options: EmbedOptions): { signal: AbortSignal | undefined } {
+function listenersOf(options: EmbedOptions): { signal: AbortSignal | undefined; repeatable: true } {
   requireKnownKeys("options", options, ["signal"]);
   if (options.signal !== undefined) {
     requireSignal(options.signal);
   }
-  return { signal: options.signal };
+  return { signal: options.signal, repeatable: true };
 }
 
 /** Checks the arguments of `embed`, rejects with `bad-input`, and asks the worker. */
@@ -36,11 +36,11 @@ export async function embedTexts(client: LastingClient, texts: string | readonly
   const list: unknown = typeof texts === "string" ? [texts] : texts;
   ensure(Array.isArray(list), () => `texts must be a string or a list of strings, found ${shown(texts)}`);
   list.forEach((text, index) => ensure(typeof text === "string", () => `texts[${index}] must be a string, found ${shown(text)}`));
-  return client.call<"embed">(() => ({ type: "embed", texts: [...list] }), signalOf(options));
+  return client.call<"embed">(() => ({ type: "embed", texts: [...list] }), listenersOf(options));
 }
 
 /** Checks the arguments of `classify`, rejects with `bad-input`, and asks the worker. */
 export async function classifyText(client: LastingClient, text: string, options: EmbedOptions): Promise<LabelScore[]> {
   ensure(typeof text === "string", () => `text must be a string, found ${shown(text)}`);
-  return client.call<"classify">(() => ({ type: "classify", text }), signalOf(options));
+  return client.call<"classify">(() => ({ type: "classify", text }), listenersOf(options));
 }

@@ -22,6 +22,8 @@ export class LastingClient {
   #info: EngineInfo | undefined;
   #losses = 0;
   #revival: Promise<void> | undefined;
+  /** The client that a revival loads the model into. */
+  #coming: Client | undefined;
   #disposed: Promise<void> | undefined;
   /** Clients that were given up: calls that still waited for them wait for the next one. */
   readonly #retired = new WeakSet<Client>();
@@ -51,9 +53,10 @@ export class LastingClient {
     this.#info = await this.#client.call<"load">(() => this.#load, listeners);
   }
 
-  /** As `Client.call`; an answer outlives its device. */
+  /** As `Client.call`; answers, embeddings and labels outlive their device. */
   async call<K extends keyof Answers>(make: () => Extract<Call, { type: K }>, listeners: CallListeners = {}): Promise<Answers[K]> {
     const { signal, onEvent } = listeners;
+    const outlives = onEvent !== undefined || listeners.repeatable === true;
     const own = new AbortController();
     const abort = () => own.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
@@ -92,14 +95,14 @@ export class LastingClient {
             own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer was shorter than what was shown`, { cause: loss }));
             throw own.signal.reason;
           }
-          this.#losses = onEvent ? 0 : this.#losses;
+          this.#losses = outlives ? 0 : this.#losses;
           return numbered(answer, requestsBefore);
         } catch (error) {
-          if (!onEvent || own.signal.aborted || !this.#isLoss(client, error)) {
+          if (!outlives || own.signal.aborted || !this.#isLoss(client, error)) {
             throw error;
           }
           loss = error as EyasError;
-          await this.#revive(client, loss);
+          await unlessAborted(this.#revive(client, loss), own.signal);
           replay.rewind();
         }
       }
@@ -152,27 +155,46 @@ export class LastingClient {
     this.#retired.add(lost);
     this.#privacy.lost();
     await lost.dispose();
+    this.#throwIfDisposed();
     this.#requestsBefore = this.#requests;
     const client = this.#start(this.#requestsBefore);
     this.#sessions = new Set();
+    this.#coming = client;
     try {
       this.#info = await client.call<"load">(() => load);
     } catch (cause) {
       void client.dispose();
+      this.#throwIfDisposed();
       throw new EyasError(loss.code, `${loss.message}; loading the model again failed: ${String((cause as Error).message)}`, { cause });
     }
+    this.#coming = undefined;
+    this.#throwIfDisposed();
+    this.#client = client;
+  }
+
+  #throwIfDisposed(): void {
     if (this.#disposed) {
-      void client.dispose();
       throw new EyasError("aborted", "the engine was disposed while it was loaded again");
     }
-    this.#client = client;
   }
 
   /** As `Client.dispose`. */
   dispose(): Promise<void> {
-    this.#disposed ??= this.#client.dispose();
+    this.#disposed ??= Promise.all([this.#client.dispose(), this.#coming?.dispose()]).then(() => {});
     return this.#disposed;
   }
+}
+
+/** What `promise` comes to, or at once the signal's reason; the promise goes on for whoever else waits for it. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) {
+      abort();
+    }
+  });
 }
 
 /** An answer with its request's number among those of all workers. */

@@ -1,6 +1,13 @@
 import type { GenerationEvent } from "./completion.js";
 
 type Event = Exclude<GenerationEvent, { type: "done" }>;
+type Said = Extract<Event, { type: "delta" | "reasoning" }>;
+
+/** One kind of text: what was heard of it, and what of that a repetition has said again. */
+interface Track {
+  heard: string;
+  again: string | undefined;
+}
 
 /**
  * Lets a listener hear an answer once, however often it is computed: when it begins anew, what was heard already is compared and not heard again.
@@ -8,8 +15,8 @@ type Event = Exclude<GenerationEvent, { type: "done" }>;
 export class Replay {
   readonly #listener: (event: Event) => void;
   readonly #onDivergence: () => void;
-  #heard = "";
-  #again: string | undefined;
+  /** The answer's text and its reasoning. */
+  #tracks: Record<Said["type"], Track> = { delta: { heard: "", again: undefined }, reasoning: { heard: "", again: undefined } };
 
   /** `onDivergence` is called when a repetition says something else than what was heard. */
   constructor(listener: (event: Event) => void, onDivergence: () => void) {
@@ -19,36 +26,38 @@ export class Replay {
 
   /** The answer is computed from its beginning again. */
   rewind(): void {
-    this.#again = "";
+    for (const track of Object.values(this.#tracks)) {
+      track.again = "";
+    }
   }
 
   /** Whether everything that was heard has come again. */
   get isCaughtUp(): boolean {
-    return this.#again === undefined || this.#again === this.#heard;
+    return Object.values(this.#tracks).every(({ heard, again }) => again === undefined || again === heard);
   }
 
   hear(event: Event): void {
     if (event.type === "withdrawn") {
-      this.#heard = "";
-      this.#again = undefined;
+      this.#tracks = { delta: { heard: "", again: undefined }, reasoning: { heard: "", again: undefined } };
     }
-    if (event.type !== "delta") {
+    if (event.type !== "delta" && event.type !== "reasoning") {
       this.#listener(event);
       return;
     }
-    if (this.#again === undefined) {
-      this.#heard += event.text;
+    const track = this.#tracks[event.type];
+    if (track.again === undefined) {
+      track.heard += event.text;
       this.#listener(event);
       return;
     }
-    this.#again += event.text;
-    if (this.#again.length <= this.#heard.length ? !this.#heard.startsWith(this.#again) : !this.#again.startsWith(this.#heard)) {
+    track.again += event.text;
+    const { again, heard } = track;
+    if (again.length <= heard.length ? !heard.startsWith(again) : !again.startsWith(heard)) {
       this.#onDivergence();
-    } else if (this.#again.length > this.#heard.length) {
-      const text = this.#again.slice(this.#heard.length);
-      this.#heard = this.#again;
-      this.#again = undefined;
-      this.#listener({ ...event, text });
+    } else if (again.length > heard.length) {
+      track.heard = again;
+      track.again = undefined;
+      this.#listener({ ...event, text: again.slice(heard.length) });
     }
   }
 }

@@ -1,3 +1,5 @@
+import { startTimer } from "./timer.js";
+
 /** A file that the store has open. */
 export interface StoredFileAccess {
   size(): number;
@@ -117,14 +119,7 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
   const folderAt = (name: string, create = false) => (root as FileSystemDirectoryHandle).getDirectoryHandle(name, { create });
   const fileAt = (folder: string, name: string) => ifThere(async () => (await (await folderAt(folder)).getFileHandle(name)).getFile());
   return {
-    sleep(ms) {
-      let cancel = () => {};
-      const done = new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        cancel = () => clearTimeout(timer);
-      });
-      return { done, cancel };
-    },
+    sleep: (ms) => startTimer(ms),
     folders: () => collected((root as Folder).keys()),
     names: async (folder) => (await ifThere(async () => collected(((await folderAt(folder)) as Folder).keys()))) ?? [],
     size: async (folder, name) => (await fileAt(folder, name))?.size ?? 0,

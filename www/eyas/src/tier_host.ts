@@ -1,4 +1,5 @@
 import type { EgressEntry } from "./egress_ledger.js";
+import { startTimer } from "./timer.js";
 
 /** What the worker asks of the page. */
 export type Ask = { kind: "token"; refresh: boolean } | { kind: "store-get"; key: string } | { kind: "store-set"; key: string; text: string | undefined };
@@ -43,23 +44,7 @@ const HINT = "the network is down, the server does not exist or redirects, or it
 /** The worker's side. `signal` is the one of the call that runs: calls run one at a time. */
 export function tierHost(signal: () => AbortSignal | undefined, ask: (what: Ask) => Promise<string | undefined>, egress: (entry: EgressEntry) => void): TierHost {
   return {
-    sleep(ms) {
-      const current = signal();
-      let cancel = () => {};
-      const done = new Promise<void>((resolve) => {
-        const timer = setTimeout(() => cancel(), Math.min(ms, 2 ** 31 - 1));
-        cancel = () => {
-          clearTimeout(timer);
-          current?.removeEventListener("abort", cancel);
-          resolve();
-        };
-        current?.addEventListener("abort", cancel);
-        if (current?.aborted) {
-          cancel();
-        }
-      });
-      return { done, cancel };
-    },
+    sleep: (ms) => startTimer(ms, signal()),
     async post(url, token, body) {
       const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
       if (token !== undefined) {

@@ -18,6 +18,7 @@ export class Script {
   change = undefined;
   /** Called before every token with how many there were; what it throws is the generation's error. */
   onToken = undefined;
+  onEmbed = undefined;
   freed = 0;
   open = 0;
 }
@@ -132,6 +133,7 @@ function fakeModule(kind, script) {
     async embed(text) {
       await new Promise((resolve) => setTimeout(resolve, script.stepMs));
       script.log.push(`embed ${text}`);
+      script.onEmbed?.();
       if (script.failNext) {
         throw script.failNext;
       }

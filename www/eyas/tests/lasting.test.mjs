@@ -161,6 +161,55 @@ test("an abort ends an answer that is being computed again, and recover: false l
   await plain.dispose();
 });
 
+test("an abort ends an answer whose model is being loaded again, and a dispose that load", async () => {
+  for (const end of ["abort", "dispose"]) {
+    const script = losing(3, 1);
+    const { eyas, workers } = await fakeEngine(script, { recover: true }, gpu);
+    script.failLoad = () => void (script.hang = script.loads.length === 2);
+    const controller = new AbortController();
+    const answering = eyas.chat("hello", { signal: controller.signal });
+    for (let waits = 0; script.loads.length < 2; waits += 1) {
+      assert.ok(waits < 5_000, "the model is loaded again");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    if (end === "abort") {
+      controller.abort("enough");
+      await assert.rejects(answering, (reason) => reason === "enough");
+    }
+    await eyas.dispose();
+    if (end === "dispose") {
+      await assert.rejects(answering, { code: "aborted" });
+    }
+    assert.deepEqual(workers.map((worker) => worker.isAlive()), [false, false]);
+  }
+});
+
+test("reasoning that was heard is not heard again", async () => {
+  const script = losing(4, 1);
+  script.thought = "an echo?";
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  const parts = [];
+  for await (const part of eyas.stream("hello").parts()) {
+    parts.push(part);
+  }
+  const said = (kind) => parts.filter(({ type }) => type === kind).map(({ text }) => text).join("");
+  assert.deepEqual([said("reasoning"), said("text")], ["an echo?", TEXT]);
+  assert.equal(script.loads.length, 2);
+  await eyas.dispose();
+});
+
+test("vectors and labels outlive their device too", async () => {
+  const script = new Script();
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  let left = 2;
+  script.onEmbed = () => {
+    if (left-- > 0) throw new EyasError("device-lost", "the GPU went away");
+  };
+  assert.equal((await eyas.embed(["a", "b"])).length, 2);
+  assert.equal(script.loads.length, 3);
+  await eyas.dispose();
+});
+
 test("a repetition that says something else is noticed", () => {
   const said = [];
   let diverged = 0;
