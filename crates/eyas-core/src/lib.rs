@@ -11,6 +11,7 @@
 
 mod bytes;
 mod cancel;
+mod clock;
 mod device;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod weight_kind;
 
 pub use bytes::format_bytes;
 pub use cancel::CancelToken;
+pub use clock::{Clock, LocalFuture, within};
 pub use device::{DeviceKind, DeviceReport};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Completion, Event, FinishReason, Provenance, Tier, Timing, TokenLogprob, TopLogprob, Usage};

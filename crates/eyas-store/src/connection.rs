@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, ErrorKind, Result};
+use eyas_core::{Error, ErrorKind, Result, within};
 
 use crate::{
     Answer, Clock, Get, Network, Validator,
-    clock::within,
     content_range::{ContentRange, number},
 };
 

@@ -35,7 +35,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking
 
 mod chunk_file;
-mod clock;
 mod connection;
 mod content_range;
 mod digest;
@@ -50,8 +49,8 @@ mod shelf;
 mod store;
 mod validator;
 
-pub use clock::Clock;
 pub use digest::{DIGEST_BYTES, Digest};
+pub use eyas_core::Clock;
 pub use file_system::{FileSystem, StoreFile};
 pub use meter::{ByteSource, Meter};
 pub use model_record::{CHUNK_BYTES, FileRecord, ModelRecord, Version};

@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use eyas_core::{Error, ErrorKind, Result};
+use eyas_core::{Error, ErrorKind, Result, within};
 use eyas_weights::{LocalFuture, RangeReader};
 
 use crate::{
-    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, clock::within, connection::Connection,
-    connection::STALL_MS, digest::RunningDigest, shelf::Shelf,
+    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, connection::Connection, connection::STALL_MS,
+    digest::RunningDigest, shelf::Shelf,
 };
 
 /// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.

@@ -2,13 +2,12 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use eyas_core::{Error, ErrorKind, Result, format_bytes};
+use eyas_core::{Error, ErrorKind, Result, format_bytes, within};
 use eyas_weights::{MemoryReader, RangeReader};
 
 use crate::{
     Answer, CHUNK_BYTES, Clock, Digest, FileRecord, Get, Meter, Network, Store, Validator,
     chunk_file::ChunkFile,
-    clock::within,
     connection::{Connection, Known, STALL_MS, Start},
     content_range::number,
     digest::RunningDigest,

@@ -2,12 +2,11 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use eyas_core::{CancelToken, Error, ErrorKind, Result};
+use eyas_core::{CancelToken, Error, ErrorKind, Result, within};
 
 use crate::{
     Clock, CloudConfig, CloudPermit, Refusal, SseParser, TokenSource,
     chat_stream::{ChatStream, error_body_text},
-    clock::within,
     egress_ledger::{EgressEntry, EgressOutcome},
     network::{CloudRequest, CloudResponse, Gate, NetworkFailure},
     retry::{backoff_ms, is_worth, retry_after_ms},

@@ -24,7 +24,6 @@
 mod calibration;
 mod chat_body;
 mod chat_stream;
-mod clock;
 mod cloud_call;
 mod cloud_permit;
 mod confidence;
@@ -49,11 +48,11 @@ mod tiers;
 mod token;
 
 pub use calibration::{Calibration, Example, Feasibility, Threshold, calibrate};
-pub use clock::{Clock, LocalFuture};
 pub use cloud_permit::{CloudAllowed, CloudPermit};
 pub use confidence::{Confidence, Signal};
 pub use egress_ledger::{EgressEntry, EgressLedger, EgressListener, EgressOutcome};
 pub use endpoint::{Endpoint, origin};
+pub use eyas_core::{Clock, LocalFuture};
 pub use load_sentinel::{LoadSentinel, Store};
 pub use local_tier::{LocalAnswer, LocalTier};
 pub use memory_plan::{Answerer, Excess, MemoryBudget, MemoryNeed, MemoryPlan, Variant, excesses, plan};

@@ -1,21 +1,15 @@
 //! What the worker gives to the tiers: time, the way out, the application's tokens, and a place for marks. The worker's side is
 //! `www/eyas/src/tier_host.ts`.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use eyas_core::{Error, Result};
 use eyas_tier::{
-    Clock, CloudPermit, CloudRequest, CloudResponse, EgressEntry, LocalFuture, Network, NetworkFailure, Store, TokenSource,
+    CloudPermit, CloudRequest, CloudResponse, EgressEntry, LocalFuture, Network, NetworkFailure, Store, TokenSource,
 };
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{clock::PerformanceClock, js_error::describe, js_value};
+use crate::{host_clock::Timer, js_error::describe, js_value};
 
 #[wasm_bindgen]
 extern "C" {
@@ -23,7 +17,7 @@ extern "C" {
     #[derive(Clone)]
     pub type TierHost;
     #[wasm_bindgen(method)]
-    fn sleep(this: &TierHost, ms: f64) -> Timer;
+    pub(crate) fn sleep(this: &TierHost, ms: f64) -> Timer;
     #[wasm_bindgen(method, catch)]
     fn post(this: &TierHost, url: &str, token: Option<String>, body: Vec<u8>) -> std::result::Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -34,13 +28,6 @@ extern "C" {
     fn store_get(this: &TierHost, key: &str) -> std::result::Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = "storeSet")]
     fn store_set(this: &TierHost, key: &str, text: Option<String>) -> std::result::Result<Promise, JsValue>;
-
-    /// A pause that can be given up.
-    pub type Timer;
-    #[wasm_bindgen(method, getter)]
-    fn done(this: &Timer) -> Promise;
-    #[wasm_bindgen(method)]
-    fn cancel(this: &Timer);
 
     /// What a server answered.
     pub type HostAnswer;
@@ -56,52 +43,6 @@ extern "C" {
 
 async fn settled(promise: std::result::Result<Promise, JsValue>) -> std::result::Result<JsValue, JsValue> {
     JsFuture::from(promise?).await
-}
-
-/// The browser's clocks and timers.
-pub(crate) struct HostClock {
-    pub(crate) host: TierHost,
-    pub(crate) monotonic: PerformanceClock,
-}
-
-impl Clock for HostClock {
-    fn now_ms(&self) -> f64 {
-        eyas_engine::Clock::now_ms(&self.monotonic)
-    }
-
-    fn unix_ms(&self) -> f64 {
-        js_sys::Date::now()
-    }
-
-    fn sleep(&self, ms: f64) -> LocalFuture<'static, ()> {
-        Box::pin(Sleep::new(self.host.sleep(ms)))
-    }
-}
-
-/// Gives its timer up when it is dropped, so that a stream of a thousand chunks leaves no thousand timers.
-pub(crate) struct Sleep {
-    done: JsFuture,
-    timer: Timer,
-}
-
-impl Sleep {
-    pub(crate) fn new(timer: Timer) -> Self {
-        Self { done: JsFuture::from(timer.done()), timer }
-    }
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.done).poll(context).map(|_| ())
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.timer.cancel();
-    }
 }
 
 /// The worker's fetch.

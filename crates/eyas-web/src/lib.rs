@@ -16,6 +16,8 @@ mod engine;
 #[cfg(target_arch = "wasm32")]
 mod host;
 #[cfg(target_arch = "wasm32")]
+mod host_clock;
+#[cfg(target_arch = "wasm32")]
 mod http_files;
 #[cfg(target_arch = "wasm32")]
 mod http_network;

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use eyas_core::{ErrorKind, Progress, Result};
+use eyas_core::{Clock, ErrorKind, Progress, Result};
 use eyas_store::{ByteSource, Digest, Expectations, Meter, OpenModel, Ports, Store, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cancel_handle::Cancel,
-    clock::PerformanceClock,
+    host_clock::HostClock,
     http_network::HttpNetwork,
-    store_host::{HostClock, HostFiles, StoreHost},
+    store_host::{HostFiles, StoreHost},
 };
 
 /// What the worker asks of the store for a load.
@@ -67,7 +67,7 @@ pub(crate) struct Opening {
 impl Opening {
     /// Opens the model's place in the store; where that fails, the load goes on without one and says why.
     pub(crate) async fn new(host: StoreHost, options: StoreOptions, cancel: &Cancel) -> Result<Self> {
-        let clock = Rc::new(HostClock { host: host.clone(), monotonic: PerformanceClock::new() });
+        let clock = clock(&host);
         let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: options.id.is_some() });
         let ports = Ports { network, clock: clock.clone() };
         let expectations = Expectations { digests: options.sha256, unasked_bytes: options.unasked_bytes };
@@ -111,8 +111,13 @@ impl Opening {
     }
 }
 
+fn clock(host: &StoreHost) -> Rc<dyn Clock> {
+    let host = host.clone();
+    Rc::new(HostClock::new(move |ms| host.sleep(ms)))
+}
+
 /// Models in the store, listed and removed.
 pub(crate) fn store(host: StoreHost, cancel: &Cancel) -> Store {
-    let clock = Rc::new(HostClock { host: host.clone(), monotonic: PerformanceClock::new() });
+    let clock = clock(&host);
     Store::new(Rc::new(HostFiles { host, cancel: cancel.clone() }), clock)
 }

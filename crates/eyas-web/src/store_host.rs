@@ -10,12 +10,7 @@ use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{
-    cancel_handle::Cancel,
-    clock::PerformanceClock,
-    host::{Sleep, Timer},
-    js_error::describe,
-};
+use crate::{cancel_handle::Cancel, host_clock::Timer, js_error::describe};
 
 #[wasm_bindgen]
 extern "C" {
@@ -23,7 +18,7 @@ extern "C" {
     #[derive(Clone)]
     pub type StoreHost;
     #[wasm_bindgen(method)]
-    fn sleep(this: &StoreHost, ms: f64) -> Timer;
+    pub(crate) fn sleep(this: &StoreHost, ms: f64) -> Timer;
     #[wasm_bindgen(method)]
     fn folders(this: &StoreHost) -> Promise;
     #[wasm_bindgen(method)]
@@ -197,25 +192,5 @@ impl Drop for Held {
     fn drop(&mut self) {
         // The function settles a promise; it can't fail.
         let _ = self.0.call0(&JsValue::UNDEFINED);
-    }
-}
-
-/// The browser's clocks and timers.
-pub(crate) struct HostClock {
-    pub(crate) host: StoreHost,
-    pub(crate) monotonic: PerformanceClock,
-}
-
-impl Clock for HostClock {
-    fn now_ms(&self) -> f64 {
-        eyas_engine::Clock::now_ms(&self.monotonic)
-    }
-
-    fn unix_ms(&self) -> f64 {
-        js_sys::Date::now()
-    }
-
-    fn sleep(&self, ms: f64) -> LocalFuture<'static, ()> {
-        Box::pin(Sleep::new(self.host.sleep(ms)))
     }
 }

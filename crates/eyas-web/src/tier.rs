@@ -11,9 +11,9 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     cancel_handle::CancelHandle,
-    clock::PerformanceClock,
     engine::WasmEngine,
-    host::{HostClock, HostNetwork, HostStore, HostTokens, TierHost, report_egress},
+    host::{HostNetwork, HostStore, HostTokens, TierHost, report_egress},
+    host_clock::HostClock,
     js_error::js_error,
     js_value,
 };
@@ -34,9 +34,9 @@ impl WasmTier {
     #[wasm_bindgen(constructor)]
     pub fn new(config: &JsValue, host: TierHost) -> std::result::Result<WasmTier, JsValue> {
         let tiers = js_value::read::<TierConfig>(config, "load options").and_then(|config| {
-            let told = host.clone();
+            let (told, timers) = (host.clone(), host.clone());
             let ports = Ports {
-                clock: Rc::new(HostClock { host: host.clone(), monotonic: PerformanceClock::new() }),
+                clock: Rc::new(HostClock::new(move |ms| timers.sleep(ms))),
                 network: Rc::new(HostNetwork(host.clone())),
                 tokens: Rc::new(HostTokens(host.clone())),
                 listener: Some(Rc::new(move |entry| report_egress(&told, entry))),

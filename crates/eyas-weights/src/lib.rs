@@ -60,6 +60,7 @@ mod weight_scales;
 
 pub use checkpoint::{Checkpoint, Format};
 pub use decode::decode_rows;
+pub use eyas_core::LocalFuture;
 pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, POOLING_FILE, check_file_name};
 pub use fingerprint::Fingerprint;
 pub use ggml_block::IQ4_VALUES;
@@ -68,7 +69,7 @@ pub use gguf_parts::gguf_part_names;
 pub use gguf_value::{GgufArray, GgufStrings, GgufValue};
 pub use mistaken_file::describe as describe_mistaken_file;
 pub use pack::{PackedRows, pack_rows};
-pub use range_reader::{FileReader, LocalFuture, MemoryReader, RangeReader, read_all};
+pub use range_reader::{FileReader, MemoryReader, RangeReader, read_all};
 pub use source_kind::SourceKind;
 pub use tensor_info::TensorInfo;
 pub use unpack::unpack_rows;

@@ -2,17 +2,12 @@
 
 use std::{
     fs::File,
-    future::Future,
     io::{ErrorKind as IoKind, Read, Seek, SeekFrom},
     path::Path,
-    pin::Pin,
     rc::Rc,
 };
 
-use eyas_core::{Error, ErrorKind, Result, format_bytes};
-
-/// A future that stays on its thread, as everything in a browser's worker does.
-pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+use eyas_core::{Error, ErrorKind, LocalFuture, Result, format_bytes};
 
 /// Random access to one file; never holds it whole unless it is in memory already.
 pub trait RangeReader {

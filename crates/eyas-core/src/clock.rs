@@ -2,11 +2,12 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use eyas_weights::LocalFuture;
+/// A future of a single-threaded environment.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// Tells and waits for time.
 pub trait Clock {
@@ -14,12 +15,12 @@ pub trait Clock {
     fn now_ms(&self) -> f64;
     /// Milliseconds of the Unix epoch.
     fn unix_ms(&self) -> f64;
-    /// Done after `ms`.
+    /// Done after `ms`, or earlier where the request was aborted in the meantime.
     fn sleep(&self, ms: f64) -> LocalFuture<'static, ()>;
 }
 
 /// Waits for `work`, at most `ms`; none where the time was over first. What was not done is dropped.
-pub(crate) async fn within<T>(clock: &dyn Clock, ms: f64, work: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(clock: &dyn Clock, ms: f64, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut late = None;
     std::future::poll_fn(move |context: &mut Context<'_>| {
