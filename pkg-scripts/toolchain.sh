@@ -28,6 +28,22 @@ need_rust() {
     say "adding the target wasm32-unknown-unknown"
     rustup target add wasm32-unknown-unknown >&2
   fi
+  keep_dates crates/eyas-regex crates/*-stub
+}
+
+# Cargo goes by dates, and in a fresh clone every file is new. Burn depends on these crates and would be compiled again with them, so their files get
+# the date at which this target folder first saw this content.
+keep_dates() { # folders
+  local folder stamp sum
+  for folder in "$@"; do
+    stamp="$CARGO_TARGET_DIR/.content-dates/${folder##*/}"
+    sum="$(cd "$folder" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$sum" ]; then
+      mkdir -p "${stamp%/*}"
+      printf '%s\n' "$sum" > "$stamp"
+    fi
+    find "$folder" -type f -exec touch -r "$stamp" {} +
+  done
 }
 
 # Installs a folder's npm packages as its lock file says, once per state of the lock file (and of the files given after it).
