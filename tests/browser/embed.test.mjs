@@ -1,13 +1,13 @@
 // Encoders in a real browser: vectors against transformers through the package, on both devices, and what meets a model of the other kind.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { hasGpu, root, startLab } from "./chromium.mjs";
 import { startFileServer } from "./file_server.mjs";
 
-const GOLDENS = ["encoder-bert-mean", "encoder-bert-first", "encoder-distilbert-labels", "encoder-roberta-last"];
+const GOLDENS = readdirSync(join(root, "tests/goldens")).filter((name) => name.startsWith("encoder-"));
 
 let lab;
 let gpu;

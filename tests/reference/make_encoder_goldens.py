@@ -20,7 +20,7 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from make_llama_goldens import GOLDENS, write_json
 
@@ -35,7 +35,14 @@ TEXTS = [
     "the rain is in the unknown weather and the jazz player played jazz to the lost card, the lost card was the player's card and rain - rains.",
 ]
 
+# Runs of spaces are tokens of their own to ModernBERT, and letters with marks are composed.
+SPACED = [*TEXTS, "  two  spaces,\n\n\t\ttabs and a cafe\u0301 [CLS] 72   ? "]
+
 SIZES = dict(hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=44)
+MODERN = dict(
+    model="modernbert", hidden_size=36, intermediate_size=50, num_hidden_layers=4, num_attention_heads=6, pad_token_id=0, bos_token_id=2, eos_token_id=3,
+    cls_token_id=2, sep_token_id=3,
+)
 LABELS = {0: "calm", 1: "glad", 2: "sad"}
 DISTIL = dict(dim=30, hidden_dim=45, n_layers=3, n_heads=3, max_position_embeddings=40)
 
@@ -54,6 +61,36 @@ CASES = {
     "distilbert-labels": dict(model="distilbert", dtype=torch.float32, id2label=LABELS, problem_type="multi_label_classification", **DISTIL),
     "roberta-last": dict(model="roberta", dtype=torch.float32, pooling="lasttoken", type_vocab_size=1, pad_token_id=0, **SIZES),
     "xlm-roberta-labels": dict(model="xlm-roberta", dtype=torch.float32, id2label=LABELS, type_vocab_size=1, pad_token_id=0, **SIZES),
+    # Every third layer global, windows of 3 on either side.
+    "modernbert-mean": dict(dtype=torch.float32, pooling="mean_tokens", max_seq_length=30, local_attention=6, max_position_embeddings=50, **MODERN),
+    # With a head that predicts words, and the keys of older files; two layers see 5 on either side.
+    "modernbert-first": dict(
+        dtype=torch.float16,
+        pooling="cls_token",
+        predicts=True,
+        local_attention=11,
+        max_position_embeddings=120,
+        layer_types=["full_attention", "sliding_attention"] * 2,
+        rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=300.0), sliding_attention=dict(rope_type="default", rope_theta=20.0)),
+        older_keys=dict(global_attn_every_n_layers=2, global_rope_theta=300.0, local_rope_theta=20.0),
+        **MODERN,
+    ),
+    # Biases everywhere, and a head that reads the mean.
+    "modernbert-labels": dict(
+        dtype=torch.bfloat16,
+        id2label=LABELS,
+        classifier_pooling="mean",
+        classifier_activation="silu",
+        hidden_activation="gelu_pytorch_tanh",
+        attention_bias=True,
+        mlp_bias=True,
+        norm_bias=True,
+        classifier_bias=True,
+        local_attention=4,
+        max_position_embeddings=120,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
+        **MODERN,
+    ),
 }
 
 
@@ -72,10 +109,38 @@ def tokenizer() -> tokenizers.Tokenizer:
     return made
 
 
+def modern_tokenizer() -> tokenizers.Tokenizer:
+    """Bytes and a few merges, runs of spaces as tokens of their own, as ModernBERT has them."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.normalizer = tokenizers.normalizers.NFC()
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    plain = {word: i for i, word in enumerate([*SPECIAL, *alphabet])}
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("Ġ", "c"), ("i", "n"), ("in", "g"), ("r", "a"), ("e", "r"), ("Ã", "©"), ("s", "t"), ("Ġ", "p")]
+    for pair in merges:
+        plain.setdefault("".join(pair), len(plain))
+    made.model = tokenizers.models.BPE(vocab=plain, merges=merges)
+    made.add_tokens([tokenizers.AddedToken(" " * n, normalized=True) for n in (3, 2)])
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return made
+
+
+def tokenizer_of(case: dict) -> tokenizers.Tokenizer:
+    return modern_tokenizer() if case["model"] == "modernbert" else tokenizer()
+
+
+OWN_KEYS = ("dtype", "pooling", "max_seq_length", "old_names", "older_keys", "predicts")
+
+
 def build(case: dict) -> torch.nn.Module:
-    case = {key: value for key, value in case.items() if key not in ("dtype", "pooling", "max_seq_length", "old_names")}
-    config = AutoConfig.for_model(case.pop("model"), vocab_size=tokenizer().get_vocab_size(), **case)
-    auto = AutoModelForSequenceClassification if "id2label" in case else AutoModel
+    vocab_size = tokenizer_of(case).get_vocab_size()
+    predicts = case.get("predicts")
+    case = {key: value for key, value in case.items() if key not in OWN_KEYS}
+    config = AutoConfig.for_model(case.pop("model"), vocab_size=vocab_size, **case)
+    auto = AutoModelForSequenceClassification if "id2label" in case else AutoModelForMaskedLM if predicts else AutoModel
     return auto.from_config(config, attn_implementation="eager").eval()
 
 
@@ -112,9 +177,9 @@ def make(name: str, case: dict) -> None:
     config = model.config
     first = config.pad_token_id + 1 if "roberta" in case["model"] else 0
     most = case.get("max_seq_length", config.max_position_embeddings - first)
-    encoder = tokenizer()
+    encoder = tokenizer_of(case)
     texts, states, vectors = [], [], []
-    for text in TEXTS:
+    for text in SPACED if case["model"] == "modernbert" else TEXTS:
         whole = encoder.encode(text).ids
         encoder.enable_truncation(most)
         ids = encoder.encode(text).ids
@@ -136,6 +201,10 @@ def make(name: str, case: dict) -> None:
         old["cls.predictions.bias"] = torch.zeros(config.vocab_size, dtype=case["dtype"])
         old["bert.embeddings.position_ids"] = torch.arange(config.max_position_embeddings)[None]
         save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
+    if "older_keys" in case:
+        written = json.loads((folder / "config.json").read_text())
+        del written["rope_parameters"], written["layer_types"]
+        write_json(folder / "config.json", written | case["older_keys"])
     encoder.save(str(folder / "tokenizer.json"), pretty=False)
     if "pooling" in case:
         kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]

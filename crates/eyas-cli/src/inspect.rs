@@ -115,7 +115,7 @@ impl Report {
         let encoder = self.encoder.as_ref().map(|config| {
             json!({
                 "vocabSize": config.vocab_size, "hiddenSize": config.hidden_size, "intermediateSize": config.intermediate_size,
-                "layers": config.layers, "heads": config.heads, "maxTokens": config.max_tokens(),
+                "layers": config.layers.len(), "heads": config.heads, "maxTokens": config.max_tokens(),
                 "labels": config.classifier.as_ref().map(|classifier| &classifier.labels),
             })
         });
@@ -157,7 +157,7 @@ impl Report {
             println!(
                 "{} (encoder): {} layers, hidden {}, MLP {}, {} heads, vocabulary {}, texts of at most {} tokens",
                 config.architecture(),
-                config.layers,
+                config.layers.len(),
                 config.hidden_size,
                 config.intermediate_size,
                 config.heads,

@@ -27,11 +27,13 @@ pub(crate) fn class_scores(logits: &[f32], classifier: &ClassifierConfig) -> Res
 
 #[cfg(test)]
 mod tests {
+    use eyas_model::Pooling;
+
     use super::*;
 
     #[test]
     fn one_label_or_several_fit() {
-        let classifier = |scores| ClassifierConfig { labels: vec!["a".into(), "b".into()], scores };
+        let classifier = |scores| ClassifierConfig { labels: vec!["a".into(), "b".into()], scores, pooling: Pooling::First };
         let softmax = class_scores(&[0.0, 3.0_f32.ln()], &classifier(ScoreKind::Softmax)).unwrap();
         assert_eq!(softmax[0].label, "b");
         assert!((softmax[0].score - 0.75).abs() < 1e-6 && (softmax[1].score - 0.25).abs() < 1e-6);

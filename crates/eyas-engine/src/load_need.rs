@@ -46,7 +46,7 @@ pub struct ModelHeaders {
 
 enum Config {
     Decoder(Box<DecoderConfig>),
-    Encoder(EncoderConfig, EmbeddingRecipe),
+    Encoder(Box<EncoderConfig>, EmbeddingRecipe),
 }
 
 impl ModelHeaders {
@@ -58,7 +58,7 @@ impl ModelHeaders {
             (ModelKind::Encoder, ModelFiles::Folder(folder)) => {
                 let config = open_encoder_config(files).await?;
                 let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
-                Config::Encoder(config, recipe)
+                Config::Encoder(Box::new(config), recipe)
             }
             _ => Config::Decoder(Box::new(open_config(files, &checkpoint).await?)),
         };

@@ -12,9 +12,10 @@ pub struct AttentionSpec {
     /// Rows of the KV cache. Without a window, position `p` is in row `p`; with one, in row `p % context`, so that a cache of at least
     /// `window + tokens - 1` rows serves steps of `tokens` tokens at any position.
     pub context: usize,
-    /// How many positions a token sees, itself included; all before it where there is none.
+    /// How many positions a token sees, itself included; all before it where there is none. Where attention is not causal, it sees as many on either side,
+    /// itself counted on both.
     pub window: Option<usize>,
-    /// Whether a token sees only what stands before it. Otherwise all tokens of a step see each other, and there is no window.
+    /// Whether a token sees only what stands before it. Otherwise the tokens of a step see each other, and the cache holds the whole step.
     pub is_causal: bool,
     scale_bits: u32,
     softcap_bits: Option<u32>,
@@ -54,10 +55,10 @@ impl AttentionSpec {
         Self { window: Some(window), ..self }
     }
 
-    /// The same where all tokens of a step see each other, as in an encoder (arXiv 1810.04805).
+    /// The same where the tokens of a step see each other, as in an encoder (arXiv 1810.04805): all of them, or those nearer than the window.
     #[must_use]
     pub fn bidirectional(self) -> Self {
-        Self { is_causal: false, window: None, ..self }
+        Self { is_causal: false, ..self }
     }
 
     /// Width of a query row.
@@ -85,9 +86,14 @@ impl AttentionSpec {
         self.softcap_bits.map(f32::from_bits)
     }
 
+    /// Whether positions come around in the cache.
+    pub const fn comes_around(&self) -> bool {
+        self.window.is_some() && self.is_causal
+    }
+
     /// The cache row of a position.
     pub const fn row(&self, position: usize) -> usize {
-        if self.window.is_some() { position % self.context } else { position }
+        if self.comes_around() { position % self.context } else { position }
     }
 
     /// The first position that the token at `position` sees.
@@ -96,8 +102,13 @@ impl AttentionSpec {
     }
 
     /// One behind the last position that the token at `position` sees in a sequence that ends before `end`.
-    pub const fn visible_end(&self, position: usize, end: usize) -> usize {
-        if self.is_causal { position + 1 } else { end }
+    pub fn visible_end(&self, position: usize, end: usize) -> usize {
+        end.min(position + self.reach())
+    }
+
+    /// One more than the positions behind itself that a token may see.
+    pub(crate) fn reach(&self) -> usize {
+        if self.is_causal { 1 } else { self.window.unwrap_or(self.context) }
     }
 }
 
@@ -150,7 +161,14 @@ mod tests {
     fn without_causality_the_whole_sequence_is_seen() {
         let spec = AttentionSpec::new(1, 1, 4, 9).with_window(3);
         assert_eq!((spec.visible_end(2, 7), spec.first_visible(5)), (3, 3));
-        let spec = spec.bidirectional();
+        let spec = AttentionSpec::new(1, 1, 4, 9).bidirectional();
         assert_eq!((spec.visible_end(2, 7), spec.first_visible(5)), (7, 0));
+    }
+
+    #[test]
+    fn without_causality_a_window_reaches_to_both_sides() {
+        let spec = AttentionSpec::new(1, 1, 4, 9).with_window(3).bidirectional();
+        assert_eq!((spec.first_visible(4), spec.visible_end(4, 9), spec.visible_end(4, 6)), (2, 7, 6));
+        assert_eq!((spec.row(8), spec.comes_around()), (8, false));
     }
 }

@@ -41,6 +41,7 @@ pub trait KernelBackend: Backend {
         weight_d: FloatTensor<Self>,
         bias_d: FloatTensor<Self>,
         epsilon: f32,
+        adds: bool,
         tuning: Tuning,
     ) -> FloatTensor<Self>;
     /// See [`crate::activate`].

@@ -87,21 +87,23 @@ pub fn residual_norm(
 }
 
 /// Normalisation over the last axis of a sum, `y = (s - mean(s)) / √(var(s) + ε) · weight + bias` with `s = x + added` (arXiv 1607.06450): `[t, d]` to
-/// `[t, d]`. Row `i` of `added` `[r, d]` belongs to row `i` of `x`; it may have more rows.
+/// `[t, d]`. Row `i` of `added` `[r, d]` belongs to row `i` of `x`; it may have more rows. Without `added`, `s = x`.
 pub fn layer_norm(
     x_td: Tensor<2>,
-    added_rd: Tensor<2>,
+    added_rd: Option<Tensor<2>>,
     weight_d: Tensor<1>,
     bias_d: Tensor<1>,
     epsilon: f32,
     tuning: Tuning,
 ) -> Tensor<2> {
+    let adds = added_rd.is_some();
     Tensor::from_dispatch(<Dispatch as KernelBackend>::layer_norm(
-        x_td.into_dispatch(),
-        added_rd.into_dispatch(),
+        x_td.clone().into_dispatch(),
+        added_rd.unwrap_or(x_td).into_dispatch(),
         weight_d.into_dispatch(),
         bias_d.into_dispatch(),
         epsilon,
+        adds,
         tuning,
     ))
 }

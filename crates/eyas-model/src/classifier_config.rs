@@ -3,7 +3,7 @@
 use eyas_core::{Error, Result};
 use serde_json::Value;
 
-use crate::config_hf::optional;
+use crate::{Pooling, config_hf::optional};
 
 /// More labels than any known classifier has.
 const LARGEST_LABELS: usize = 1 << 20;
@@ -24,6 +24,8 @@ pub struct ClassifierConfig {
     pub labels: Vec<String>,
     /// How logits become scores.
     pub scores: ScoreKind,
+    /// Which states the head reads.
+    pub pooling: Pooling,
 }
 
 impl ClassifierConfig {
@@ -52,7 +54,7 @@ impl ClassifierConfig {
                 )));
             }
         };
-        Ok(Some(Self { labels, scores }))
+        Ok(Some(Self { labels, scores, pooling: Pooling::First }))
     }
 }
 

@@ -3,12 +3,13 @@
 use burn::{module::Module, tensor::Tensor};
 use eyas_kernels::{Activation, Tuning, activate};
 
-use crate::linear::Linear;
+use crate::{layer_norm::LayerNorm, linear::Linear};
 
-/// `out(act(dense(x)))` of the first token's state: `[1, d]` to `[1, labels]`.
+/// `out(norm(act(dense(x))))` of a text's state: `[1, d]` to `[1, labels]`.
 #[derive(Module, Debug)]
 pub(crate) struct ClassifierHead {
     pub(crate) dense: Linear,
+    pub(crate) norm: Option<LayerNorm>,
     pub(crate) out: Linear,
     #[module(skip)]
     pub(crate) activation: Activation,
@@ -16,10 +17,15 @@ pub(crate) struct ClassifierHead {
 
 impl ClassifierHead {
     pub(crate) fn forward(&self, x_1d: Tensor<2>, tuning: Tuning) -> Tensor<2> {
-        self.out.forward(activate(self.dense.forward(x_1d, tuning), self.activation), tuning)
+        let hidden = activate(self.dense.forward(x_1d, tuning), self.activation);
+        let normed = match &self.norm {
+            None => hidden,
+            Some(norm) => norm.forward(hidden, None, tuning),
+        };
+        self.out.forward(normed, tuning)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.dense.bytes() + self.out.bytes()
+        self.dense.bytes() + self.norm.as_ref().map_or(0, LayerNorm::bytes) + self.out.bytes()
     }
 }

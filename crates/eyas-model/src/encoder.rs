@@ -8,27 +8,30 @@ use eyas_kernels::{KernelDevice, copy_rows, read_f32, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
-    EncoderConfig, LoadPlan, Pooling, classifier_head::ClassifierHead, encoder_layer::EncoderLayer, encoder_loader,
-    kv_cache::LayerCache, layer_norm::LayerNorm, linear::Linear, padded_tokens::padded_tokens, pooling::mean_row,
+    EncoderConfig, LoadPlan, Pooling, classifier_head::ClassifierHead, encoder_layer::EncoderLayer, encoder_layer::EncoderStep,
+    encoder_loader, kv_cache::LayerCache, layer_norm::LayerNorm, linear::Linear, padded_tokens::padded_tokens, pooling::mean_row,
 };
 
 /// The weights as Burn modules.
 #[derive(Module, Debug)]
 pub(crate) struct EncoderWeights {
     pub(crate) words: Linear,
-    /// What is added to the word at each position, `[positions, d]`.
-    pub(crate) positions: Tensor<2>,
+    /// What is added to the word at each position, `[positions, d]`, where there is such a table.
+    pub(crate) positions: Option<Tensor<2>>,
     pub(crate) embeddings_norm: LayerNorm,
     pub(crate) layers: Vec<EncoderLayer>,
+    /// Behind the last layer, where its own normalisations stand before its halves.
+    pub(crate) final_norm: Option<LayerNorm>,
     pub(crate) head: Option<ClassifierHead>,
 }
 
 impl EncoderWeights {
     fn bytes(&self) -> u64 {
-        let [rows, d] = self.positions.dims();
+        let positions = self.positions.as_ref().map_or(0, |table| table.dims().iter().product::<usize>() as u64 * 4);
         let layers: u64 = self.layers.iter().map(EncoderLayer::bytes).sum();
+        let norms: u64 = self.final_norm.iter().chain([&self.embeddings_norm]).map(LayerNorm::bytes).sum();
         let head = self.head.as_ref().map_or(0, ClassifierHead::bytes);
-        self.words.bytes() + (rows * d) as u64 * 4 + self.embeddings_norm.bytes() + layers + head
+        self.words.bytes() + positions + norms + layers + head
     }
 }
 
@@ -62,9 +65,9 @@ impl Encoder {
         plan: &LoadPlan<'_>,
     ) -> Result<Self> {
         let max_tokens = max_tokens.min(config.max_tokens());
-        let (weights, matrix_kind) = encoder_loader::load(checkpoint, &config, device, plan).await?;
+        let (weights, matrix_kind) = encoder_loader::load(checkpoint, &config, max_tokens, device, plan).await?;
         let upload = device.begin_upload();
-        let scratch = RefCell::new(LayerCache::zeros(config.attention_spec(max_tokens), device));
+        let scratch = RefCell::new(LayerCache::zeros(config.attention_spec(0, max_tokens), device));
         upload.finish().await?;
         Ok(Self { config, weights, device: device.clone(), matrix_kind, max_tokens, scratch })
     }
@@ -104,13 +107,10 @@ impl Encoder {
 
     /// The vector of a text, `[d]`; see [`Pooling`]. Fails as [`Encoder::states`] does.
     pub async fn pooled(&self, ids: &[u32], pooling: Pooling) -> Result<Vec<f32>> {
-        let row = match pooling {
-            Pooling::Mean => return Ok(mean_row(&self.states(ids).await?, self.config.hidden_size)),
-            Pooling::First => 0,
-            Pooling::Last => ids.len().saturating_sub(1),
-        };
-        let hidden = self.hidden(ids).await?;
-        read_f32(&self.device, copy_rows(hidden, row, 1, 1)).await
+        if pooling == Pooling::Mean {
+            return Ok(mean_row(&self.states(ids).await?, self.config.hidden_size));
+        }
+        read_f32(&self.device, self.pooled_row(ids, pooling).await?).await
     }
 
     /// The classification head's logits, `[labels]`. Fails as [`Encoder::states`] does, and with `unsupported-model` where there is no head.
@@ -120,8 +120,22 @@ impl Encoder {
                 "this encoder has no classification head; expected a model whose architecture ends in ForSequenceClassification",
             )
         })?;
-        let first = copy_rows(self.hidden(ids).await?, 0, 1, 1);
-        read_f32(&self.device, head.forward(first, self.device.tuning())).await
+        let pooling = self.config.classifier.as_ref().map_or(Pooling::First, |classifier| classifier.pooling);
+        let row = self.pooled_row(ids, pooling).await?;
+        read_f32(&self.device, head.forward(row, self.device.tuning())).await
+    }
+
+    /// The vector of a text on the device, `[1, d]`.
+    async fn pooled_row(&self, ids: &[u32], pooling: Pooling) -> Result<Tensor<2>> {
+        let row = match pooling {
+            Pooling::Mean => {
+                let mean = mean_row(&self.states(ids).await?, self.config.hidden_size);
+                return Ok(self.device.floats(mean, [1, self.config.hidden_size]));
+            }
+            Pooling::First => 0,
+            Pooling::Last => ids.len().saturating_sub(1),
+        };
+        Ok(copy_rows(self.hidden(ids).await?, row, 1, 1))
     }
 
     /// The last layer's states, `[padded ids, d]`.
@@ -129,14 +143,18 @@ impl Encoder {
         self.check(ids)?;
         self.device.settle().await;
         let (tuning, tokens) = (self.device.tuning(), padded_tokens(&self.device, ids.len()));
-        let step = write_step(&self.device, 0, ids, tokens);
-        let words = self.weights.words.rows(step.clone(), tokens, 1.0);
+        let step = EncoderStep { words: write_step(&self.device, 0, ids, tokens), tuning };
+        let words = self.weights.words.rows(step.words.clone(), tokens, 1.0);
         let mut x_td = self.weights.embeddings_norm.forward(words, self.weights.positions.clone(), tuning);
         let mut scratch = self.scratch.borrow_mut();
-        for layer in &self.weights.layers {
-            x_td = layer.forward(x_td, &mut scratch, &step, tuning);
+        for (number, layer) in self.weights.layers.iter().enumerate() {
+            let spec = self.config.attention_spec(number, self.max_tokens);
+            x_td = layer.forward(x_td, &mut scratch, spec, &step);
         }
-        Ok(x_td)
+        Ok(match &self.weights.final_norm {
+            None => x_td,
+            Some(norm) => norm.forward(x_td, None, tuning),
+        })
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {

@@ -6,11 +6,13 @@ use eyas_kernels::{Activation, AttentionSpec};
 use serde_json::Value;
 
 use crate::{
+    LayerKind, LayerRope, Rope,
     classifier_config::ClassifierConfig,
     config_hf::{number, optional, required},
     config_keys,
     encoder_family::{EncoderFamily, READ},
     family::Family,
+    modern_bert,
 };
 
 /// Everything that an encoder's computation depends on besides its weights.
@@ -23,11 +25,11 @@ pub struct EncoderConfig {
     pub hidden_size: usize,
     /// Width of the MLP.
     pub intermediate_size: usize,
-    /// Layers.
-    pub layers: usize,
+    /// Windows and position embeddings, one for each layer. A window reaches to both sides; a layer without rotations has its positions from a table.
+    pub layers: Vec<LayerKind>,
     /// Heads.
     pub heads: usize,
-    /// Rows of the table of positions.
+    /// Rows of the table of positions; where queries and keys are rotated instead, the positions that the model was made for.
     pub position_rows: usize,
     /// The row of the first token's position.
     pub first_position: usize,
@@ -37,8 +39,28 @@ pub struct EncoderConfig {
     pub norm_epsilon: f32,
     /// What stands between the two matrices of the MLP.
     pub activation: Activation,
+    /// Rotary frequencies of the layers that use the global ones, and of those that use the local ones.
+    pub(crate) ropes: Option<(Rope, Rope)>,
+    /// Which tensors have a bias.
+    pub(crate) biases: EncoderBiases,
+    /// What stands between the two matrices of the classification head.
+    pub(crate) head_activation: Activation,
     /// The classification head, where the model was made for one.
     pub classifier: Option<ClassifierConfig>,
+}
+
+/// Which of an encoder's tensors have a bias.
+#[allow(clippy::struct_excessive_bools, reason = "each is a yes or no of the file's own configuration")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EncoderBiases {
+    pub(crate) attention: bool,
+    pub(crate) mlp: bool,
+    pub(crate) norms: bool,
+    pub(crate) head_dense: bool,
+}
+
+impl EncoderBiases {
+    const ALL: Self = Self { attention: true, mlp: true, norms: true, head_dense: true };
 }
 
 /// Nothing that runs in a browser comes near these; a hostile configuration does.
@@ -74,21 +96,34 @@ impl EncoderConfig {
         }
         let keys = family.size_keys();
         let pad_token_id = optional(config, "pad_token_id")?.unwrap_or(1);
-        Self {
+        let layers = required(config, keys.layers)?;
+        if layers == 0 || layers > LARGEST_LAYERS {
+            return Err(Error::bad_model(format!(
+                "config.json: {} must be between 1 and {LARGEST_LAYERS}, found {layers}",
+                keys.layers
+            )));
+        }
+        let mut encoder = Self {
             family,
             vocab_size: required(config, "vocab_size")?,
             hidden_size: required(config, keys.width)?,
             intermediate_size: required(config, keys.mlp_width)?,
-            layers: required(config, keys.layers)?,
+            layers: vec![LayerKind { window: None, rope: LayerRope::None }; layers],
             heads: required(config, keys.heads)?,
             position_rows: optional(config, "max_position_embeddings")?.unwrap_or(512),
             first_position: family.first_position(pad_token_id),
             token_types: if family.has_token_types() { optional(config, "type_vocab_size")?.unwrap_or(2) } else { 0 },
             norm_epsilon: number(config, "layer_norm_eps")?.unwrap_or(1e-12) as f32,
             activation: activation(config[keys.activation].as_str().unwrap_or("gelu"))?,
+            ropes: None,
+            biases: EncoderBiases::ALL,
+            head_activation: family.head_activation(),
             classifier: ClassifierConfig::from_hf(config)?,
+        };
+        if family == EncoderFamily::ModernBert {
+            modern_bert::adapt(&mut encoder, config)?;
         }
-        .validate()
+        encoder.validate()
     }
 
     /// Checks that sizes are positive, bounded and fit each other.
@@ -98,14 +133,12 @@ impl EncoderConfig {
             ("vocab_size", self.vocab_size),
             (keys.width, self.hidden_size),
             (keys.mlp_width, self.intermediate_size),
-            (keys.layers, self.layers),
             (keys.heads, self.heads),
             ("max_position_embeddings", self.position_rows),
         ];
         for (name, size) in sizes {
-            let limit = if name == keys.layers { LARGEST_LAYERS } else { LARGEST_SIZE };
-            if size == 0 || size > limit {
-                return Err(Error::bad_model(format!("config.json: {name} must be between 1 and {limit}, found {size}")));
+            if size == 0 || size > LARGEST_SIZE {
+                return Err(Error::bad_model(format!("config.json: {name} must be between 1 and {LARGEST_SIZE}, found {size}")));
             }
         }
         if !self.hidden_size.is_multiple_of(self.heads) {
@@ -133,6 +166,12 @@ impl EncoderConfig {
                 self.norm_epsilon
             )));
         }
+        for rope in self.ropes.iter().flat_map(|(global, local)| [global, local]) {
+            rope.check(head_dim)?;
+            if rope.switch_at().is_some() {
+                return Err(Error::unsupported("config.json: longrope is not supported for encoders"));
+            }
+        }
         Ok(self)
     }
 
@@ -146,14 +185,21 @@ impl EncoderConfig {
         self.position_rows - self.first_position
     }
 
-    /// The shape of a layer's attention for texts of at most `max_tokens` tokens.
-    pub fn attention_spec(&self, max_tokens: usize) -> AttentionSpec {
-        AttentionSpec::new(self.heads, self.heads, self.hidden_size / self.heads, max_tokens).bidirectional()
+    /// The size of a head.
+    pub const fn head_dim(&self) -> usize {
+        self.hidden_size / self.heads
     }
 
-    /// Bytes of the keys and values of one layer for such texts; all layers share them.
-    pub const fn scratch_bytes(&self, max_tokens: usize) -> u64 {
-        2 * (max_tokens * self.hidden_size) as u64 * 4
+    /// The shape of a layer's attention for texts of at most `max_tokens` tokens.
+    pub fn attention_spec(&self, layer: usize, max_tokens: usize) -> AttentionSpec {
+        let spec = AttentionSpec::new(self.heads, self.heads, self.head_dim(), max_tokens).bidirectional();
+        self.layers[layer].window_within(max_tokens).map_or(spec, |window| spec.with_window(window))
+    }
+
+    /// Bytes of the keys and values of one layer for such texts, which all layers share, and of tables of rotations.
+    pub fn scratch_bytes(&self, max_tokens: usize) -> u64 {
+        let tables = if self.ropes.is_some() { 2 * self.head_dim() } else { 0 };
+        (max_tokens * (2 * self.hidden_size + tables)) as u64 * 4
     }
 }
 
@@ -170,7 +216,7 @@ fn not_an_encoder(model_type: &str) -> Error {
     ))
 }
 
-fn activation(name: &str) -> Result<Activation> {
+pub(crate) fn activation(name: &str) -> Result<Activation> {
     match name {
         "gelu" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),

@@ -9,6 +9,7 @@ pub(crate) enum EncoderFamily {
     DistilBert,
     Roberta,
     XlmRoberta,
+    ModernBert,
 }
 
 /// What `config.json` calls the sizes that all families have.
@@ -27,6 +28,8 @@ const KEYS: SizeKeys = SizeKeys {
     heads: "num_attention_heads",
     activation: "hidden_act",
 };
+
+const MODERN_KEYS: SizeKeys = SizeKeys { activation: "hidden_activation", ..KEYS };
 
 const DISTIL_KEYS: SizeKeys =
     SizeKeys { width: "dim", mlp_width: "hidden_dim", layers: "n_layers", heads: "n_heads", activation: "activation" };
@@ -82,8 +85,41 @@ const DISTIL_BERT_KEYS: [&str; 10] = [
     "tie_weights_",
 ];
 
+const MODERN_BERT_KEYS: [&str; 29] = [
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_activation",
+    "norm_eps",
+    "norm_bias",
+    "attention_bias",
+    "mlp_bias",
+    "local_attention",
+    "global_attn_every_n_layers",
+    "global_rope_theta",
+    "local_rope_theta",
+    "layer_types",
+    "rope_parameters",
+    "classifier_pooling",
+    "classifier_bias",
+    "classifier_activation",
+    // Training, special tokens, and what the reference does not read either.
+    "classifier_dropout",
+    "cls_token_id",
+    "decoder_bias",
+    "embedding_dropout",
+    "eos_token_id",
+    "initializer_cutoff_factor",
+    "layer_norm_eps",
+    "mlp_dropout",
+    "reference_compile",
+    "repad_logits_with_grad",
+    "sparse_pred_ignore_index",
+];
+
 impl EncoderFamily {
-    pub(crate) const ALL: [Self; 4] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta];
+    pub(crate) const ALL: [Self; 5] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::ModernBert];
 
     /// `model_type` in `config.json`.
     pub(crate) const fn model_type(self) -> &'static str {
@@ -92,6 +128,7 @@ impl EncoderFamily {
             Self::DistilBert => "distilbert",
             Self::Roberta => "roberta",
             Self::XlmRoberta => "xlm-roberta",
+            Self::ModernBert => "modernbert",
         }
     }
 
@@ -105,6 +142,7 @@ impl EncoderFamily {
         match self {
             Self::Bert | Self::Roberta | Self::XlmRoberta => &BERT_KEYS,
             Self::DistilBert => &DISTIL_BERT_KEYS,
+            Self::ModernBert => &MODERN_BERT_KEYS,
         }
     }
 
@@ -112,6 +150,7 @@ impl EncoderFamily {
         match self {
             Self::Bert | Self::Roberta | Self::XlmRoberta => KEYS,
             Self::DistilBert => DISTIL_KEYS,
+            Self::ModernBert => MODERN_KEYS,
         }
     }
 
@@ -121,27 +160,39 @@ impl EncoderFamily {
             Self::Bert => "bert.",
             Self::DistilBert => "distilbert.",
             Self::Roberta | Self::XlmRoberta => "roberta.",
+            Self::ModernBert => "model.",
         }
     }
 
     /// The row of the first token's position: RoBERTa leaves out those up to the padding token's id.
     pub(crate) const fn first_position(self, pad_token_id: usize) -> usize {
         match self {
-            Self::Bert | Self::DistilBert => 0,
+            Self::Bert | Self::DistilBert | Self::ModernBert => 0,
             Self::Roberta | Self::XlmRoberta => pad_token_id.saturating_add(1),
         }
     }
 
     /// Whether there are token types, of which a single text has the first.
     pub(crate) const fn has_token_types(self) -> bool {
-        !matches!(self, Self::DistilBert)
+        !matches!(self, Self::DistilBert | Self::ModernBert)
     }
 
-    /// What stands between the two matrices of a classification head.
+    /// Whether positions are a table that is added to the words; otherwise queries and keys are rotated.
+    pub(crate) const fn has_position_table(self) -> bool {
+        !matches!(self, Self::ModernBert)
+    }
+
+    /// Whether a layer's normalisations stand before its halves, whose MLP is gated, and one stands behind the last layer.
+    pub(crate) const fn is_pre_norm(self) -> bool {
+        matches!(self, Self::ModernBert)
+    }
+
+    /// What stands between the two matrices of a classification head, where `config.json` does not say it.
     pub(crate) const fn head_activation(self) -> Activation {
         match self {
             Self::Bert | Self::Roberta | Self::XlmRoberta => Activation::Tanh,
             Self::DistilBert => Activation::Relu,
+            Self::ModernBert => Activation::Gelu,
         }
     }
 }

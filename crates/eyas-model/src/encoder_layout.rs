@@ -45,7 +45,7 @@ impl EncoderLayout {
         };
         let mut matrices = BTreeMap::new();
         for (matrix, part_rows, cols) in expected_matrices(config) {
-            let has_bias = matrix != EncoderMatrix::Words;
+            let has_bias = has_bias(matrix, config);
             let (mut parts, mut kinds) = (Vec::new(), Vec::new());
             for (part, rows) in part_rows.into_iter().enumerate() {
                 let tensor = find(EncoderSlot::Matrix { matrix, part })?;
@@ -74,13 +74,14 @@ impl EncoderLayout {
             if !is_known {
                 return Err(Error::bad_model(format!(
                     "the tensor {:?} belongs to a layer or a feature that the configuration ({} layers) does not have",
-                    tensor.name, config.layers
+                    tensor.name,
+                    config.layers.len()
                 )));
             }
         }
         // A device may want some rows more than there are positions.
-        let table_values =
-            config.max_tokens().next_multiple_of(8) * config.hidden_size + (1 + 2 * config.layers) * 2 * config.hidden_size;
+        let rows = if config.family.has_position_table() { config.max_tokens().next_multiple_of(8) } else { 0 };
+        let table_values = (rows + 2 * expected_norms(config).len()) * config.hidden_size;
         Ok(Self { matrices, places, table_values })
     }
 
@@ -107,12 +108,25 @@ impl EncoderLayout {
     }
 }
 
-/// The head of a model that was made without one is not used: BERT's pooler was trained for another task.
+/// The head of a model that was made without one is not used: BERT's pooler and ModernBERT's head were trained for another task.
 fn is_used(place: EncoderSlot, config: &EncoderConfig) -> bool {
     match place {
         EncoderSlot::Matrix { matrix: EncoderMatrix::HeadDense, .. }
-        | EncoderSlot::Bias { matrix: EncoderMatrix::HeadDense, .. } => config.classifier.is_some(),
+        | EncoderSlot::Bias { matrix: EncoderMatrix::HeadDense, .. }
+        | EncoderSlot::Table(EncoderTable::NormWeight(EncoderNorm::Head) | EncoderTable::NormBias(EncoderNorm::Head)) => {
+            config.classifier.is_some()
+        }
         _ => true,
+    }
+}
+
+fn has_bias(matrix: EncoderMatrix, config: &EncoderConfig) -> bool {
+    match matrix {
+        EncoderMatrix::Words => false,
+        EncoderMatrix::Qkv(_) | EncoderMatrix::Output(_) => config.biases.attention,
+        EncoderMatrix::Up(_) | EncoderMatrix::Down(_) => config.biases.mlp,
+        EncoderMatrix::HeadDense => config.biases.head_dense,
+        EncoderMatrix::HeadOut => true,
     }
 }
 
@@ -128,10 +142,11 @@ fn kind(matrix: EncoderMatrix, quantize: Quantize, tensor: &TensorInfo, model_by
 fn expected_matrices(config: &EncoderConfig) -> Vec<(EncoderMatrix, Vec<usize>, usize)> {
     let (d, ff) = (config.hidden_size, config.intermediate_size);
     let mut matrices = vec![(EncoderMatrix::Words, vec![config.vocab_size], d)];
-    for layer in 0..config.layers {
-        matrices.push((EncoderMatrix::Qkv(layer), vec![d, d, d], d));
+    let is_fused = config.family.is_pre_norm();
+    for layer in 0..config.layers.len() {
+        matrices.push((EncoderMatrix::Qkv(layer), if is_fused { vec![3 * d] } else { vec![d; 3] }, d));
         matrices.push((EncoderMatrix::Output(layer), vec![d], d));
-        matrices.push((EncoderMatrix::Up(layer), vec![ff], d));
+        matrices.push((EncoderMatrix::Up(layer), vec![if is_fused { 2 * ff } else { ff }], d));
         matrices.push((EncoderMatrix::Down(layer), vec![d], ff));
     }
     if let Some(classifier) = &config.classifier {
@@ -144,14 +159,38 @@ fn expected_matrices(config: &EncoderConfig) -> Vec<(EncoderMatrix, Vec<usize>, 
 /// Every other tensor with its shape.
 fn expected_tables(config: &EncoderConfig) -> Vec<(EncoderTable, Vec<usize>)> {
     let d = config.hidden_size;
-    let mut tables = vec![(EncoderTable::Positions, vec![config.position_rows, d])];
+    let mut tables = Vec::new();
+    if config.family.has_position_table() {
+        tables.push((EncoderTable::Positions, vec![config.position_rows, d]));
+    }
     if config.token_types > 0 {
         tables.push((EncoderTable::Types, vec![config.token_types, d]));
     }
-    let mut norms = vec![EncoderNorm::Embeddings];
-    norms.extend((0..config.layers).flat_map(|layer| [EncoderNorm::Attention(layer), EncoderNorm::Mlp(layer)]));
-    for norm in norms {
-        tables.extend([(EncoderTable::NormWeight(norm), vec![d]), (EncoderTable::NormBias(norm), vec![d])]);
+    for norm in expected_norms(config) {
+        tables.push((EncoderTable::NormWeight(norm), vec![d]));
+        if config.biases.norms {
+            tables.push((EncoderTable::NormBias(norm), vec![d]));
+        }
     }
     tables
+}
+
+/// Every normalisation.
+pub(crate) fn expected_norms(config: &EncoderConfig) -> Vec<EncoderNorm> {
+    let is_pre_norm = config.family.is_pre_norm();
+    let mut norms = vec![EncoderNorm::Embeddings];
+    for layer in 0..config.layers.len() {
+        // The first layer takes what was normalised behind the embeddings.
+        if !(is_pre_norm && layer == 0) {
+            norms.push(EncoderNorm::Attention(layer));
+        }
+        norms.push(EncoderNorm::Mlp(layer));
+    }
+    if is_pre_norm {
+        norms.push(EncoderNorm::Final);
+        if config.classifier.is_some() {
+            norms.push(EncoderNorm::Head);
+        }
+    }
+    norms
 }

@@ -4,27 +4,29 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::KernelDevice;
+use eyas_kernels::{KernelDevice, RopeSpec};
 use eyas_weights::Checkpoint;
 
 use crate::{
-    EncoderConfig,
+    EncoderConfig, LayerRope,
     classifier_head::ClassifierHead,
     decoder::LoadPlan,
     encoder::EncoderWeights,
     encoder_layer::EncoderLayer,
-    encoder_layout::EncoderLayout,
+    encoder_layout::{EncoderLayout, expected_norms},
     encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable},
     layer_norm::LayerNorm,
     linear::Linear,
     loader::{floats, pack},
     padded_tokens::padded_tokens,
+    rope_tables::RopeTables,
 };
 
-/// Reads and uploads everything; returns the kind of most matrices too.
+/// Reads and uploads everything, for texts of at most `max_tokens` tokens; returns the kind of most matrices too.
 pub(crate) async fn load(
     checkpoint: &Checkpoint,
     config: &EncoderConfig,
+    max_tokens: usize,
     device: &KernelDevice,
     plan: &LoadPlan<'_>,
 ) -> Result<(EncoderWeights, WeightKind)> {
@@ -67,7 +69,7 @@ pub(crate) async fn load(
         report(loaded_bytes);
     }
     let upload = device.begin_upload();
-    let weights = parts.into_weights(config, device);
+    let weights = parts.into_weights(config, max_tokens, device);
     upload.finish().await?;
     Ok((weights?, matrix_kind))
 }
@@ -109,12 +111,16 @@ impl EncoderParts {
     }
 
     fn norm(&mut self, norm: EncoderNorm, config: &EncoderConfig, device: &KernelDevice) -> Result<LayerNorm> {
-        let (weight, bias) = (self.table(EncoderTable::NormWeight(norm))?, self.table(EncoderTable::NormBias(norm))?);
+        let weight = self.table(EncoderTable::NormWeight(norm))?;
+        let bias = if config.biases.norms { self.table(EncoderTable::NormBias(norm))? } else { vec![0.0; weight.len()] };
         Ok(LayerNorm::new(weight, bias, config.norm_epsilon, device))
     }
 
     /// What is added to each position's word: the position's own row and, since every token of a single text has it, the first token type's.
-    fn positions(&mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<Tensor<2>> {
+    fn positions(&mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<Option<Tensor<2>>> {
+        if !config.family.has_position_table() {
+            return Ok(None);
+        }
         let d = config.hidden_size;
         let mut rows = self.table(EncoderTable::Positions)?.split_off(config.first_position * d);
         if config.token_types > 0 {
@@ -125,31 +131,39 @@ impl EncoderParts {
         }
         let count = padded_tokens(device, config.max_tokens());
         rows.resize(count * d, 0.0);
-        Ok(device.floats(rows, [count, d]))
+        Ok(Some(device.floats(rows, [count, d])))
     }
 
-    fn into_weights(mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<EncoderWeights> {
+    fn into_weights(mut self, config: &EncoderConfig, max_tokens: usize, device: &KernelDevice) -> Result<EncoderWeights> {
         let (no_rotations, no_norms) = (device.floats(vec![0.0], [1, 1]), device.floats(vec![0.0], [1]));
-        let mut layers = Vec::with_capacity(config.layers);
-        for layer in 0..config.layers {
+        let tables = config.ropes.as_ref().map(|ropes| RopeTables::of_encoder(ropes, config.head_dim(), max_tokens, device));
+        let norms = expected_norms(config);
+        let mut layers = Vec::with_capacity(config.layers.len());
+        for (layer, kind) in config.layers.iter().enumerate() {
+            let attention_norm = EncoderNorm::Attention(layer);
+            let has_norm = norms.contains(&attention_norm);
+            let tables = tables.as_ref().filter(|_| kind.rope != LayerRope::None);
             layers.push(EncoderLayer {
                 qkv: self.matrix(EncoderMatrix::Qkv(layer))?,
                 output: self.matrix(EncoderMatrix::Output(layer))?,
-                attention_norm: self.norm(EncoderNorm::Attention(layer), config, device)?,
+                attention_norm: has_norm.then(|| self.norm(attention_norm, config, device)).transpose()?,
                 up: self.matrix(EncoderMatrix::Up(layer))?,
                 down: self.matrix(EncoderMatrix::Down(layer))?,
                 mlp_norm: self.norm(EncoderNorm::Mlp(layer), config, device)?,
-                no_rotations: no_rotations.clone(),
+                rotations: tables.map_or_else(|| no_rotations.clone(), |tables| tables.of(kind.rope == LayerRope::Local)),
                 no_norms: no_norms.clone(),
+                rope: RopeSpec::new(if tables.is_some() { config.head_dim() } else { 0 }),
                 activation: config.activation,
+                is_pre_norm: config.family.is_pre_norm(),
             });
         }
         let head = match config.classifier {
             None => None,
             Some(_) => Some(ClassifierHead {
                 dense: self.matrix(EncoderMatrix::HeadDense)?,
+                norm: norms.contains(&EncoderNorm::Head).then(|| self.norm(EncoderNorm::Head, config, device)).transpose()?,
                 out: self.matrix(EncoderMatrix::HeadOut)?,
-                activation: config.family.head_activation(),
+                activation: config.head_activation,
             }),
         };
         Ok(EncoderWeights {
@@ -157,6 +171,7 @@ impl EncoderParts {
             positions: self.positions(config, device)?,
             embeddings_norm: self.norm(EncoderNorm::Embeddings, config, device)?,
             layers,
+            final_norm: norms.contains(&EncoderNorm::Final).then(|| self.norm(EncoderNorm::Final, config, device)).transpose()?,
             head,
         })
     }

@@ -11,7 +11,7 @@ pub(crate) enum EncoderMatrix {
     Qkv(usize),
     /// The attention's output projection of a layer.
     Output(usize),
-    /// The first matrix of a layer's MLP.
+    /// The first matrix of a layer's MLP; where that is gated, the gate's rows come first.
     Up(usize),
     /// The second.
     Down(usize),
@@ -26,10 +26,14 @@ pub(crate) enum EncoderMatrix {
 pub(crate) enum EncoderNorm {
     /// Behind the embeddings.
     Embeddings,
-    /// Behind the attention of a layer.
+    /// Behind the attention of a layer, or before it.
     Attention(usize),
-    /// Behind the MLP of a layer.
+    /// Behind the MLP of a layer, or before it.
     Mlp(usize),
+    /// Behind the last layer.
+    Final,
+    /// In the classification head.
+    Head,
 }
 
 /// A tensor of floats that is no matrix to multiply with.
@@ -65,6 +69,9 @@ pub(crate) fn encoder_slot(name: &str, family: EncoderFamily) -> Option<EncoderS
         ["cls.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "embeddings.position_ids"];
     if UNUSED.iter().any(|unused| name.starts_with(unused)) {
         return Some(EncoderSlot::Ignored);
+    }
+    if family == EncoderFamily::ModernBert {
+        return modern_slot(name);
     }
     let name = name.strip_prefix(family.prefix()).unwrap_or(name);
     let (place, field) = name.rsplit_once('.')?;
@@ -129,6 +136,33 @@ fn distil_layer_slot(layer: usize, part: &str, field: &str) -> Option<EncoderSlo
     of_matrix(matrix, part, field)
 }
 
+fn modern_slot(name: &str) -> Option<EncoderSlot> {
+    let (place, field) = name.strip_prefix(EncoderFamily::ModernBert.prefix()).unwrap_or(name).rsplit_once('.')?;
+    match place {
+        "embeddings.tok_embeddings" => return of_matrix(EncoderMatrix::Words, 0, field),
+        "embeddings.norm" => return of_norm(EncoderNorm::Embeddings, field),
+        "final_norm" => return of_norm(EncoderNorm::Final, field),
+        "head.dense" => return of_matrix(EncoderMatrix::HeadDense, 0, field),
+        "head.norm" => return of_norm(EncoderNorm::Head, field),
+        "classifier" => return of_matrix(EncoderMatrix::HeadOut, 0, field),
+        // The head that predicts tokens.
+        "decoder" => return Some(EncoderSlot::Ignored),
+        _ => {}
+    }
+    let (layer, part) = place.strip_prefix("layers.")?.split_once('.')?;
+    let layer = layer.parse().ok()?;
+    let matrix = match part {
+        "attn.Wqkv" => EncoderMatrix::Qkv(layer),
+        "attn.Wo" => EncoderMatrix::Output(layer),
+        "mlp.Wi" => EncoderMatrix::Up(layer),
+        "mlp.Wo" => EncoderMatrix::Down(layer),
+        "attn_norm" => return of_norm(EncoderNorm::Attention(layer), field),
+        "mlp_norm" => return of_norm(EncoderNorm::Mlp(layer), field),
+        _ => return None,
+    };
+    of_matrix(matrix, 0, field)
+}
+
 fn of_matrix(matrix: EncoderMatrix, part: usize, field: &str) -> Option<EncoderSlot> {
     match field {
         "weight" => Some(EncoderSlot::Matrix { matrix, part }),
@@ -166,6 +200,17 @@ mod tests {
         }
         assert_eq!(bert("pooler.dense.bias"), encoder_slot("classifier.dense.bias", EncoderFamily::Roberta));
         assert_eq!(encoder_slot("roberta.pooler.dense.bias", EncoderFamily::XlmRoberta), Some(EncoderSlot::Ignored));
+    }
+
+    #[test]
+    fn modern_bert_has_its_own_names() {
+        let modern = |name: &str| encoder_slot(name, EncoderFamily::ModernBert);
+        assert_eq!(modern("model.layers.3.mlp.Wi.weight"), Some(EncoderSlot::Matrix { matrix: EncoderMatrix::Up(3), part: 0 }));
+        assert_eq!(modern("layers.3.mlp_norm.weight"), modern("model.layers.3.mlp_norm.weight"));
+        assert_eq!(modern("decoder.bias"), Some(EncoderSlot::Ignored));
+        for name in ["layers.3.mlp.Wi.gamma", "layers.x.mlp.Wi.weight", "encoder.layer.0.output.dense.weight", "head.weight"] {
+            assert_eq!(modern(name), None, "{name}");
+        }
     }
 
     #[test]

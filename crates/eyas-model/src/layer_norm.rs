@@ -3,7 +3,7 @@
 use burn::{module::Module, tensor::Tensor};
 use eyas_kernels::{KernelDevice, Tuning, layer_norm};
 
-/// `y = (s - mean(s)) / √(var(s) + ε) · weight + bias` with `s = x + added`, `[t, d]` to `[t, d]` (arXiv 1607.06450).
+/// `y = (s - mean(s)) / √(var(s) + ε) · weight + bias` with `s = x + added`, or `s = x`, `[t, d]` to `[t, d]` (arXiv 1607.06450).
 #[derive(Module, Debug)]
 pub(crate) struct LayerNorm {
     weight_d: Tensor<1>,
@@ -17,7 +17,7 @@ impl LayerNorm {
         Self { weight_d: device.floats(weight, [d]), bias_d: device.floats(bias, [d]), epsilon }
     }
 
-    pub(crate) fn forward(&self, x_td: Tensor<2>, added_rd: Tensor<2>, tuning: Tuning) -> Tensor<2> {
+    pub(crate) fn forward(&self, x_td: Tensor<2>, added_rd: Option<Tensor<2>>, tuning: Tuning) -> Tensor<2> {
         layer_norm(x_td, added_rd, self.weight_d.clone(), self.bias_d.clone(), self.epsilon, tuning)
     }
 

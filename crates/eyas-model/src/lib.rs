@@ -42,6 +42,7 @@ mod linear;
 mod loader;
 mod matrix_builder;
 mod mlp;
+mod modern_bert;
 mod module_parts;
 mod norm;
 mod padded_tokens;

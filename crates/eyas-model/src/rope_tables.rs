@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use burn::tensor::Tensor;
 use eyas_kernels::KernelDevice;
 
-use crate::{DecoderConfig, rope::rope_table};
+use crate::{DecoderConfig, Rope, rope::rope_table};
 
 /// The tables of one cache, `[positions, rotary_dim]` each; see [`eyas_kernels::rope_append`].
 #[derive(Debug, Clone)]
@@ -16,6 +16,12 @@ pub(crate) struct RopeTables {
 }
 
 impl RopeTables {
+    /// Tables of an encoder's layers with the global and with the local frequencies, for `context` positions.
+    pub(crate) fn of_encoder(ropes: &(Rope, Rope), dim: usize, context: usize, device: &KernelDevice) -> Self {
+        let upload = |rope| device.floats(rope_table(rope, dim, context, false), [context, dim]);
+        Self { global: upload(&ropes.0), local: Some(upload(&ropes.1)) }
+    }
+
     /// The table of layers with local frequencies, or of all others.
     pub(crate) fn of(&self, is_local: bool) -> Tensor<2> {
         self.local.as_ref().filter(|_| is_local).unwrap_or(&self.global).clone()

@@ -81,11 +81,13 @@ impl KernelBackend for Flex {
         weight_d: FlexTensor,
         bias_d: FlexTensor,
         epsilon: f32,
+        adds: bool,
         _tuning: Tuning,
     ) -> FlexTensor {
         let d = width(&x_td);
         let affine = (values(&weight_d), values(&bias_d));
-        let out = norm::layer_norm(values(&x_td), values(&added_rd), affine, epsilon);
+        let added: &[f32] = if adds { values(&added_rd) } else { &[] };
+        let out = norm::layer_norm(values(&x_td), added, affine, epsilon);
         let tokens = out.len() / d;
         float(out, tokens, d)
     }

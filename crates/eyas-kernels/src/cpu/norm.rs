@@ -28,11 +28,12 @@ pub(super) fn rms_norm_in_place(x: &mut [f32], weight: &[f32], epsilon: f32) {
     }
 }
 
-/// See [`crate::layer_norm`]; `affine` is weight and bias.
+/// See [`crate::layer_norm`]; `added` is empty where nothing is, `affine` is weight and bias.
 pub(super) fn layer_norm(x: &[f32], added: &[f32], affine: (&[f32], &[f32]), epsilon: f32) -> Vec<f32> {
     let (weight, bias) = affine;
     let d = weight.len();
-    let mut out: Vec<f32> = x.iter().zip(added).map(|(x, added)| x + added).collect();
+    let mut out = x.to_vec();
+    out.iter_mut().zip(added).for_each(|(x, added)| *x += added);
     for row in out.chunks_mut(d) {
         let mean = row.iter().sum::<f32>() / d as f32;
         for v in row.iter_mut() {

@@ -136,12 +136,17 @@ impl KernelBackend for Cube {
         weight_d: CubeTensor,
         bias_d: CubeTensor,
         epsilon: f32,
+        adds: bool,
         tuning: Tuning,
     ) -> CubeTensor {
         let (tokens, cols) = rows_and_width(&x_td);
         let y = float(&x_td, tokens, cols);
-        let kernel = Kernel::LayerNorm { cols, epsilon_bits: epsilon.to_bits(), lanes: tuning.reduce_lanes };
-        let buffers = [&x_td.handle, &added_rd.handle, &weight_d.handle, &bias_d.handle, &y.handle];
+        let kernel = Kernel::LayerNorm { cols, epsilon_bits: epsilon.to_bits(), adds, lanes: tuning.reduce_lanes };
+        let mut buffers = vec![&x_td.handle];
+        if adds {
+            buffers.push(&added_rd.handle);
+        }
+        buffers.extend([&weight_d.handle, &bias_d.handle, &y.handle]);
         launch(&x_td, kernel, [tokens as u32, 1, 1], &buffers);
         y
     }

@@ -39,6 +39,8 @@ pub(super) enum Kernel {
     LayerNorm {
         cols: usize,
         epsilon_bits: u32,
+        /// Whether something is added before.
+        adds: bool,
         lanes: u32,
     },
     Activate {
@@ -114,18 +116,7 @@ impl Kernel {
                 .body(include_str!("wgsl/rms_norm.wgsl")),
             Self::Matmul { spec, output, rows, lanes, tokens } => matmul(spec, output, rows, lanes, tokens),
             Self::ResidualNorm { cols, spec, lanes } => residual_norm(cols, spec, lanes),
-            Self::LayerNorm { cols, epsilon_bits, lanes } => Wgsl::new()
-                .size("COLS", cols)
-                .size("LANES", lanes as usize)
-                .size("GROUP_THREADS", lanes as usize)
-                .float("EPSILON", f32::from_bits(epsilon_bits))
-                .buffer("x", "f32")
-                .buffer("added", "f32")
-                .buffer("weight", "f32")
-                .buffer("bias", "f32")
-                .buffer("y", "f32")
-                .body(include_str!("wgsl/reduce.wgsl"))
-                .body(include_str!("wgsl/layer_norm.wgsl")),
+            Self::LayerNorm { cols, epsilon_bits, adds, lanes } => layer_norm(cols, f32::from_bits(epsilon_bits), adds, lanes),
             Self::Activate { activation } => {
                 let formula = format!("fn changed(g: f32) -> f32 {{ return {}; }}", activation_of_g(activation));
                 each_value(needed_by(Wgsl::new(), activation).body(&formula))
@@ -137,7 +128,7 @@ impl Kernel {
             Self::RopeAppend { rope, spec, lanes } => rope_append(rope, spec, lanes),
             Self::Attention { spec, lanes } => Wgsl::new()
                 .size("WINDOW", spec.window.unwrap_or(0))
-                .body(&format!("const IS_CAUSAL: bool = {};", spec.is_causal))
+                .size("REACH", spec.reach())
                 .body(&cache_row(spec))
                 .body(&bent(spec.softcap()))
                 .size("HEADS", spec.heads)
@@ -197,7 +188,7 @@ fn needed_by(wgsl: Wgsl, activation: Activation) -> Wgsl {
 
 /// Where in the cache a position is.
 fn cache_row(spec: AttentionSpec) -> String {
-    let row = if spec.window.is_some() { format!("position % {}u", spec.context) } else { "position".to_owned() };
+    let row = if spec.comes_around() { format!("position % {}u", spec.context) } else { "position".to_owned() };
     format!("fn cache_row(position: u32) -> u32 {{ return {row}; }}")
 }
 
@@ -235,6 +226,21 @@ fn rope_append(rope: RopeSpec, spec: AttentionSpec, lanes: u32) -> Wgsl {
         .body(&format!("const PER_HEAD: bool = {is_per_head};"))
         .body(include_str!("wgsl/reduce.wgsl"))
         .body(include_str!("wgsl/rope_append_norm.wgsl"))
+}
+
+fn layer_norm(cols: usize, epsilon: f32, adds: bool, lanes: u32) -> Wgsl {
+    let wgsl = Wgsl::new()
+        .size("COLS", cols)
+        .size("LANES", lanes as usize)
+        .size("GROUP_THREADS", lanes as usize)
+        .float("EPSILON", epsilon)
+        .buffer("x", "f32");
+    let wgsl = if adds { wgsl.buffer("added", "f32") } else { wgsl };
+    wgsl.buffer("weight", "f32")
+        .buffer("bias", "f32")
+        .buffer("y", "f32")
+        .body(include_str!("wgsl/reduce.wgsl"))
+        .body(&include_str!("wgsl/layer_norm.wgsl").replace("ADDED", if adds { " + added[base + i]" } else { "" }))
 }
 
 fn residual_norm(cols: usize, spec: ResidualSpec, lanes: u32) -> Wgsl {

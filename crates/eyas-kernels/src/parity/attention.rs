@@ -17,7 +17,7 @@ struct Features {
     scale: Option<f32>,
     /// The window, and the rows that its cache has beyond the least.
     window: Option<(usize, usize)>,
-    /// Whether all tokens of the step see each other instead.
+    /// Whether the tokens of the step see each other instead.
     is_bidirectional: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct Attention {
 pub(super) fn attention() -> impl Strategy<Value = Attention> {
     let plain =
         Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None, is_bidirectional: false };
-    let bidirectional = features().prop_map(|features| Features { window: None, is_bidirectional: true, ..features });
+    let bidirectional = features().prop_map(|features| Features { is_bidirectional: true, ..features });
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
     (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..14, features, any::<u64>()).prop_map(
         |(kv_heads, group, half, position, tokens, features, seed)| Attention {
@@ -71,7 +71,8 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
 impl Attention {
     pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
         let Self { kv_heads, group, half, position, tokens, ref features, seed } = *self;
-        let context = features.window.map_or(position + tokens + 3, |(window, spare)| window + tokens - 1 + spare);
+        let around = features.window.filter(|_| !features.is_bidirectional);
+        let context = around.map_or(position + tokens + 3, |(window, spare)| window + tokens - 1 + spare);
         let mut spec = AttentionSpec::new(kv_heads * group, kv_heads, 2 * half, context);
         spec = features.scale.map_or(spec, |scale| spec.with_scale(scale));
         spec = features.softcap.map_or(spec, |cap| spec.with_softcap(cap));

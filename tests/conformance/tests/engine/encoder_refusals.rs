@@ -52,6 +52,29 @@ fn a_configuration_that_contradicts_the_tensors_is_named() {
 }
 
 #[test]
+fn biases_and_layers_of_modern_bert_are_those_of_the_configuration() {
+    let cases: [(&str, Value, &str, &str); 6] = [
+        ("mlp_bias", json!(true), "bad-model", "Up(0)"),
+        ("norm_bias", json!(true), "bad-model", "NormBias"),
+        ("num_hidden_layers", json!(3), "bad-model", "layers.3"),
+        ("intermediate_size", json!(25), "bad-model", "mlp.Wi"),
+        ("architectures", json!(["ModernBertForSequenceClassification"]), "bad-model", "HeadDense"),
+        ("architectures", json!(["ModernBertForTokenClassification"]), "unsupported-model", "ModernBertForTokenClassification"),
+    ];
+    for (key, value, code, word) in cases {
+        let error = refusal(with_config("encoder-modernbert-mean", |config| {
+            config[key] = value.clone();
+            if key == "num_hidden_layers" {
+                config["layer_types"] = Value::Null;
+            }
+        }));
+        assert!(error.code() == code && error.detail().contains(word), "{key} {value}: {error}");
+    }
+    let biased = refusal(with_config("encoder-modernbert-labels", |config| config["attention_bias"] = json!(false)));
+    assert!(biased.code() == "bad-model" && biased.detail().contains("attn.W"), "{biased}");
+}
+
+#[test]
 fn another_task_and_a_tensor_without_a_place_are_refused() {
     let token_classifier =
         with_config("encoder-bert-labels", |config| config["architectures"] = json!(["BertForTokenClassification"]));

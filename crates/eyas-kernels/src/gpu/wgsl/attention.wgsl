@@ -1,7 +1,7 @@
 // One workgroup for each head of each token; positions in tiles, softmax online.
 var<workgroup> q_head: array<f32, HEAD_DIM>;
 var<workgroup> weights: array<f32, TILE>;
-var<workgroup> visible: u32;
+var<workgroup> visible: vec2<u32>;
 
 @compute @workgroup_size(GROUP_THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -10,14 +10,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let q_base = token * HEADS * HEAD_DIM + head * HEAD_DIM;
     let kv_base = head / HEADS_PER_KV * HEAD_DIM;
     if (local == 0u) {
-        let end = select(step[0] + step[1], step[0] + token + 1u, IS_CAUSAL);
-        visible = select(0u, end, token < step[1]);
+        let position = step[0] + token;
+        let first = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
+        visible = select(vec2(0u), vec2(first, min(step[0] + step[1], position + REACH)), token < step[1]);
     }
     for (var i = local; i < HEAD_DIM; i += LANES) {
         q_head[i] = q[q_base + i] * SCALE;
     }
-    let length = workgroupUniformLoad(&visible);
-    let first = select(0u, length - WINDOW, WINDOW > 0u && length > WINDOW);
+    let bounds = workgroupUniformLoad(&visible);
+    let first = bounds.x;
+    let length = bounds.y;
 
     var maximum = -3.0e38;
     var total = 0.0;

@@ -4,7 +4,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let base = group.x * COLS;
     var total = 0.0;
     for (var i = local; i < COLS; i += LANES) {
-        let sum = x[base + i] + added[base + i];
+        let sum = x[base + i]ADDED;
         y[base + i] = sum;
         total += sum;
     }
