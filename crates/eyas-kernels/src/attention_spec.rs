@@ -9,8 +9,8 @@ pub struct AttentionSpec {
     pub kv_heads: usize,
     /// Size of a head.
     pub head_dim: usize,
-    /// Rows of the KV cache. Without a window, position `p` is in row `p`; with one, in row `p % context`, so that a cache of at least
-    /// `window + tokens - 1` rows serves steps of `tokens` tokens at any position.
+    /// Rows of a head in the KV cache. Without a window, position `p` is in row `p`; with one, in row `p % context`, so that a cache of at
+    /// least `window + tokens - 1` rows serves steps of `tokens` tokens at any position.
     pub context: usize,
     /// How many positions a token sees, itself included; all before it where there is none. Where attention is not causal, it sees as many on either side,
     /// itself counted on both.
@@ -91,9 +91,20 @@ impl AttentionSpec {
         self.window.is_some() && self.is_causal
     }
 
-    /// The cache row of a position.
+    /// Rows of a cache tensor `[cache_rows, head_dim]`: those of the first key and value head, then those of the next. A head's rows stand
+    /// together because attention reads them one behind the other.
+    pub const fn cache_rows(&self) -> usize {
+        self.kv_heads * self.context
+    }
+
+    /// The row of a position among those of its head.
     pub const fn row(&self, position: usize) -> usize {
         if self.comes_around() { position % self.context } else { position }
+    }
+
+    /// Where the values of a head at a position begin in a cache.
+    pub const fn cache_index(&self, kv_head: usize, position: usize) -> usize {
+        (kv_head * self.context + self.row(position)) * self.head_dim
     }
 
     /// The first position that the token at `position` sees.

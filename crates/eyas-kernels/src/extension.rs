@@ -7,6 +7,19 @@ use burn::backend::{
 
 use crate::{Activation, AttentionSpec, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
 
+/// Which rows of a tensor are copied, and where to: from each of its `parts` equal parts to the beginning of the same part of the copy.
+#[derive(Debug, Clone, Copy)]
+pub struct RowCopy {
+    /// How many parts there are; divides the tensor's rows.
+    pub parts: usize,
+    /// The first row of a part that is copied.
+    pub start: usize,
+    /// Rows of a part that are copied.
+    pub count: usize,
+    /// Rows of a part of the copy; what lies behind `count` is unspecified.
+    pub capacity: usize,
+}
+
 /// The hot operations of a decoder. Shapes are documented at the functions of the same names in the crate's root, which are what callers use.
 #[allow(
     clippy::too_many_arguments,
@@ -98,6 +111,6 @@ pub trait KernelBackend: Backend {
         spec: AttentionSpec,
         tuning: Tuning,
     ) -> FloatTensor<Self>;
-    /// See [`crate::copy_rows`].
-    fn copy_rows(x_rd: FloatTensor<Self>, start: usize, count: usize, capacity: usize) -> FloatTensor<Self>;
+    /// See [`crate::copy_rows`] and [`crate::copy_cache`].
+    fn copy_rows(x_rd: FloatTensor<Self>, copy: RowCopy) -> FloatTensor<Self>;
 }

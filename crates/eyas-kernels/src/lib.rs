@@ -35,13 +35,13 @@ mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
 pub use device::KernelDevice;
-pub use extension::KernelBackend;
+pub use extension::{KernelBackend, RowCopy};
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use operations::{
-    activate, attention, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated, residual_norm, rms_norm, rope_append,
-    softcap, upload_matrix, write_step,
+    activate, attention, copy_cache, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated, residual_norm, rms_norm,
+    rope_append, softcap, upload_matrix, write_step,
 };
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;

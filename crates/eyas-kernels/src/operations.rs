@@ -7,7 +7,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
 /// Makes the tensor that tells kernels where in the sequence they are: `[position of the first token, number of tokens, ids…, 0…]`,
 /// with room for `padded_tokens` ids.
@@ -183,8 +183,8 @@ pub fn matmul_gated(
 /// Llama) and writes keys and values into the caches at the step's positions.
 ///
 /// `qkv` is `[t, q_width + 2 kv_width]`; `rope_table` is `[positions, rotary_dim]`: for each position the cosines of all pairs, then the sines;
-/// `norm_weights` is as [`crate::QkNorm`] says, or one value that is ignored; the caches are `[c, kv_width]`, their rows as
-/// [`AttentionSpec::context`] says. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
+/// `norm_weights` is as [`crate::QkNorm`] says, or one value that is ignored; the caches are `[cache_rows, head_dim]` as
+/// [`AttentionSpec::cache_rows`] says. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
 #[allow(clippy::too_many_arguments, reason = "each is a tensor of its own or a shape")]
 pub fn rope_append(
     qkv: Tensor<2>,
@@ -232,7 +232,14 @@ pub fn attention(
     ))
 }
 
-/// Copies rows `start..start + count` of `x` `[r, d]` into the beginning of a fresh tensor `[capacity, d]`; what follows is unspecified.
-pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize, capacity: usize) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), start, count, capacity))
+/// Copies rows `start..start + count` of `x` `[r, d]` into a fresh tensor `[count, d]`.
+pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize) -> Tensor<2> {
+    let copy = RowCopy { parts: 1, start, count, capacity: count };
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), copy))
+}
+
+/// A second cache with the first `used` rows of each head of `cache` `[cache_rows, head_dim]`; what its other rows hold is unspecified.
+pub fn copy_cache(cache: Tensor<2>, used: usize, spec: AttentionSpec) -> Tensor<2> {
+    let copy = RowCopy { parts: spec.kv_heads, start: 0, count: used, capacity: spec.context };
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(cache.into_dispatch(), copy))
 }

@@ -129,12 +129,11 @@ pub fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, s
     let mut out = Vec::with_capacity(q.len());
     for (t, q_row) in q.chunks(spec.q_width()).enumerate() {
         for (h, q_head) in q_row.chunks(d).enumerate() {
-            let base = (h / group) * d;
             let visible = spec.first_visible(position + t)..spec.visible_end(position + t, end);
             let scores: Vec<f64> = visible
                 .clone()
                 .map(|p| {
-                    let k = &k_cache[spec.row(p) * spec.kv_width() + base..][..d];
+                    let k = &k_cache[spec.cache_index(h / group, p)..][..d];
                     let dot = q_head.iter().zip(k).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
                     let score = dot * f64::from(spec.scale());
                     spec.softcap().map_or(score, |cap| softcap(score, cap))
@@ -144,7 +143,7 @@ pub fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, s
             let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
             let total: f64 = weights.iter().sum();
             for i in 0..d {
-                let value = |p: usize| f64::from(v_cache[spec.row(p) * spec.kv_width() + base + i]);
+                let value = |p: usize| f64::from(v_cache[spec.cache_index(h / group, p) + i]);
                 let sum: f64 = weights.iter().zip(visible.clone()).map(|(w, p)| w * value(p)).sum();
                 out.push((sum / total) as f32);
             }

@@ -224,7 +224,7 @@ impl Decoder {
                 return Ok(Vec::new());
             }
             LogitsOf::Last if ids.len() == 1 => hidden,
-            LogitsOf::Last => Hidden { x_td: copy_rows(hidden.x_td, ids.len() - 1, 1, 1), ..hidden },
+            LogitsOf::Last => Hidden { x_td: copy_rows(hidden.x_td, ids.len() - 1, 1), ..hidden },
             LogitsOf::All => hidden,
         };
         let mut values = read_f32(&self.device, weights.logits(rows, step.tuning, &mut held)).await?;

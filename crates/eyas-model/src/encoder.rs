@@ -135,7 +135,7 @@ impl Encoder {
             Pooling::First => 0,
             Pooling::Last => ids.len().saturating_sub(1),
         };
-        Ok(copy_rows(self.hidden(ids).await?, row, 1, 1))
+        Ok(copy_rows(self.hidden(ids).await?, row, 1))
     }
 
     /// The last layer's states, `[padded ids, d]`.

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use burn::tensor::Tensor;
 use eyas_core::Result;
-use eyas_kernels::{AttentionSpec, KernelDevice, copy_rows};
+use eyas_kernels::{AttentionSpec, KernelDevice, copy_cache};
 
 use crate::{decoder::Weights, rope_tables::RopeTables};
 
-/// Keys and values of one layer, `[spec.context, kv_width]` each.
+/// Keys and values of one layer, `[spec.cache_rows(), head_dim]` each.
 #[derive(Debug)]
 pub(crate) struct LayerCache {
     pub(crate) spec: AttentionSpec,
@@ -23,13 +23,13 @@ impl LayerCache {
 
     /// Zeros.
     pub(crate) fn zeros(spec: AttentionSpec, device: &KernelDevice) -> Self {
-        let zeros = || device.floats(vec![0.0; spec.context * spec.kv_width()], [spec.context, spec.kv_width()]);
+        let zeros = || device.floats(vec![0.0; spec.cache_rows() * spec.head_dim], [spec.cache_rows(), spec.head_dim]);
         Self::new(spec, zeros(), zeros())
     }
 
     /// Bytes of keys and values.
     fn bytes(&self) -> u64 {
-        2 * (self.spec.context * self.spec.kv_width()) as u64 * 4
+        2 * (self.spec.cache_rows() * self.spec.head_dim) as u64 * 4
     }
 
     /// Whether everything that the token at `position` sees is still there after positions up to `written` were.
@@ -159,9 +159,9 @@ impl KvCache {
             .layers
             .iter()
             .map(|layer| {
-                let rows = layer.spec.context;
-                let used = rows.min(self.written);
-                LayerCache::new(layer.spec, copy_rows(layer.keys(), 0, used, rows), copy_rows(layer.values(), 0, used, rows))
+                let used = layer.spec.context.min(self.written);
+                let copy = |cache| copy_cache(cache, used, layer.spec);
+                LayerCache::new(layer.spec, copy(layer.keys()), copy(layer.values()))
             })
             .collect();
         upload.finish().await?;

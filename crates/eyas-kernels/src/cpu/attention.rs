@@ -1,6 +1,8 @@
 //! Normalisation of queries and keys, rotary embedding, cache append and attention on the CPU.
 
-use super::{norm, vector};
+use std::ops::Range;
+
+use super::{norm, row_products, vector};
 use crate::{AttentionSpec, QkNorm, RopeSpec};
 
 /// Copies a row of heads, rotating the leading part of each.
@@ -32,14 +34,17 @@ impl Rotation<'_> {
         let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
         let mut q = vec![0.0; qkv.len() / spec.qkv_width() * q_width];
         let mut normed = Vec::new();
+        let d = spec.head_dim;
         for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
-            let at = spec.row(position + t) * kv_width;
             let table_row = &self.table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
             let (qk_row, v_row) = row.split_at(q_width + kv_width);
             let (q_row, k_row) = self.normed(qk_row, &mut normed).split_at(q_width);
             rotate_heads(q_row, &mut q[t * q_width..][..q_width], table_row, spec.head_dim, rope);
-            rotate_heads(k_row, &mut k_cache[at..][..kv_width], table_row, spec.head_dim, rope);
-            v_cache[at..][..kv_width].copy_from_slice(v_row);
+            for (head, (k, v)) in k_row.chunks(d).zip(v_row.chunks(d)).enumerate() {
+                let at = spec.cache_index(head, position + t);
+                rotate_heads(k, &mut k_cache[at..][..d], table_row, d, rope);
+                v_cache[at..][..d].copy_from_slice(v);
+            }
         }
         q
     }
@@ -70,11 +75,12 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
     let mut scores = Vec::new();
     let group = spec.heads / spec.kv_heads;
     let tile_tokens = (TILE / group).max(1);
-    let (tokens, width) = (q.len() / spec.q_width(), spec.q_width());
-    for start in (0..tokens).step_by(tile_tokens) {
-        let count = tile_tokens.min(tokens - start);
-        for kv_head in 0..spec.kv_heads {
-            let tile = Tile { k_cache, v_cache, position: position + start, count, end: position + tokens, kv_head, spec };
+    let (tokens, width, head) = (q.len() / spec.q_width(), spec.q_width(), spec.context * spec.head_dim);
+    for kv_head in 0..spec.kv_heads {
+        let (keys, values) = (&k_cache[kv_head * head..][..head], &v_cache[kv_head * head..][..head]);
+        for start in (0..tokens).step_by(tile_tokens) {
+            let count = tile_tokens.min(tokens - start);
+            let tile = Tile { keys, values, position: position + start, count, end: position + tokens, kv_head, spec };
             tile.attend(&q[start * width..], &mut out[start * width..], &mut scores);
         }
     }
@@ -83,8 +89,9 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
 
 /// Consecutive tokens and the query heads that share one key and value head.
 struct Tile<'a> {
-    k_cache: &'a [f32],
-    v_cache: &'a [f32],
+    /// The head's keys and values, `[context, head_dim]` each.
+    keys: &'a [f32],
+    values: &'a [f32],
     position: usize,
     count: usize,
     /// One behind the step's last position.
@@ -94,34 +101,24 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    fn row<'b>(&self, cache: &'b [f32], position: usize) -> &'b [f32] {
-        let d = self.spec.head_dim;
-        &cache[self.spec.row(position) * self.spec.kv_width() + self.kv_head * d..][..d]
-    }
-
-    /// Four rows from `position` on; past `last` the last one again.
-    fn four<'b>(&self, cache: &'b [f32], position: usize, last: usize) -> [&'b [f32]; 4] {
-        std::array::from_fn(|i| self.row(cache, (position + i).min(last)))
-    }
-
     /// Attends from the rows `q` to the rows `out`, both `[t, q_width]`. `scores` is scratch.
     fn attend(&self, q: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
         let spec = self.spec;
-        let (d, group) = (spec.head_dim, spec.heads / spec.kv_heads);
+        let group = spec.heads / spec.kv_heads;
         let first = spec.first_visible(self.position);
-        let last = spec.visible_end(self.position + self.count - 1, self.end) - 1;
-        let stride = (last + 1 - first).next_multiple_of(4);
+        let length = spec.visible_end(self.position + self.count - 1, self.end) - first;
+        let queries = self.count * group;
         scores.clear();
-        scores.resize(self.count * group * stride, 0.0);
-        let at = |query: usize| query / group * spec.q_width() + (self.kv_head * group + query % group) * d;
-        for p in (first..=last).step_by(4) {
-            let keys = self.four(self.k_cache, p, last);
-            for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
-                let products = vector::dot_four(&q[at(query)..][..d], keys);
-                scores[p - first..][..4].copy_from_slice(&products.map(|product| product * spec.scale()));
+        scores.resize(queries * length, 0.0);
+        for these in triples(queries) {
+            let scores = &mut scores[these.start * length..these.end * length];
+            match these.len() {
+                1 => self.score::<1>(q, these.start, first, scores),
+                2 => self.score::<2>(q, these.start, first, scores),
+                _ => self.score::<3>(q, these.start, first, scores),
             }
         }
-        for (query, scores) in scores.chunks_exact_mut(stride).enumerate() {
+        for (query, scores) in scores.chunks_exact_mut(length).enumerate() {
             let here = self.position + query / group;
             let (before, from) = scores.split_at_mut(spec.first_visible(here) - first);
             let (seen, after) = from.split_at_mut(spec.visible_end(here, self.end) - spec.first_visible(here));
@@ -129,14 +126,81 @@ impl Tile<'_> {
             after.fill(0.0);
             softmax(seen, spec);
         }
-        for p in (first..=last).step_by(4) {
-            let values = self.four(self.v_cache, p, last);
-            for (query, scores) in scores.chunks_exact(stride).enumerate() {
-                let weights = std::array::from_fn(|i| scores[p - first + i]);
-                vector::add_weighted_four(&mut out[at(query)..][..d], values, weights);
+        for these in triples(queries) {
+            let weights = &scores[these.start * length..these.end * length];
+            match these.len() {
+                1 => self.mix::<1>(weights, these.start, first, out),
+                2 => self.mix::<2>(weights, these.start, first, out),
+                _ => self.mix::<3>(weights, these.start, first, out),
             }
         }
     }
+
+    /// Where the values of a query begin in a row tensor.
+    fn at(&self, query: usize) -> usize {
+        let group = self.spec.heads / self.spec.kv_heads;
+        query / group * self.spec.q_width() + (self.kv_head * group + query % group) * self.spec.head_dim
+    }
+
+    /// Scores `[Q, length]` of Q queries, without a cap, from the position `first` on.
+    fn score<const Q: usize>(&self, q: &[f32], query: usize, first: usize, scores: &mut [f32]) {
+        let (d, length) = (self.spec.head_dim, scores.len() / Q);
+        let queries = std::array::from_fn(|n| &q[self.at(query + n)..][..d]);
+        let mut scores: [&mut [f32]; Q] = parts(scores);
+        for piece in self.pieces(first, length) {
+            let rows = &self.keys[piece.row * d..][..piece.count * d];
+            row_products::dot_rows(
+                queries,
+                rows,
+                self.spec.scale(),
+                scores.each_mut().map(|scores| &mut scores[piece.at..][..piece.count]),
+            );
+        }
+    }
+
+    /// Mixes values with the weights `[Q, length]` of Q queries.
+    fn mix<const Q: usize>(&self, weights: &[f32], query: usize, first: usize, out: &mut [f32]) {
+        let (d, length) = (self.spec.head_dim, weights.len() / Q);
+        for piece in self.pieces(first, length) {
+            let rows = &self.values[piece.row * d..][..piece.count * d];
+            let weights = std::array::from_fn(|n| &weights[n * length + piece.at..][..piece.count]);
+            row_products::add_rows::<Q>(out, std::array::from_fn(|n| self.at(query + n)), rows, weights, d);
+        }
+    }
+
+    /// The cache rows of `length` positions from `first` on: one piece, or two where a window's rows begin anew.
+    fn pieces(&self, first: usize, length: usize) -> impl Iterator<Item = Piece> {
+        let row = self.spec.row(first);
+        let until_end = length.min(self.spec.context - row);
+        let pieces = [Piece { row, at: 0, count: until_end }, Piece { row: 0, at: until_end, count: length - until_end }];
+        pieces.into_iter().filter(|piece| piece.count > 0)
+    }
+}
+
+/// Consecutive cache rows.
+struct Piece {
+    row: usize,
+    /// The first one's place among the positions that are looked at.
+    at: usize,
+    count: usize,
+}
+
+/// Ranges of three that make up `0..count`; the last two may be of two, and a single one is left only of one.
+fn triples(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let left = count - start;
+        let take = if left == 4 { 2 } else { left.min(3) };
+        start += take;
+        (take > 0).then(|| start - take..start)
+    })
+}
+
+/// N equal parts.
+fn parts<const N: usize>(slice: &mut [f32]) -> [&mut [f32]; N] {
+    let length = slice.len() / N;
+    let mut rest = slice;
+    std::array::from_fn(|_| rest.split_off_mut(..length).unwrap_or_default())
 }
 
 /// Scores to weights that sum to one.
@@ -146,9 +210,6 @@ fn softmax(scores: &mut [f32], spec: AttentionSpec) {
             *score = norm::softcap(*score, cap);
         }
     }
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let factor = 1.0 / vector::exp_below(scores, max);
-    for score in scores {
-        *score *= factor;
-    }
+    let factor = 1.0 / vector::exp_below(scores, vector::largest(scores));
+    vector::scale(scores, factor);
 }

@@ -9,7 +9,7 @@ use burn::{
 };
 
 use super::{activation, attention, matmul, norm};
-use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, ResidualSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
 /// The values of a contiguous tensor that starts at its storage's beginning, which is what every tensor of this crate is.
 fn values(tensor: &FlexTensor) -> &[f32] {
@@ -191,11 +191,15 @@ impl KernelBackend for Flex {
         float(out, q.len() / spec.q_width(), spec.q_width())
     }
 
-    fn copy_rows(x_rd: FlexTensor, start: usize, count: usize, capacity: usize) -> FlexTensor {
-        let d = width(&x_rd);
-        let mut out = Vec::with_capacity(capacity * d);
-        out.extend_from_slice(&values(&x_rd)[start * d..(start + count) * d]);
-        out.resize(capacity * d, 0.0);
-        float(out, capacity, d)
+    fn copy_rows(x_rd: FlexTensor, copy: RowCopy) -> FlexTensor {
+        let RowCopy { parts, start, count, capacity } = copy;
+        let (x, d) = (values(&x_rd), width(&x_rd));
+        let mut out = Vec::with_capacity(parts * capacity * d);
+        for part in x.chunks(x.len() / parts) {
+            let end = out.len() + capacity * d;
+            out.extend_from_slice(&part[start * d..(start + count) * d]);
+            out.resize(end, 0.0);
+        }
+        float(out, parts * capacity, d)
     }
 }

@@ -14,6 +14,12 @@ mod norm;
 mod quantized_input;
 pub(crate) mod row_groups;
 #[cfg(not(target_arch = "wasm32"))]
+#[path = "row_products_plain.rs"]
+mod row_products;
+#[cfg(target_arch = "wasm32")]
+#[path = "row_products_simd128.rs"]
+mod row_products;
+#[cfg(not(target_arch = "wasm32"))]
 #[path = "vector_plain.rs"]
 mod vector;
 #[cfg(target_arch = "wasm32")]

@@ -25,11 +25,15 @@ pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
     others.map(|other| dot(row, other))
 }
 
-/// `out += Σ weights[i] · rows[i]`.
-pub(super) fn add_weighted_four(out: &mut [f32], rows: [&[f32]; 4], weights: [f32; 4]) {
-    let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
-    for (i, out) in out.iter_mut().enumerate() {
-        *out += (weights[0] * a[i] + weights[1] * b[i]) + (weights[2] * c[i] + weights[3] * d[i]);
+/// The largest of some values; -∞ of none.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    values.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Multiplies every value with `factor`.
+pub(super) fn scale(values: &mut [f32], factor: f32) {
+    for value in values {
+        *value *= factor;
     }
 }
 

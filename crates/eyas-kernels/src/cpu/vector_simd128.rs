@@ -30,7 +30,7 @@ fn sum(v: v128) -> f32 {
 }
 
 #[inline(always)]
-fn multiply_add(acc: v128, a: v128, b: v128) -> v128 {
+pub(super) fn multiply_add(acc: v128, a: v128, b: v128) -> v128 {
     f32x4_add(acc, f32x4_mul(a, b))
 }
 
@@ -44,6 +44,15 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
         sums[1] = multiply_add(sums[1], load(&x[4..]), load(&y[4..]));
     }
     sum(f32x4_add(sums[0], sums[1])) + tail
+}
+
+/// The sums of the lanes of four vectors: a transposition, then three additions.
+#[inline(always)]
+pub(super) fn lane_sums([a, b, c, d]: [v128; 4]) -> v128 {
+    let (ab_low, ab_high) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    let (cd_low, cd_high) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    let (ab, cd) = (f32x4_add(ab_low, ab_high), f32x4_add(cd_low, cd_high));
+    f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd))
 }
 
 /// The products of one row with four others of its length.
@@ -61,38 +70,32 @@ pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
             }
         }
     }
-    // The four sums across lanes at once: a transposition, then three additions.
-    let [a, b, c, d] = sums;
-    let (ab_low, ab_high) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
-    let (cd_low, cd_high) = (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
-    let (ab, cd) = (f32x4_add(ab_low, ab_high), f32x4_add(cd_low, cd_high));
-    let total = f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd));
     let mut out = [0.0; 4];
-    store(&mut out, total);
+    store(&mut out, lane_sums(sums));
     for (out, other) in out.iter_mut().zip(others) {
         *out += row[whole..].iter().zip(&other[whole..]).map(|(w, x)| w * x).sum::<f32>();
     }
     out
 }
 
-/// `out += Σ weights[i] · rows[i]`.
-pub(super) fn add_weighted_four(out: &mut [f32], rows: [&[f32]; 4], weights: [f32; 4]) {
-    let n = out.len();
-    let rows = rows.map(|row| &row[..n]);
-    #[allow(clippy::redundant_closure, reason = "an intrinsic with a target feature is no Fn")]
-    let splats = weights.map(|weight| f32x4_splat(weight));
-    let whole = n / 4 * 4;
-    for i in (0..whole).step_by(4) {
-        // SAFETY: all slices have `n` values, and `i + 4 <= n`; loads and stores need no alignment.
-        unsafe {
-            let term = |r: usize| f32x4_mul(splats[r], v128_load(rows[r].as_ptr().add(i).cast()));
-            let sum = f32x4_add(f32x4_add(term(0), term(1)), f32x4_add(term(2), term(3)));
-            let at = out.as_mut_ptr().add(i).cast::<v128>();
-            v128_store(at, f32x4_add(v128_load(at), sum));
-        }
+/// The largest of some values; -∞ of none.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    let (whole, rest) = values.as_chunks::<4>();
+    let lanes = whole.iter().fold(f32x4_splat(f32::NEG_INFINITY), |largest, four| f32x4_max(largest, load(four)));
+    let mut four = [0.0; 4];
+    store(&mut four, lanes);
+    four.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Multiplies every value with `factor`.
+pub(super) fn scale(values: &mut [f32], factor: f32) {
+    let (whole, rest) = values.as_chunks_mut::<4>();
+    for four in whole {
+        let scaled = f32x4_mul(load(four), f32x4_splat(factor));
+        store(four, scaled);
     }
-    for i in whole..n {
-        out[i] += (weights[0] * rows[0][i] + weights[1] * rows[1][i]) + (weights[2] * rows[2][i] + weights[3] * rows[3][i]);
+    for value in rest {
+        *value *= factor;
     }
 }
 

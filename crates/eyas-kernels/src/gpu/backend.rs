@@ -13,7 +13,7 @@ use cubecl::{
 };
 
 use super::kernel::{GRID_X, Kernel, Output};
-use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, Tuning};
+use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
@@ -251,11 +251,13 @@ impl KernelBackend for Cube {
         y
     }
 
-    fn copy_rows(x_rd: CubeTensor, start: usize, count: usize, capacity: usize) -> CubeTensor {
-        let (_, d) = rows_and_width(&x_rd);
-        let y = float(&x_rd, capacity, d);
-        let extent = x_rd.client.create(Bytes::from_elems(vec![(start * d) as u32, (count * d) as u32]));
-        let groups = ((count * d) as u32).div_ceil(64).max(1);
+    fn copy_rows(x_rd: CubeTensor, copy: RowCopy) -> CubeTensor {
+        let (rows, d) = rows_and_width(&x_rd);
+        let RowCopy { parts, start, count, capacity } = copy;
+        let y = float(&x_rd, parts * capacity, d);
+        let extent = [start * d, count * d, parts * count * d, rows / parts * d, capacity * d].map(|values| values as u32);
+        let groups = extent[2].div_ceil(64).max(1);
+        let extent = x_rd.client.create(Bytes::from_elems(extent.to_vec()));
         launch(&x_rd, Kernel::Copy, grid(groups, 1), &[&x_rd.handle, &extent, &y.handle]);
         y
     }

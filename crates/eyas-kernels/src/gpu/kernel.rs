@@ -129,12 +129,11 @@ impl Kernel {
             Self::Attention { spec, lanes } => Wgsl::new()
                 .size("WINDOW", spec.window.unwrap_or(0))
                 .size("REACH", spec.reach())
-                .body(&cache_row(spec))
+                .body(&cache_index(spec))
                 .body(&bent(spec.softcap()))
                 .size("HEADS", spec.heads)
                 .size("HEADS_PER_KV", spec.heads / spec.kv_heads)
                 .size("HEAD_DIM", spec.head_dim)
-                .size("KV_WIDTH", spec.kv_width())
                 .size("LANES", lanes as usize)
                 .size("GROUP_THREADS", lanes as usize)
                 .size("DIMS_PER_LANE", spec.head_dim.div_ceil(lanes as usize))
@@ -186,10 +185,11 @@ fn needed_by(wgsl: Wgsl, activation: Activation) -> Wgsl {
     if activation == Activation::Gelu { wgsl.body(include_str!("wgsl/gelu.wgsl")) } else { wgsl }
 }
 
-/// Where in the cache a position is.
-fn cache_row(spec: AttentionSpec) -> String {
-    let row = if spec.comes_around() { format!("position % {}u", spec.context) } else { "position".to_owned() };
-    format!("fn cache_row(position: u32) -> u32 {{ return {row}; }}")
+/// Where in a cache the values of a head at a position begin: [`AttentionSpec::cache_index`].
+fn cache_index(spec: AttentionSpec) -> String {
+    let AttentionSpec { context, head_dim, .. } = spec;
+    let row = if spec.comes_around() { format!("position % {context}u") } else { "position".to_owned() };
+    format!("fn cache_index(kv_head: u32, position: u32) -> u32 {{ return (kv_head * {context}u + {row}) * {head_dim}u; }}")
 }
 
 /// A value below a cap. tanh's argument is bounded: some drivers overflow for large ones.
@@ -207,7 +207,7 @@ fn rope_append(rope: RopeSpec, spec: AttentionSpec, lanes: u32) -> Wgsl {
         .size("HEAD_DIM", spec.head_dim)
         .size("Q_WIDTH", spec.q_width())
         .size("KV_WIDTH", spec.kv_width())
-        .body(&cache_row(spec))
+        .body(&cache_index(spec))
         .buffer("qkv", "f32")
         .buffer("rope_table", "f32")
         .buffer("step", "u32")

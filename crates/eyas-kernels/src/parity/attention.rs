@@ -93,13 +93,15 @@ impl Attention {
         let (old_keys, old_values) = (keys.clone(), values.clone());
         let mut queries = Vec::new();
         for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
-            let at = spec.row(position + t);
             let table_row = &table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
             let normed = reference::qk_norm(&row[..spec.q_width() + kv], &weights, rope.qk_norm, spec);
             let rotated: Vec<f32> = normed.chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
             queries.extend_from_slice(&rotated[..spec.q_width()]);
-            keys[at * kv..][..kv].copy_from_slice(&rotated[spec.q_width()..]);
-            values[at * kv..][..kv].copy_from_slice(&row[spec.q_width() + kv..]);
+            for head in 0..kv_heads {
+                let at = spec.cache_index(head, position + t);
+                keys[at..][..d].copy_from_slice(&rotated[spec.q_width() + head * d..][..d]);
+                values[at..][..d].copy_from_slice(&row[spec.q_width() + kv + head * d..][..d]);
+            }
         }
         let mixed = reference::attention(&queries, &keys, &values, position, spec);
         let step = write_step(device, position, &vec![0; tokens], tokens);
@@ -108,8 +110,8 @@ impl Attention {
             floats2(&table, position + tokens, device),
             floats1(&weights, device),
             step.clone(),
-            floats2(&old_keys, context, device),
-            floats2(&old_values, context, device),
+            floats2(&old_keys, spec.cache_rows(), device),
+            floats2(&old_values, spec.cache_rows(), device),
             rope,
             spec,
             device.tuning(),

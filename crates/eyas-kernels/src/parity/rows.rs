@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{Outcome, close, floats1, floats2, noise, read, tokens};
 use crate::{
-    Activation, KernelDevice, ResidualSpec, activate, copy_rows, layer_norm as layer_norm_operation, reference, residual_norm,
-    rms_norm, softcap as softcap_operation,
+    Activation, AttentionSpec, KernelDevice, ResidualSpec, activate, copy_cache, copy_rows, layer_norm as layer_norm_operation,
+    reference, residual_norm, rms_norm, softcap as softcap_operation,
 };
 
 /// A normalisation.
@@ -186,8 +186,15 @@ impl Copy {
         let x = noise(seed, rows * d);
         let start = seed as usize % rows;
         let count = rows - start;
-        let y = read(device, copy_rows(floats2(&x, rows, device), start, count, rows)).await?;
-        close("copy_rows", device, &y[..count * d], &x[start * d..], 0.0)?;
+        let y = read(device, copy_rows(floats2(&x, rows, device), start, count)).await?;
+        close("copy_rows", device, &y, &x[start * d..], 0.0)?;
+        let (heads, used) = (1 + seed as usize % 3, 1 + start);
+        let cache = noise(seed ^ 1, heads * rows * d);
+        let spec = AttentionSpec::new(heads, heads, d, rows);
+        let y = read(device, copy_cache(floats2(&cache, heads * rows, device), used, spec)).await?;
+        for (copy, original) in y.chunks(rows * d).zip(cache.chunks(rows * d)) {
+            close("copy_cache", device, &copy[..used * d], &original[..used * d], 0.0)?;
+        }
         Ok(())
     }
 }

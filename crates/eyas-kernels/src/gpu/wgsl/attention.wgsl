@@ -8,7 +8,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = group.x;
     let token = group.y;
     let q_base = token * HEADS * HEAD_DIM + head * HEAD_DIM;
-    let kv_base = head / HEADS_PER_KV * HEAD_DIM;
+    let kv_head = head / HEADS_PER_KV;
     if (local == 0u) {
         let position = step[0] + token;
         let first = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var start = first; start < length; start += TILE) {
         let count = min(TILE, length - start);
         for (var p = local; p < count; p += LANES) {
-            let k_base = cache_row(start + p) * KV_WIDTH + kv_base;
+            let k_base = cache_index(kv_head, start + p);
             var score = 0.0;
             for (var i = 0u; i < HEAD_DIM; i++) {
                 score += q_head[i] * k_cache[k_base + i];
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (i < HEAD_DIM) {
                 var sum = sums[j] * correction;
                 for (var p = 0u; p < count; p++) {
-                    sum += weights[p] * v_cache[cache_row(start + p) * KV_WIDTH + kv_base + i];
+                    sum += weights[p] * v_cache[cache_index(kv_head, start + p) + i];
                 }
                 sums[j] = sum;
             }

@@ -21,12 +21,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = token * (Q_WIDTH + 2u * KV_WIDTH);
     let i = e % HEAD_DIM;
     let table = position * 2u * HALF;
-    let cache = cache_row(position) * KV_WIDTH;
     if (e < Q_WIDTH) {
         q[token * Q_WIDTH + e] = rotated(row + e - i, i, table);
     } else if (e < Q_WIDTH + KV_WIDTH) {
-        k_cache[cache + e - Q_WIDTH] = rotated(row + e - i, i, table);
+        k_cache[cache_index((e - Q_WIDTH) / HEAD_DIM, position) + i] = rotated(row + e - i, i, table);
     } else {
-        v_cache[cache + e - Q_WIDTH - KV_WIDTH] = qkv[row + e];
+        v_cache[cache_index((e - Q_WIDTH - KV_WIDTH) / HEAD_DIM, position) + i] = qkv[row + e];
     }
 }

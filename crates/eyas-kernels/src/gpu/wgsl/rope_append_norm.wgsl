@@ -27,7 +27,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let position = step[0] + token;
     let row = token * (Q_WIDTH + 2u * KV_WIDTH);
     let table = position * 2u * HALF;
-    let cache = cache_row(position) * KV_WIDTH;
     let is_live = token < step[1];
     var start = group.x * HEAD_DIM;
     var width = HEAD_DIM;
@@ -46,12 +45,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     for (var e = start + local; e < start + width; e += LANES) {
+        let i = e % HEAD_DIM;
         if (e < Q_WIDTH) {
             q[token * Q_WIDTH + e] = rotated(row, e, factor, table);
         } else if (e < Q_WIDTH + KV_WIDTH) {
-            k_cache[cache + e - Q_WIDTH] = rotated(row, e, factor, table);
+            k_cache[cache_index((e - Q_WIDTH) / HEAD_DIM, position) + i] = rotated(row, e, factor, table);
         } else {
-            v_cache[cache + e - Q_WIDTH - KV_WIDTH] = qkv[row + e];
+            v_cache[cache_index((e - Q_WIDTH - KV_WIDTH) / HEAD_DIM, position) + i] = qkv[row + e];
         }
     }
 }
