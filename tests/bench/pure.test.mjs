@@ -15,6 +15,7 @@ import { packedBytes, SHAPES, vocabulary } from "./random_model.mjs";
 import { compare, grew } from "./ratios.mjs";
 import { Report } from "./report.mjs";
 import { median, percentile, summary } from "./statistics.mjs";
+import { scriptMs } from "./worker_profile.mjs";
 
 test("medians and percentiles", () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -164,4 +165,10 @@ test("command lines", () => {
   for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--fast"], ["--write-baseline"], ["stray"]]) {
     assert.throws(() => readOptions(wrong), UsageError, wrong.join(" "));
   }
+});
+
+test("a profile's script time leaves out what no script ran in", () => {
+  const node = (id, functionName) => ({ id, callFrame: { functionName } });
+  const profile = { nodes: [node(1, "(root)"), node(2, "(idle)"), node(3, "wasm-function[7]"), node(4, "setBindGroup")], samples: [2, 3, 4, 2, 3], timeDeltas: [5000, 200, 300, 9000, 500] };
+  assert.equal(scriptMs(profile), 1);
 });

@@ -4,7 +4,7 @@
 use std::{any::Any, rc::Rc};
 
 use eyas_core::{Error, ErrorKind, Result};
-use eyas_store::{Clock, DIGEST_BYTES, Digest, FileSystem, StoreFile};
+use eyas_store::{DIGEST_BYTES, Digest, FileSystem, StoreFile};
 use eyas_weights::LocalFuture;
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};

@@ -9,9 +9,10 @@ const FIRST_SEED = 11;
 /** Linux counts CPU time in hundredths of a second; less than five of them say nothing. */
 const LEAST_CPU_SECONDS = 0.05;
 
-/** Loads a model in a fresh page, where `window.eyas` then is; returns what the engine says of it. */
-export async function openModel(lab, { model, device, contextTokens, assets = "assets" }) {
+/** Loads a model in a fresh page, where `window.eyas` then is; returns what the engine says of it. `onPage` gets the page before anything is loaded. */
+export async function openModel(lab, { model, device, contextTokens, assets = "assets", onPage = () => {} }) {
   const page = await lab.page();
+  await onPage(page);
   const loaded = await within(240, `loading ${model}`, page.evaluate(async ([url, device, contextTokens, assets]) => {
     const start = performance.now();
     window.eyas = await window.slim.load({ model: url, device, contextTokens, assets: window[assets] });
