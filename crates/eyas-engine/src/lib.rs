@@ -67,6 +67,7 @@ mod sampler;
 mod session;
 mod statistics;
 mod stop;
+mod trial;
 
 pub use chat_prompt::ChatPrompt;
 pub use checkpoint_open::open_checkpoint;
@@ -83,3 +84,4 @@ pub use model_kind::ModelKind;
 pub use model_text::{open_template, open_tokenizer};
 pub use request::{Prompt, Request};
 pub use session::Session;
+pub use trial::{ExpectedTokens, certain_tokens, try_answer};

@@ -47,6 +47,7 @@ mod open_model;
 mod record_book;
 mod shelf;
 mod store;
+mod update;
 mod validator;
 
 pub use digest::{DIGEST_BYTES, Digest};
@@ -58,4 +59,5 @@ pub use network::{Answer, Get, Network};
 pub use open_model::{Expectations, OpenModel, Ports};
 pub use shelf::Which;
 pub use store::{Store, StoredFile, StoredModel};
+pub use update::{Fetching, Newer};
 pub use validator::Validator;

@@ -93,6 +93,14 @@ impl ModelFile {
         })
     }
 
+    /// Fetches and stores everything up to `end`.
+    pub(crate) async fn advance(&self, end: u64) -> Result<()> {
+        let mut reading = self.take()?;
+        let advanced = if reading.download.is_some() { self.fill(&mut reading, end, end).await } else { Ok(()) };
+        self.reading.replace(Some(reading));
+        advanced
+    }
+
     /// Fetches what is still missing, and writes down that the file is complete.
     pub(crate) async fn finish(&self) -> Result<()> {
         let mut reading = self.take()?;

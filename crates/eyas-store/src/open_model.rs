@@ -38,12 +38,12 @@ pub struct Expectations {
 
 /// Opens a model's files, from the store where they are and from the network otherwise.
 pub struct OpenModel {
-    ports: Ports,
-    meter: Rc<Meter>,
-    expectations: Expectations,
+    pub(crate) ports: Ports,
+    pub(crate) meter: Rc<Meter>,
+    pub(crate) expectations: Expectations,
     /// Absent where nothing is kept.
     kept: Option<(Store, Rc<Shelf>)>,
-    opened: RefCell<Vec<Rc<ModelFile>>>,
+    pub(crate) opened: RefCell<Vec<Rc<ModelFile>>>,
     missing: RefCell<Vec<String>>,
 }
 
@@ -61,6 +61,16 @@ impl OpenModel {
     /// Counts the bytes of this load.
     pub fn meter(&self) -> &Rc<Meter> {
         &self.meter
+    }
+
+    /// A name for what the version at hand holds; none where nothing is kept, or it is not complete.
+    pub fn version(&self) -> Option<String> {
+        self.shelf()?.version(|version| version.name().filter(|_| version.complete))
+    }
+
+    /// Whether the version before the current one is still kept.
+    pub fn has_previous(&self) -> bool {
+        self.shelf().is_some_and(|shelf| shelf.record.borrow().previous.is_some())
     }
 
     pub(crate) fn shelf(&self) -> Option<&Rc<Shelf>> {
@@ -177,7 +187,7 @@ impl OpenModel {
             return Ok(None);
         }
         let validator = Validator::of(answer.as_ref());
-        if let Some(known) = self.unchanged(name, &validator).await? {
+        if let Some(known) = self.unchanged(name, answer.as_ref()).await? {
             return Ok(Some(known));
         }
         match whole_size(name, answer.as_ref()) {
@@ -192,15 +202,23 @@ impl OpenModel {
     }
 
     /// While a newer version is fetched: the file of the current one, where the server says that it did not change.
-    async fn unchanged(&self, name: &str, validator: &Validator) -> Result<Option<Rc<dyn RangeReader>>> {
-        let Some(shelf) = self.shelf().filter(|shelf| shelf.which == Which::Candidate && validator.is_known()) else {
+    async fn unchanged(&self, name: &str, answer: &dyn Answer) -> Result<Option<Rc<dyn RangeReader>>> {
+        let Some(shelf) = self.shelf().filter(|shelf| shelf.which == Which::Candidate) else { return Ok(None) };
+        let is_same = shelf.record.borrow().current.file(name).is_some_and(|file| self.is_same(file, answer));
+        if !is_same || !shelf.share(name).await? {
             return Ok(None);
-        };
-        let file = shelf.record.borrow().current.file(name).cloned();
-        let same = file.filter(|file| file.digest.is_some() && file.validator.is_known() && file.validator.agrees(validator));
-        let Some(file) = same else { return Ok(None) };
-        shelf.keep(file.clone()).await?;
-        self.open_stored(shelf, file).await.map(Some)
+        }
+        match shelf.version(|version| version.file(name).cloned()) {
+            Some(file) => self.open_stored(shelf, file).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether an answer's head says for certain that it is of the file that is stored, and that is the one that is wanted.
+    pub(crate) fn is_same(&self, file: &FileRecord, answer: &dyn Answer) -> bool {
+        let is_wanted = self.expectations.digests.get(&file.name).is_none_or(|expected| Some(expected) == file.digest.as_ref());
+        let has_its_size = whole_size(&file.name, answer).is_none_or(|size| size == file.size);
+        is_wanted && has_its_size && file.validator.vouches_for(&Validator::of(answer))
     }
 
     /// Refuses what nobody asked for, and makes room for the rest.
@@ -232,10 +250,9 @@ impl OpenModel {
             sums: None,
         };
         let Some((store, shelf)) = &self.kept else { return Ok((record, None)) };
-        record.slot = shelf.take_slot();
         record.chunk_bytes = store.chunk_bytes();
         loop {
-            match Self::make_place(shelf, &record).await {
+            match Self::make_place(shelf, &mut record).await {
                 // The estimate was wrong.
                 Err(error) if error.kind() == ErrorKind::StorageFull && store.evict_oldest(&shelf.folder).await? => {}
                 made => return made.map(|chunks| (record, Some((shelf.clone(), chunks)))),
@@ -243,9 +260,12 @@ impl OpenModel {
         }
     }
 
-    async fn make_place(shelf: &Rc<Shelf>, record: &FileRecord) -> Result<ChunkFile> {
+    async fn make_place(shelf: &Rc<Shelf>, record: &mut FileRecord) -> Result<ChunkFile> {
+        let _turn = shelf.turn().await?;
+        record.slot = shelf.take_slot();
         let chunks = ChunkFile::create(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
-        shelf.keep(record.clone()).await?;
+        shelf.change(|version| version.put(record.clone()));
+        shelf.write().await?;
         Ok(chunks)
     }
 
@@ -374,7 +394,7 @@ struct Begun {
 
 /// A file's size as an answer with the whole file tells it. A compressed body's length is not the file's, and another origin's answer hides that it
 /// is compressed: text is read to its end.
-fn whole_size(name: &str, answer: &dyn Answer) -> Option<u64> {
+pub(crate) fn whole_size(name: &str, answer: &dyn Answer) -> Option<u64> {
     let is_text = [".json", ".jinja"].iter().any(|ending| name.ends_with(ending));
     if is_text || answer.header("content-encoding").is_some() {
         return None;

@@ -2,12 +2,12 @@
 
 use std::{any::Any, cell::RefCell, rc::Rc};
 
-use eyas_core::{Error, Result};
+use eyas_core::{Error, ErrorKind, Result};
 
 use crate::{
     FileRecord, FileSystem, ModelRecord, Version,
     chunk_file::slot_names,
-    record_book::{slot_of, write_record},
+    record_book::{read_record, slot_of, write_record},
 };
 
 /// Which version of a model a load works on.
@@ -24,8 +24,10 @@ pub(crate) struct Shelf {
     pub(crate) folder: String,
     pub(crate) which: Which,
     pub(crate) record: RefCell<ModelRecord>,
-    /// Ends with the shelf.
-    pub(crate) _lock: Box<dyn Any>,
+    /// Whether only the candidate is this one's: loads of the current version go on meanwhile, and whatever is written takes its turn with them.
+    pub(crate) takes_turns: bool,
+    /// End with the shelf.
+    pub(crate) _locks: Vec<Box<dyn Any>>,
 }
 
 impl Shelf {
@@ -53,7 +55,34 @@ impl Shelf {
         record.next_slot - 1
     }
 
+    /// Waits until nobody else works on the model, and takes over what others made of its record meanwhile. The turn ends with the returned value;
+    /// there is none to be taken where the whole model is this one's.
+    pub(crate) async fn turn(&self) -> Result<Option<Box<dyn Any>>> {
+        if !self.takes_turns {
+            return Ok(None);
+        }
+        let turn = self.files.lock(&self.folder, true).await?;
+        let Some(mut fresh) = read_record(self.files.as_ref(), &self.folder).await? else {
+            return Err(Error::new(
+                ErrorKind::ModelNotFound,
+                "the model was removed from this device while it was being updated",
+            ));
+        };
+        let mut record = self.record.borrow_mut();
+        fresh.candidate = record.candidate.take();
+        fresh.next_slot = fresh.next_slot.max(record.next_slot);
+        *record = fresh;
+        Ok(turn)
+    }
+
+    /// Makes what was changed count.
     pub(crate) async fn save(&self) -> Result<()> {
+        let _turn = self.turn().await?;
+        self.write().await
+    }
+
+    /// As [`Shelf::save`], for one that has its turn.
+    pub(crate) async fn write(&self) -> Result<()> {
         // Lent to nobody while it is written: the shelf has the lock, and a load does one thing at a time.
         let mut record = self.record.borrow().clone();
         write_record(self.files.as_ref(), &self.folder, &mut record).await?;
@@ -102,8 +131,19 @@ impl Shelf {
     /// Takes the newer version back, and everything that only it has.
     pub(crate) async fn give_up_candidate(&self) -> Result<()> {
         self.record.borrow_mut().candidate = None;
-        self.save().await?;
+        let _turn = self.turn().await?;
+        self.write().await?;
         self.sweep().await
+    }
+
+    /// Puts the current version's file of this name into the candidate; false where it has none that is complete.
+    pub(crate) async fn share(&self, name: &str) -> Result<bool> {
+        let _turn = self.turn().await?;
+        let file = self.record.borrow().current.file(name).filter(|file| file.digest.is_some()).cloned();
+        let Some(file) = file else { return Ok(false) };
+        self.change(|version| version.put(file));
+        self.write().await?;
+        Ok(true)
     }
 
     /// Puts the complete candidate in the place of the current version.

@@ -15,6 +15,11 @@ use crate::{
 /// Room that is left for records and digests beside a file's own bytes.
 const MARGIN_BYTES: u64 = 1 << 20;
 
+/// The lock of whoever fetches a newer version; it is taken before the folder's own.
+fn update_lock(folder: &str) -> String {
+    format!("{folder}-update")
+}
+
 /// A model on this device, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,13 +100,70 @@ impl Store {
         expectations: Expectations,
     ) -> Result<OpenModel> {
         let folder = Self::folder(id);
-        let lock = self.lock(&folder).await?;
+        let mut locks = Vec::new();
+        if which == Which::Candidate {
+            locks.push(self.lock(&update_lock(&folder)).await?);
+        }
+        locks.push(self.lock(&folder).await?);
         let stored = read_record(self.files.as_ref(), &folder).await?;
         let mut record = stored.unwrap_or_else(|| ModelRecord::new(id, evictable, self.now_ms()));
-        record.evictable = evictable;
-        let shelf = Shelf { files: self.files.clone(), folder, which, record: RefCell::new(record), _lock: lock };
+        if which == Which::Current {
+            record.evictable = evictable;
+        }
+        let shelf = self.shelf(folder, which, record, locks);
         shelf.sweep().await?;
         Ok(OpenModel::new(ports, expectations, Some((self.clone(), Rc::new(shelf)))))
+    }
+
+    fn shelf(&self, folder: String, which: Which, record: ModelRecord, locks: Vec<Box<dyn Any>>) -> Shelf {
+        let record = RefCell::new(record);
+        Shelf { files: self.files.clone(), folder, which, record, takes_turns: false, _locks: locks }
+    }
+
+    /// Opens the candidate of a model that is complete, to be fetched while loads of the current version go on; `model-not-found` where there is no
+    /// such model.
+    pub(crate) async fn open_beside(&self, id: &str, ports: Ports, expectations: Expectations) -> Result<OpenModel> {
+        let folder = Self::folder(id);
+        let update = self.lock(&update_lock(&folder)).await?;
+        let turn = self.lock(&folder).await?;
+        let record = read_record(self.files.as_ref(), &folder).await?.filter(|record| record.current.complete);
+        let Some(mut record) = record else {
+            return Err(Error::new(ErrorKind::ModelNotFound, format!("{id} is not complete on this device; load it first")));
+        };
+        if let Some(candidate) = &mut record.candidate {
+            candidate.complete = false; // what an earlier update left is compared with the server again
+        }
+        let mut shelf = self.shelf(folder, Which::Candidate, record, vec![update]);
+        shelf.sweep().await?;
+        drop(turn);
+        shelf.takes_turns = true;
+        Ok(OpenModel::new(ports, expectations, Some((self.clone(), Rc::new(shelf)))))
+    }
+
+    /// After the first answer of `version`, which is a model's current one: the version before it goes. False where that is not so any more, or where
+    /// there is none before it.
+    pub async fn settle(&self, id: &str, version: &str) -> Result<bool> {
+        match self.unproven(id, version).await? {
+            Some(shelf) => shelf.settle().await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Where `version`, a model's current one, does not answer: the version before it comes back. False where that is not so any more, or where there
+    /// is none before it.
+    pub async fn roll_back(&self, id: &str, version: &str) -> Result<bool> {
+        match self.unproven(id, version).await? {
+            Some(shelf) => shelf.roll_back().await,
+            None => Ok(false),
+        }
+    }
+
+    async fn unproven(&self, id: &str, version: &str) -> Result<Option<Shelf>> {
+        let folder = Self::folder(id);
+        let lock = self.lock(&folder).await?;
+        let record = read_record(self.files.as_ref(), &folder).await?;
+        let record = record.filter(|record| record.previous.is_some() && record.current.name().as_deref() == Some(version));
+        Ok(record.map(|record| self.shelf(folder, Which::Current, record, vec![lock])))
     }
 
     async fn lock(&self, folder: &str) -> Result<Box<dyn Any>> {
@@ -151,9 +213,10 @@ impl Store {
         })
     }
 
-    /// Removes a model, when no tab is loading it any more; false where there is none.
+    /// Removes a model, when no tab is loading or updating it any more; false where there is none.
     pub async fn remove(&self, id: &str) -> Result<bool> {
         let folder = Self::folder(id);
+        let _update = self.lock(&update_lock(&folder)).await?;
         let _lock = self.lock(&folder).await?;
         let was_there = read_record(self.files.as_ref(), &folder).await?.is_some();
         remove_model(&self.files, &folder).await?;
@@ -222,8 +285,9 @@ impl Store {
         Ok(false)
     }
 
-    /// Removes a folder that no tab is loading.
+    /// Removes a folder that no tab is loading or updating.
     async fn evict(&self, folder: &str) -> Result<bool> {
+        let Some(_update) = self.files.lock(&update_lock(folder), false).await? else { return Ok(false) };
         let Some(_lock) = self.files.lock(folder, false).await? else { return Ok(false) };
         remove_model(&self.files, folder).await?;
         Ok(true)

@@ -36,6 +36,13 @@ impl Validator {
         }
     }
 
+    /// Whether both know something of the same kind, and it is the same.
+    pub(crate) fn vouches_for(&self, other: &Self) -> bool {
+        let both_know =
+            (self.etag.is_some() && other.etag.is_some()) || (self.last_modified.is_some() && other.last_modified.is_some());
+        both_know && self.agrees(other)
+    }
+
     /// What `If-Range` may carry: a strong entity tag, or a date where there is no tag.
     pub(crate) fn if_range(&self) -> Option<String> {
         match &self.etag {

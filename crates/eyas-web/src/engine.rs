@@ -27,7 +27,7 @@ pub struct WasmEngine {
     _device: DeviceOwner,
 }
 
-enum Model {
+pub(crate) enum Model {
     Decoder(Engine),
     Encoder(EncoderEngine),
 }
@@ -48,13 +48,17 @@ impl WasmEngine {
         let load = async {
             let options: LoadOptions = js_value::read(&options, "load options")?;
             let storing: StoreOptions = js_value::read(&storing, "store options")?;
+            let mut rolled_back = None;
             loop {
                 let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
                 let (loaded, went_back) =
                     opening.conclude(Self::read(&source, &options, &on_progress, &opening, &cancel).await).await;
-                if !went_back {
-                    let (model, device) = loaded?;
-                    return Ok(Self { model, storage: opening.report(), _device: device });
+                match loaded {
+                    Err(error) if went_back => rolled_back = Some(error.to_string()),
+                    loaded => {
+                        let (model, device) = loaded?;
+                        return Ok(Self { model, storage: opening.report().rolled_back(rolled_back), _device: device });
+                    }
                 }
             }
         };
@@ -108,7 +112,7 @@ struct LoadedInfo<'a> {
 }
 
 impl WasmEngine {
-    async fn read(
+    pub(crate) async fn read(
         source: &JsValue,
         options: &LoadOptions,
         on_progress: &Function,

@@ -41,6 +41,8 @@ mod store_host;
 mod stored_models;
 #[cfg(target_arch = "wasm32")]
 mod tier;
+#[cfg(target_arch = "wasm32")]
+mod update;
 
 #[cfg(target_arch = "wasm32")]
 pub use self::{

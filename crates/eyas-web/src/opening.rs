@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use eyas_core::{Clock, ErrorKind, Progress, Result};
+use eyas_core::{Clock, Error, ErrorKind, Progress, Result};
 use eyas_store::{ByteSource, Digest, Expectations, Meter, OpenModel, Ports, Store, Which};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,19 @@ pub(crate) struct StoreOptions {
     unasked_bytes: Option<u64>,
 }
 
+impl StoreOptions {
+    /// What the model is called in the store.
+    pub(crate) fn id(&self) -> Result<&str> {
+        self.id.as_deref().ok_or_else(|| Error::new(ErrorKind::ModelNotFound, format!("no model is kept here: {}", self.reason)))
+    }
+
+    pub(crate) fn ports(&self, host: &StoreHost, cancel: &Cancel) -> (Ports, Expectations) {
+        let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: self.id.is_some() });
+        let expectations = Expectations { digests: self.sha256.clone(), unasked_bytes: self.unasked_bytes };
+        (Ports { network, clock: clock(host) }, expectations)
+    }
+}
+
 /// What became of a model's files, for `info.storage`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +47,19 @@ pub(crate) struct StorageReport {
     reason: String,
     fetched_bytes: u64,
     stored_bytes: u64,
+    /// A name for what the files hold; absent where nothing is kept.
+    version: Option<String>,
+    /// Whether the version before this one is kept until this one has answered.
+    previous_kept: bool,
+    /// Why this load went back to the version before; absent where it did not.
+    rolled_back: Option<String>,
+}
+
+impl StorageReport {
+    pub(crate) fn rolled_back(mut self, why: Option<String>) -> Self {
+        self.rolled_back = why;
+        self
+    }
 }
 
 /// A progress report with where the bytes come from.
@@ -67,14 +93,11 @@ pub(crate) struct Opening {
 impl Opening {
     /// Opens the model's place in the store; where that fails, the load goes on without one and says why.
     pub(crate) async fn new(host: StoreHost, options: StoreOptions, cancel: &Cancel) -> Result<Self> {
-        let clock = clock(&host);
-        let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: options.id.is_some() });
-        let ports = Ports { network, clock: clock.clone() };
-        let expectations = Expectations { digests: options.sha256, unasked_bytes: options.unasked_bytes };
+        let (ports, expectations) = options.ports(&host, cancel);
         let mut not_kept = options.reason;
         let mut kept = None;
         if let Some(id) = options.id {
-            let store = Store::new(Rc::new(HostFiles { host, cancel: cancel.clone() }), clock.clone());
+            let store = store(host, cancel);
             match store.open(&id, Which::Current, options.evictable, ports.clone(), expectations.clone()).await {
                 Ok(model) => kept = Some(model),
                 Err(error) if error.kind() == ErrorKind::Aborted => return Err(error),
@@ -86,6 +109,14 @@ impl Opening {
         Ok(Self { model, not_kept })
     }
 
+    /// Opens the newer version of a stored model, which is to be tried.
+    pub(crate) async fn candidate(host: StoreHost, options: StoreOptions, cancel: &Cancel) -> Result<Self> {
+        let (ports, expectations) = options.ports(&host, cancel);
+        let id = options.id()?;
+        let model = store(host, cancel).open(id, Which::Candidate, options.evictable, ports, expectations).await?;
+        Ok(Self { model, not_kept: None })
+    }
+
     /// What became of the files, as far as they were read.
     pub(crate) fn report(&self) -> StorageReport {
         let meter = self.model.meter();
@@ -94,6 +125,9 @@ impl Opening {
             reason: self.not_kept.clone().unwrap_or_default(),
             fetched_bytes: meter.fetched_bytes(),
             stored_bytes: meter.stored_bytes(),
+            version: self.model.version(),
+            previous_kept: self.model.has_previous(),
+            rolled_back: None,
         }
     }
 

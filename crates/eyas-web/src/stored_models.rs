@@ -16,3 +16,15 @@ pub async fn list_models(host: StoreHost, cancel: &CancelHandle) -> Result<JsVal
 pub async fn remove_model(host: StoreHost, id: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
     store(host, &cancel.share()).remove(&id).await.map_err(|error| js_error(&error))
 }
+
+/// After the first answer of `version`: the one before it goes. False where another one is current by now, or none was before it.
+#[wasm_bindgen(js_name = "settleModel")]
+pub async fn settle_model(host: StoreHost, id: String, version: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
+    store(host, &cancel.share()).settle(&id, &version).await.map_err(|error| js_error(&error))
+}
+
+/// Where `version` does not answer: the one before it comes back. False where another one is current by now, or none was before it.
+#[wasm_bindgen(js_name = "rollBackModel")]
+pub async fn roll_back_model(host: StoreHost, id: String, version: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
+    store(host, &cancel.share()).roll_back(&id, &version).await.map_err(|error| js_error(&error))
+}

@@ -22,6 +22,12 @@ export interface StorageReport {
   fetchedBytes: number;
   /** Bytes that it read from the store. */
   storedBytes: number;
+  /** A name for what the files hold, as `models.list` tells it; null where nothing is kept. */
+  version: string | null;
+  /** Whether the version before this one is kept until this one has answered. */
+  previousKept: boolean;
+  /** Why this load went back to the version before an update; null where it did not. */
+  rolledBack: string | null;
 }
 
 /** What was loaded, and where. */

@@ -8,7 +8,7 @@ export * from "./public_face.js";
 /** The models on this device, of this origin. */
 export const models = /* @__PURE__ */ new StoredModels(
   () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "eyas" }),
-  () => new URL("./eyas_cpu_bg.wasm", import.meta.url),
+  () => ({ gpuWasm: new URL("./eyas_gpu_bg.wasm", import.meta.url), cpuWasm: new URL("./eyas_cpu_bg.wasm", import.meta.url) }),
 );
 
 /**

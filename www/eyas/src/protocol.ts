@@ -7,6 +7,7 @@ import type { SamplingOptions } from "./generate_options.js";
 import type { DeviceChoice, EngineOptions } from "./load_options.js";
 import type { Message } from "./message.js";
 import type { WireSource } from "./model_source.js";
+import type { UpdateReport } from "./model_update.js";
 import type { Plan } from "./plan.js";
 import type { Progress } from "./progress.js";
 import type { StoredModel } from "./stored_models.js";
@@ -35,6 +36,7 @@ export type Call =
   | { type: "fork"; session: number; to: number }
   | { type: "close-session"; session: number }
   | { type: "models"; request: ModelsRequest; cpuWasm: string }
+  | { type: "update"; source: WireSource; device: DeviceChoice; options: EngineOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string }
   | { type: "memory" }
   | { type: "dispose" };
 
@@ -48,6 +50,7 @@ export interface Answers {
   fork: undefined;
   "close-session": undefined;
   models: StoredModel[] | boolean;
+  update: UpdateReport;
   memory: MemoryReport;
   dispose: undefined;
 }

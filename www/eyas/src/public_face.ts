@@ -8,6 +8,7 @@ export type { GenerateOptions } from "./generate_options.js";
 export type { DeviceChoice, LoadOptions, QuantizeChoice } from "./load_options.js";
 export type { ChatInput, Message, Role } from "./message.js";
 export type { ModelFiles, ModelSource } from "./model_source.js";
+export type { UpdateOptions, UpdateReport } from "./model_update.js";
 export type { MemoryNeed, Plan, PlanVariant } from "./plan.js";
 export type { LoadPhase, Progress } from "./progress.js";
 export { Session, type SessionOptions } from "./session.js";

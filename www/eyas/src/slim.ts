@@ -28,8 +28,8 @@ export async function plan(options: SlimLoadOptions): Promise<Plan> {
 
 /** The models on this device as `models` of the entry `eyas`, with assets that the caller serves. */
 export function storedModels(options: { assets: Assets }): StoredModels {
-  const { worker, cpuWasm } = checkedAssets(options);
-  return new StoredModels(() => new Worker(worker, { type: "module", name: "eyas" }), () => cpuWasm);
+  const { worker, ...wasm } = checkedAssets(options);
+  return new StoredModels(() => new Worker(worker, { type: "module", name: "eyas" }), () => wasm);
 }
 
 function checkedAssets(options: { assets: Assets }): Assets {

@@ -1,8 +1,12 @@
-import { Client, type WorkerLike } from "./client.js";
+import type { Assets } from "./assets.js";
+import { type CallListeners, Client, type WorkerLike } from "./client.js";
 import { EyasError } from "./error.js";
-import { type ModelSource, wireSource } from "./model_source.js";
-import type { ModelsRequest } from "./protocol.js";
-import { storeId } from "./store_options.js";
+import { engineOptions } from "./load_options.js";
+import { type ModelSource, type WireSource, wireSource } from "./model_source.js";
+import { TRIAL_OPTIONS, UPDATE_OPTION_NAMES, type UpdateOptions, type UpdateReport } from "./model_update.js";
+import { requireKnownKeys } from "./option_check.js";
+import type { Answers, Call, ModelsRequest } from "./protocol.js";
+import { storeId, wireStoreOptions } from "./store_options.js";
 
 /** A file of a model on this device. */
 export interface StoredFile {
@@ -36,6 +40,17 @@ export interface StoredModel {
   files: StoredFile[];
 }
 
+const pageUrl = () => globalThis.document?.baseURI ?? globalThis.location?.href;
+
+/** The source of a model that may be stored. */
+function storedSource(model: ModelSource): WireSource {
+  const source = wireSource(model, pageUrl());
+  if (source.kind === "files" && source.files.some(({ blob }) => blob)) {
+    throw new EyasError("bad-input", "files that a person chose are never stored; give the model's address");
+  }
+  return source;
+}
+
 /**
  * The models on this device, of this origin.
  *
@@ -46,22 +61,29 @@ export interface StoredModel {
  */
 export class StoredModels {
   readonly #startWorker: () => WorkerLike;
-  readonly #cpuWasm: () => string | URL;
+  readonly #wasm: () => Omit<Assets, "worker">;
 
   /** Made by the package's entries. */
-  constructor(startWorker: () => WorkerLike, cpuWasm: () => string | URL) {
+  constructor(startWorker: () => WorkerLike, wasm: () => Omit<Assets, "worker">) {
     this.#startWorker = startWorker;
-    this.#cpuWasm = cpuWasm;
+    this.#wasm = wasm;
   }
 
-  async #ask(request: ModelsRequest): Promise<StoredModel[] | boolean> {
+  /** Makes one call in a worker of its own. */
+  async #call<K extends "models" | "update">(call: (wasm: { gpuWasm: string; cpuWasm: string }) => Extract<Call, { type: K }>, listeners: CallListeners = {}): Promise<Answers[K]> {
+    listeners.signal?.throwIfAborted();
     const client = new Client(this.#startWorker());
-    const cpuWasm = new URL(this.#cpuWasm(), globalThis.document?.baseURI ?? globalThis.location?.href).href;
+    const { gpuWasm, cpuWasm } = this.#wasm();
+    const wasm = { gpuWasm: new URL(gpuWasm, pageUrl()).href, cpuWasm: new URL(cpuWasm, pageUrl()).href };
     try {
-      return await client.call<"models">(() => ({ type: "models", request, cpuWasm }));
+      return await client.call<K>(() => call(wasm), listeners);
     } finally {
       void client.dispose();
     }
+  }
+
+  #ask(request: ModelsRequest): Promise<StoredModel[] | boolean> {
+    return this.#call<"models">(({ cpuWasm }) => ({ type: "models", request, cpuWasm }));
   }
 
   /** All models, the last used first; none where the browser keeps nothing for this page. */
@@ -71,11 +93,31 @@ export class StoredModels {
 
   /** Removes a model, when no tab is loading it any more. Engines that have it loaded go on. False where it is not here. */
   async remove(model: ModelSource): Promise<boolean> {
-    const source = wireSource(model, globalThis.document?.baseURI ?? globalThis.location?.href);
-    if (source.kind === "files" && source.files.some(({ blob }) => blob)) {
-      throw new EyasError("bad-input", "files that a person chose are never stored; give the model's address");
-    }
-    return (await this.#ask({ kind: "remove", id: storeId(source) })) as boolean;
+    return (await this.#ask({ kind: "remove", id: storeId(storedSource(model)) })) as boolean;
+  }
+
+  /**
+   * Brings a model on this device up to date. Files that differ on the server are fetched beside the ones in use, and where that breaks off, the next
+   * call goes on with it; what is the same costs one request without a body for each file. The newer version is then loaded and must answer, and only
+   * then does it take the old one's place, which is kept until the new one has answered the application. Engines that have the old version loaded go on
+   * with it, and loads get the old one meanwhile.
+   *
+   * Rejects with `model-not-found` where the model is not complete on this device; with `bad-model`, `integrity`, `unsupported-model` or
+   * `model-not-found` where the newer version is broken, which is then gone again; with `download-failed`, `storage-full`, `over-budget` or
+   * `out-of-memory` where it could not be fetched or tried here, and what was fetched stays for the next call. In each case the old version is as it was.
+   *
+   * ```ts
+   * const { status } = await models.update("org/name");
+   * if (status === "updated") askWhetherToReload();
+   * ```
+   */
+  async update(model: ModelSource, options: UpdateOptions = {}): Promise<UpdateReport> {
+    requireKnownKeys("update options", options, UPDATE_OPTION_NAMES);
+    const source = storedSource(model);
+    const { device, engine } = engineOptions({ model, ...options });
+    const store = wireStoreOptions({ store: "device", ...options }, source);
+    const { signal, onProgress } = options as UpdateOptions;
+    return this.#call<"update">((wasm) => ({ type: "update", source, device, options: { ...engine, ...TRIAL_OPTIONS }, store, ...wasm }), { signal, onProgress });
   }
 
   /** Asks the browser not to throw this origin's data away when the device is short of room. Some ask the person. False where it may. */

@@ -60,6 +60,10 @@ export interface WasmModule {
   planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<Plan>;
   listModels(host: StoreHost, cancel: WasmCancelHandle): Promise<StoredModel[]>;
   removeModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<boolean>;
+  settleModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
+  rollBackModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
+  fetchNewer(onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<{ newer: boolean; fetchedBytes: number }>;
+  tryNewer(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<string | undefined>;
   WasmEngine: {
     load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<WasmEngine>;
   };

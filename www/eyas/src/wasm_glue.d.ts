@@ -7,6 +7,10 @@ declare module "eyas-gpu-glue" {
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
   export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
   export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
+  export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
+  export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
+  export const fetchNewer: import("./wasm_contract.js").WasmModule["fetchNewer"];
+  export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }
 declare module "eyas-cpu-glue" {
@@ -17,5 +21,9 @@ declare module "eyas-cpu-glue" {
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
   export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
   export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
+  export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
+  export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
+  export const fetchNewer: import("./wasm_contract.js").WasmModule["fetchNewer"];
+  export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }

@@ -8,6 +8,8 @@ import type { Progress } from "./progress.js";
 import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
 import type { WireStoreOptions } from "./store_options.js";
 import { type Ask, tierHost } from "./tier_host.js";
+import { updateModel } from "./update_call.js";
+import { VersionProof } from "./version_proof.js";
 import type { WasmCancelHandle, WasmEngine, WasmModule, WasmStoring, WasmTier } from "./wasm_contract.js";
 
 /** What the worker's environment gives to the host; tests give their own. */
@@ -42,6 +44,7 @@ export class WorkerHost {
   #tier: WasmTier | undefined;
   #engine: WasmEngine | undefined;
   #memory: WebAssembly.Memory | undefined;
+  #proof: VersionProof | undefined;
   #device: DeviceReport | undefined;
   #last: Promise<void> = Promise.resolve();
 
@@ -114,9 +117,19 @@ export class WorkerHost {
         return undefined;
       case "models":
         return this.#models(call, signal);
+      case "update":
+        return updateModel(call, {
+          ...this.#environment,
+          start: async (kind, url) => (await this.#start(kind, url, id, signal)).wasm,
+          storing: (wanted) => this.#storing(wanted, (progress) => this.#environment.post({ type: "progress", id, progress })),
+          cancellable: (wasm, work) => this.#cancellable(wasm, signal, work),
+          onProgress: (progress) => this.#environment.post({ type: "progress", id, progress }),
+          signal,
+        });
       case "memory":
         return { deviceBytes: this.#engine?.info().memoryBytes ?? 0, wasmBytes: this.#memory?.buffer.byteLength ?? 0 };
       case "dispose":
+        await this.#proof?.settled();
         this.#free();
         return undefined;
     }
@@ -143,6 +156,7 @@ export class WorkerHost {
     const embeddings: Embedding[] = [];
     for (const text of texts) {
       embeddings.push(await model.embed(text));
+      this.#proof?.answered();
       await eventLoopTurn();
       signal.throwIfAborted();
     }
@@ -191,16 +205,23 @@ export class WorkerHost {
     const device: DeviceReport = { kind: "none", name: "no model on this device", isFallbackAdapter: false, reason: `${code}: ${message}` };
     this.#device = device;
     const { model } = call.tier.cloud;
-    return { kind: "none", model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0 } };
+    return { kind: "none", model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0, version: null, previousKept: false, rolledBack: null } };
+  }
+
+  /** Fetches the module of a device. */
+  async #start(kind: "gpu" | "cpu", url: string, id: number, signal: AbortSignal): Promise<{ wasm: WasmModule; memory: WebAssembly.Memory }> {
+    const { fetchModule, modules, post } = this.#environment;
+    const wasm = modules[kind];
+    const module = await fetchModule(url, (progress) => post({ type: "progress", id, progress }), signal);
+    signal.throwIfAborted();
+    const { memory } = await wasm.default({ module_or_path: module });
+    return { wasm, memory };
   }
 
   /** Fetches the module of a device and makes the tiers in it. */
   async #startTier(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<{ wasm: WasmModule; memory: WebAssembly.Memory; tier: WasmTier }> {
-    const { fetchModule, modules, post } = this.#environment;
-    const wasm = modules[plan.kind];
-    const module = await fetchModule(plan.kind === "gpu" ? call.gpuWasm : call.cpuWasm, (progress) => post({ type: "progress", id, progress }), signal);
-    signal.throwIfAborted();
-    const { memory } = await wasm.default({ module_or_path: module });
+    const { post } = this.#environment;
+    const { wasm, memory } = await this.#start(plan.kind, plan.kind === "gpu" ? call.gpuWasm : call.cpuWasm, id, signal);
     this.#tier?.free();
     this.#tier = undefined;
     const tier = new wasm.WasmTier(call.tier, tierHost(() => this.#signal, (what) => this.#ask(what), (entry) => post({ type: "egress", entry })));
@@ -231,17 +252,25 @@ export class WorkerHost {
       }
       tier.attach(this.#engine);
       const info = this.#engine.info();
+      this.#proof = this.#proofOf(info, wasm, host, storing);
       this.#device = { ...info.device, ...plan.adapter, reason: call.because ?? plan.reason };
       return { ...info, device: this.#device };
     });
   }
 
+  /** What an engine's first answer decides, where the model was updated before. */
+  #proofOf({ storage: { version, previousKept } }: EngineInfo, wasm: WasmModule, host: StoreHost, { id }: WasmStoring): VersionProof | undefined {
+    if (!previousKept || version === null || id === undefined) {
+      return undefined;
+    }
+    const unending = new AbortController().signal;
+    return new VersionProof((proven) => this.#cancellable(wasm, unending, (handle) => (proven ? wasm.settleModel : wasm.rollBackModel)(host, id, version, handle)));
+  }
+
   async #plan(id: number, call: PlanCall, signal: AbortSignal) {
-    const { fetchModule, gpu, isSecureContext, modules, post } = this.#environment;
+    const { gpu, isSecureContext, modules, post } = this.#environment;
     const chosen = await chooseDevice(call.device, gpu, isSecureContext);
-    const module = await fetchModule(call.cpuWasm, (progress) => post({ type: "progress", id, progress }), signal);
-    signal.throwIfAborted();
-    await modules.cpu.default({ module_or_path: module });
+    await this.#start("cpu", call.cpuWasm, id, signal);
     const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
     const deviceMemory = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory;
     const limits = chosen.kind === "gpu" ? chosen.limits : undefined;
@@ -309,12 +338,17 @@ export class WorkerHost {
             const { provenance } = completion;
             const { name = "", reason = "" } = this.#device ?? {};
             const where = provenance.tier === "local" ? { device: name, deviceReason: reason } : { deviceReason: "" };
+            if (provenance.tier === "local") {
+              this.#proof?.answered();
+            }
             return { ...completion, provenance: { ...provenance, ...where } };
           }
           this.#environment.post({ type: "event", id, event });
           await eventLoopTurn();
           signal.throwIfAborted();
         }
+      } catch (error) {
+        throw (await this.#proof?.failed(error)) ?? error;
       } finally {
         answer.free();
       }

@@ -21,6 +21,10 @@ export class Script {
   onEmbed = undefined;
   freed = 0;
   open = 0;
+  /** What `info.storage` says besides. */
+  storage = {};
+  /** What became of the versions of a model. */
+  decided = [];
 }
 
 function textOf({ messages, prompt }) {
@@ -143,13 +147,18 @@ function fakeModule(kind, script) {
       return [{ label: text, score: 1 }];
     }
     info() {
-      return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true };
+      return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true, storage: { kept: false, reason: "", fetchedBytes: 0, storedBytes: 0, version: null, previousKept: false, rolledBack: null, ...script.storage } };
     }
     free() {
       script.freed += 1;
     }
   }
-  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier };
+  const decide = (what) => async (_host, id, version) => {
+    script.decided.push(`${what} ${id} ${version}`);
+    return true;
+  };
+  const versions = { settleModel: decide("settle"), rollBackModel: decide("roll back") };
+  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier, ...versions };
 }
 
 /** A worker made of a host in this thread. `emit` raises the worker's own events. */

@@ -16,4 +16,5 @@ mod plans;
 mod properties;
 mod sessions;
 mod stories260k;
+mod trial;
 mod windows;
