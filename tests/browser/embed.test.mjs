@@ -24,27 +24,34 @@ after(async () => {
 
 function golden(name) {
   const folder = join(root, "tests/goldens", name);
-  const { texts } = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
+  const { texts, pairs = [] } = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
   const bytes = readFileSync(join(folder, "vectors.f32"));
-  return { texts, vectors: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
+  return { texts, pairs, vectors: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
 }
 
 for (const device of ["cpu", "gpu"]) {
   for (const name of GOLDENS) {
     test(`${name}: unit vectors within 1e-3 of transformers on the ${device}`, async (t) => {
       if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
-      const { texts, vectors } = golden(name);
+      const { texts, pairs, vectors } = golden(name);
       const page = await lab.page();
-      const { info, embeddings, scores } = await page.evaluate(
-        async ({ model, device, texts }) => {
+      const { info, embeddings, scores, ofPairs } = await page.evaluate(
+        async ({ model, device, texts, pairs }) => {
           const engine = await window.eyas.load({ model, device, quantize: "none" });
-          const embeddings = await engine.embed(texts);
-          const scores = engine.info.labels ? await engine.classify(texts[0]) : [];
+          const embeddings = [];
+          for (const { text, prompt } of texts) {
+            embeddings.push(...(await engine.embed(text, prompt ? { prompt } : {})));
+          }
+          const scores = engine.info.labels ? await engine.classify(texts[0].text) : [];
+          const ofPairs = [];
+          for (const pair of pairs) {
+            ofPairs.push(await engine.classify(pair));
+          }
           const { info } = engine;
           await engine.dispose();
-          return { info, scores, embeddings: embeddings.map(({ vector, ...rest }) => ({ ...rest, vector: [...vector] })) };
+          return { info, scores, ofPairs, embeddings: embeddings.map(({ vector, ...rest }) => ({ ...rest, vector: [...vector] })) };
         },
-        { model: `${files.origin}/goldens/${name}/`, device, texts: texts.map(({ text }) => text) },
+        { model: `${files.origin}/goldens/${name}/`, device, texts: texts.map(({ text, prompt }) => ({ text, prompt })), pairs: pairs.map(({ texts }) => texts) },
       );
       await page.close();
       assert.equal(info.kind, "encoder");
@@ -57,6 +64,11 @@ for (const device of ["cpu", "gpu"]) {
       if (info.labels) {
         const best = texts[0].logits.indexOf(Math.max(...texts[0].logits));
         assert.equal(scores[0].label, info.labels[best]);
+        assert.ok(pairs.length >= 6);
+        ofPairs.forEach((scores, index) => {
+          const { logits } = pairs[index];
+          assert.equal(scores[0].label, info.labels[logits.indexOf(Math.max(...logits))], `pair ${index}`);
+        });
       }
     });
   }

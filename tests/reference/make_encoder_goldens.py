@@ -1,13 +1,14 @@
 """Writes tests/goldens/encoder-*: tiny random encoders with what `transformers` computes from them.
 
-    pip install torch transformers safetensors tokenizers
+    pip install torch transformers safetensors tokenizers sentence-transformers
     python tests/reference/make_encoder_goldens.py [NAME…]
 
 Each folder is a model as any other (config.json, tokenizer.json, safetensors, and the files of sentence-transformers where the case has them) and
 besides it
-    golden.json   for each text its ids as `tokenizers` makes them, cut at max_seq_length, and how many were cut; logits where there is a head
+    golden.json   for each text its ids as `tokenizers` makes them, cut at max_seq_length, and how many were cut; logits where there is a head, also of
+                  pairs of texts, which are cut as `longest_first` says
     states.f32    float32 little endian: the last layer's states of all texts, one text behind the other, [ids, width], computed in float64
-    vectors.f32   the unit vectors of the texts, [texts, width]
+    vectors.f32   the unit vectors of the texts, behind the projections of sentence-transformers where the case has them, [texts, dimensions]
 The weights are rounded to the stored kind first, so the goldens hold for exactly what is in the files. Sizes lie off every block and workgroup.
 """
 
@@ -20,6 +21,7 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from sentence_transformers.models import Dense
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from make_llama_goldens import GOLDENS, write_json
@@ -38,10 +40,33 @@ TEXTS = [
 # Runs of spaces are tokens of their own to ModernBERT, and letters with marks are composed.
 SPACED = [*TEXTS, "  two  spaces,\n\n\t\ttabs and a cafe\u0301 [CLS] 72   ? "]
 
+PAIRS = [
+    ("The weather was raining", "and playing jazz!"),
+    ("", "a"),
+    (TEXTS[4], "the lost card"),
+    ("the rain", TEXTS[4]),
+    (TEXTS[4], TEXTS[4] + " " + TEXTS[0]),
+    ("Is my card lost?", ""),
+]
+PROMPTS = {"query": "the known query is: ", "document": "a document - "}
+
 SIZES = dict(hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=44)
 MODERN = dict(
     model="modernbert", hidden_size=36, intermediate_size=50, num_hidden_layers=4, num_attention_heads=6, pad_token_id=0, bos_token_id=2, eos_token_id=3,
     cls_token_id=2, sep_token_id=3,
+)
+GEMMA = dict(
+    model="gemma3_text",
+    use_bidirectional_attention=True,
+    hidden_size=36,
+    intermediate_size=50,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=14,
+    max_position_embeddings=60,
+    pad_token_id=0,
+    bos_token_id=2,
+    eos_token_id=3,
 )
 LABELS = {0: "calm", 1: "glad", 2: "sad"}
 DISTIL = dict(dim=30, hidden_dim=45, n_layers=3, n_heads=3, max_position_embeddings=40)
@@ -91,6 +116,30 @@ CASES = {
         layer_types=["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"],
         **MODERN,
     ),
+    # Five of six layers see 3 on either side (with themselves 4); two projections as EmbeddingGemma has them, and prompts.
+    "gemma3-projected": dict(
+        dtype=torch.float32,
+        pooling="mean_tokens",
+        max_seq_length=30,
+        sliding_window=7,
+        num_hidden_layers=6,
+        dense=[(36, 50, False, torch.nn.Identity()), (50, 28, False, torch.nn.Identity())],
+        prompts=PROMPTS,
+        **GEMMA,
+    ),
+    # Listed layers, biases, bent scores, one projection with an activation, the last token.
+    "gemma3-listed": dict(
+        dtype=torch.bfloat16,
+        pooling="lasttoken",
+        sliding_window=4,
+        num_hidden_layers=3,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention"],
+        attention_bias=True,
+        attn_logit_softcapping=3.0,
+        query_pre_attn_scalar=20,
+        dense=[(36, 19, True, torch.nn.Tanh())],
+        **GEMMA,
+    ),
 }
 
 
@@ -103,7 +152,7 @@ def tokenizer() -> tokenizers.Tokenizer:
     made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     made.decoder = tokenizers.decoders.WordPiece()
     made.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     # Not declared as special, since what stands in a text is text: `transformers` would take "[SEP]" in it for the token.
     return made
@@ -123,7 +172,7 @@ def modern_tokenizer() -> tokenizers.Tokenizer:
     made.model = tokenizers.models.BPE(vocab=plain, merges=merges)
     made.add_tokens([tokenizers.AddedToken(" " * n, normalized=True) for n in (3, 2)])
     made.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return made
 
@@ -132,7 +181,7 @@ def tokenizer_of(case: dict) -> tokenizers.Tokenizer:
     return modern_tokenizer() if case["model"] == "modernbert" else tokenizer()
 
 
-OWN_KEYS = ("dtype", "pooling", "max_seq_length", "old_names", "older_keys", "predicts")
+OWN_KEYS = ("dtype", "pooling", "max_seq_length", "old_names", "older_keys", "predicts", "dense", "prompts")
 
 
 def build(case: dict) -> torch.nn.Module:
@@ -178,20 +227,40 @@ def make(name: str, case: dict) -> None:
     first = config.pad_token_id + 1 if "roberta" in case["model"] else 0
     most = case.get("max_seq_length", config.max_position_embeddings - first)
     encoder = tokenizer_of(case)
+    dense = [Dense(reads, makes, bias=bias, activation_function=activation) for reads, makes, bias, activation in case.get("dense", [])]
+    for number, module in enumerate(dense):
+        randomize(module, seed + 100 + number, torch.float32)
     texts, states, vectors = [], [], []
-    for text in SPACED if case["model"] == "modernbert" else TEXTS:
+    plain = [(None, text) for text in (SPACED if case["model"] == "modernbert" else TEXTS)]
+    for prompt, text in plain + [(name, text) for name in case.get("prompts", {}) for text in TEXTS[:2]]:
+        entry = dict(text=text)
+        if prompt:
+            entry["prompt"] = prompt
+            text = case["prompts"][prompt] + text
         whole = encoder.encode(text).ids
         encoder.enable_truncation(most)
         ids = encoder.encode(text).ids
         encoder.no_truncation()
         last = base(torch.tensor([ids])).last_hidden_state[0]
         vector = pooled(last, case.get("pooling", "mean_tokens"))
-        entry = dict(text=text, ids=ids, truncated=len(whole) - len(ids))
+        for module in dense:
+            vector = copy.deepcopy(module).to(torch.float64)(dict(sentence_embedding=vector))["sentence_embedding"]
+        entry |= dict(ids=ids, truncated=len(whole) - len(ids))
         if "id2label" in case:
             entry["logits"] = exact(torch.tensor([ids])).logits[0].tolist()
         texts.append(entry)
         states.append(last)
         vectors.append(vector / vector.norm())
+    pairs = []
+    for first, second in PAIRS if "id2label" in case else []:
+        whole = encoder.encode(first, second).ids
+        encoder.enable_truncation(most, strategy="longest_first")
+        encoding = encoder.encode(first, second)
+        encoder.no_truncation()
+        reads_types = case["model"] == "bert"
+        types = dict(token_type_ids=torch.tensor([encoding.type_ids])) if reads_types else {}
+        logits = exact(torch.tensor([encoding.ids]), **types).logits[0].tolist()
+        pairs.append(dict(texts=[first, second], ids=encoding.ids, types=encoding.type_ids, truncated=len(whole) - len(encoding.ids), logits=logits))
     assert any(entry["truncated"] for entry in texts) == ("max_seq_length" in case), [entry["truncated"] for entry in texts]
 
     model.to(case["dtype"]).save_pretrained(folder)
@@ -207,18 +276,23 @@ def make(name: str, case: dict) -> None:
         write_json(folder / "config.json", written | case["older_keys"])
     encoder.save(str(folder / "tokenizer.json"), pretty=False)
     if "pooling" in case:
-        kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+        kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), *((f"{2 + i}_Dense", "Dense") for i in range(len(dense))), (f"{2 + len(dense)}_Normalize", "Normalize")]
+        for (path, _), module in zip(kinds[2:], dense):
+            (folder / path).mkdir()
+            module.save(str(folder / path))
         write_json(folder / "modules.json", [dict(idx=i, name=str(i), path=path, type=f"sentence_transformers.models.{kind}") for i, (path, kind) in enumerate(kinds)])
         (folder / "1_Pooling").mkdir()
         modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
         pooling = {f"pooling_mode_{mode}": mode == case["pooling"] for mode in modes}
         write_json(folder / "1_Pooling/config.json", dict(word_embedding_dimension=config.hidden_size, **pooling))
+    if "prompts" in case:
+        write_json(folder / "config_sentence_transformers.json", dict(prompts=case["prompts"], default_prompt_name=None, similarity_fn_name="cosine"))
     if "max_seq_length" in case:
         write_json(folder / "sentence_bert_config.json", dict(max_seq_length=most, do_lower_case=False))
     floats = lambda tensor: tensor.to(torch.float32).numpy().astype("<f4").tobytes()
     (folder / "states.f32").write_bytes(floats(torch.cat(states)))
     (folder / "vectors.f32").write_bytes(floats(torch.stack(vectors)))
-    golden = dict(texts=texts, seed=seed, transformers=transformers.__version__, torch=torch.__version__.split("+")[0], tokenizers=tokenizers.__version__)
+    golden = dict(texts=texts, **(dict(pairs=pairs) if pairs else {}), seed=seed, transformers=transformers.__version__, torch=torch.__version__.split("+")[0], tokenizers=tokenizers.__version__)
     (folder / "golden.json").write_text(json.dumps(golden, ensure_ascii=False) + "\n")
     for file in folder.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o644)

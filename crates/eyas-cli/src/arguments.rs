@@ -4,8 +4,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind as ClapKind};
 use eyas_core::{Error, Quantize};
 
 use crate::{
-    bench::BenchCommand, calibrate::CalibrateCommand, embed::EmbedCommand, eval::EvalCommand, failure::Failure,
-    generate::GenerateCommand, inspect::InspectCommand, logits::LogitsCommand, render::RenderCommand, tokenize::TokenizeCommand,
+    bench::BenchCommand,
+    calibrate::CalibrateCommand,
+    embed::{ClassifyCommand, EmbedCommand},
+    eval::EvalCommand,
+    failure::Failure,
+    generate::GenerateCommand,
+    inspect::InspectCommand,
+    logits::LogitsCommand,
+    render::RenderCommand,
+    tokenize::TokenizeCommand,
 };
 
 /// Runs small language models: the engine of the browser, natively.
@@ -87,7 +95,7 @@ pub enum Command {
     /// Turn texts into unit vectors, by an encoder
     Embed(EmbedCommand),
     /// Turn texts into labels, by an encoder with a classification head
-    Classify(EmbedCommand),
+    Classify(ClassifyCommand),
     /// Show what a model's files hold, and what of it is refused
     Inspect(InspectCommand),
     /// Measure prefill and decode

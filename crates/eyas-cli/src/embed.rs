@@ -15,9 +15,9 @@ use crate::{
     load::{open_device, open_files},
 };
 
-/// The flags of `embed` and of `classify`.
+/// The model and the texts of `embed` and of `classify`.
 #[derive(Debug, Args)]
-pub struct EmbedCommand {
+struct TextInput {
     /// A folder with an encoder
     #[arg(long)]
     model: PathBuf,
@@ -26,11 +26,34 @@ pub struct EmbedCommand {
     text: Vec<String>,
 }
 
+/// The flags of `embed`.
+#[derive(Debug, Args)]
+pub struct EmbedCommand {
+    #[command(flatten)]
+    input: TextInput,
+    /// The name of the model's prompt that stands before every text; absent, its default
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
+}
+
+/// The flags of `classify`.
+#[derive(Debug, Args)]
+pub struct ClassifyCommand {
+    #[command(flatten)]
+    input: TextInput,
+    /// The second text of a pair, one for each --text: a passage to a question, a hypothesis to a premise
+    #[arg(long, value_name = "TEXT", requires = "text")]
+    pair: Vec<String>,
+}
+
 /// Runs `embed`: a line of numbers for each text, a unit vector.
 pub async fn run(common: &Common, command: &EmbedCommand) -> Result<()> {
-    let texts = texts(command)?;
-    let engine = load(common, &command.model).await?;
-    let embeddings = engine.embed_all(&texts).await?;
+    let texts = texts(&command.input)?;
+    let engine = load(common, &command.input.model).await?;
+    let mut embeddings = Vec::with_capacity(texts.len());
+    for text in &texts {
+        embeddings.push(engine.embed_prompted(text, command.prompt.as_deref()).await?);
+    }
     if common.json {
         println!("{}", json!({ "model": engine.info(), "embeddings": embeddings }));
         return Ok(());
@@ -45,12 +68,19 @@ pub async fn run(common: &Common, command: &EmbedCommand) -> Result<()> {
 }
 
 /// Runs `classify`: a line for each text, its labels with their scores, the best first.
-pub async fn run_classify(common: &Common, command: &EmbedCommand) -> Result<()> {
-    let texts = texts(command)?;
-    let engine = load(common, &command.model).await?;
+pub async fn run_classify(common: &Common, command: &ClassifyCommand) -> Result<()> {
+    let texts = texts(&command.input)?;
+    if !command.pair.is_empty() && command.pair.len() != texts.len() {
+        let (pairs, texts) = (command.pair.len(), texts.len());
+        return Err(Error::bad_input(format!("expected a --pair for each of {texts} --text, found {pairs}")));
+    }
+    let engine = load(common, &command.input.model).await?;
     let mut all = Vec::with_capacity(texts.len());
-    for text in &texts {
-        all.push(engine.classify(text).await?);
+    for (number, text) in texts.iter().enumerate() {
+        all.push(match command.pair.get(number) {
+            None => engine.classify(text).await?,
+            Some(second) => engine.classify_pair(text, second).await?,
+        });
     }
     if common.json {
         println!("{}", json!({ "model": engine.info(), "scores": all }));
@@ -62,15 +92,15 @@ pub async fn run_classify(common: &Common, command: &EmbedCommand) -> Result<()>
     Ok(())
 }
 
-fn texts(command: &EmbedCommand) -> Result<Vec<String>> {
-    if !command.text.is_empty() {
-        return Ok(command.text.clone());
+fn texts(input: &TextInput) -> Result<Vec<String>> {
+    if !input.text.is_empty() {
+        return Ok(input.text.clone());
     }
-    let mut input = String::new();
+    let mut lines = String::new();
     stdin()
-        .read_to_string(&mut input)
+        .read_to_string(&mut lines)
         .map_err(|error| Error::bad_input(format!("standard input: expected UTF-8 text: {error}")))?;
-    Ok(input.lines().map(str::to_owned).collect())
+    Ok(lines.lines().map(str::to_owned).collect())
 }
 
 /// Loads the encoder at `path` as the common options say.
@@ -83,5 +113,5 @@ async fn load(common: &Common, path: &Path) -> Result<EncoderEngine> {
         prefill_chunk_tokens: common.prefill_chunk_tokens,
     };
     let silent = |_: Progress| {};
-    EncoderEngine::load(files, device, options, &silent, &CancelToken::new()).await
+    Box::pin(EncoderEngine::load(files, device, options, &silent, &CancelToken::new())).await
 }

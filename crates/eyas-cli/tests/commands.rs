@@ -136,8 +136,14 @@ fn embed_and_classify_read_arguments_or_lines() {
     let model = golden("encoder-bert-labels");
     let scores = json(&["classify", "--model", &model, "--device", "cpu", "--text", "a"], "");
     assert_eq!(scores["scores"][0].as_array().unwrap().len(), 3);
-    let refusals: [&[&str]; 3] = [
+    let pair = json(&["classify", "--model", &model, "--device", "cpu", "--text", "a", "--pair", "the weather"], "");
+    assert_ne!(pair["scores"][0], scores["scores"][0]);
+    let prompted = golden("encoder-gemma3-projected");
+    let report = json(&["embed", "--model", &prompted, "--device", "cpu", "--text", "a", "--prompt", "query"], "");
+    assert_eq!(report["embeddings"][0]["vector"].as_array().unwrap().len(), 28);
+    let refusals: [&[&str]; 4] = [
         &["classify", "--model", &golden("encoder-bert-mean"), "--text", "a", "--device", "cpu"],
+        &["classify", "--model", &golden("encoder-bert-mean"), "--text", "a", "--pair", "b", "--device", "cpu"],
         &["embed", "--model", &golden("llama-gqa-llama3"), "--text", "a", "--device", "cpu"],
         &["generate", "--model", &golden("encoder-bert-mean"), "--prompt", "a", "--device", "cpu"],
     ];

@@ -1,11 +1,13 @@
 //! How a model's files say that a text becomes a vector: the files of sentence-transformers.
 
+use std::collections::BTreeMap;
+
 use eyas_core::{Error, Result};
-use eyas_model::Pooling;
-use eyas_weights::{FileSet, POOLING_FILE};
+use eyas_model::{DenseConfig, Pooling};
+use eyas_weights::{Checkpoint, FileSet, POOLING_FILE};
 use serde_json::Value;
 
-use crate::json_file::{read_json, require_json};
+use crate::json_file::{missing, read_json, require_json};
 
 const MODULES: &str = "modules.json";
 const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
@@ -18,51 +20,121 @@ pub(crate) struct EmbeddingRecipe {
     pub(crate) pooling: Pooling,
     /// Tokens of a text, where the model was trained on fewer than it has positions for.
     pub(crate) max_tokens: Option<usize>,
-    /// What stands before every text.
+    /// What stands before a text, where nothing else is asked for.
     pub(crate) prompt: String,
+    /// What may stand before a text instead, by name.
+    pub(crate) prompts: BTreeMap<String, String>,
+    /// Projections behind the pooling, with the folders of their files.
+    pub(crate) projections: Vec<(String, DenseConfig)>,
 }
 
 impl EmbeddingRecipe {
-    /// Reads `modules.json`, `1_Pooling/config.json`, `sentence_bert_config.json` and `config_sentence_transformers.json`. Without them, it is the mean
-    /// of all tokens, as in sentence-transformers. Fails with `unsupported-model` for a module or a pooling that is not known, with `bad-model` where a
+    /// Reads `modules.json`, `1_Pooling/config.json`, `config.json` of every projection, `sentence_bert_config.json` and
+    /// `config_sentence_transformers.json`. Without them, it is the mean of all tokens, as in sentence-transformers. Fails with `unsupported-model` for a module or a pooling that is not known, with `bad-model` where a
     /// file contradicts itself or `width`.
     pub(crate) async fn open(files: &dyn FileSet, width: usize) -> Result<Self> {
-        let mut recipe = Self { pooling: Pooling::Mean, max_tokens: None, prompt: String::new() };
-        if let Some(modules) = read_json(files, MODULES).await?
-            && names_pooling(&modules)?
-        {
+        let mut recipe = Self {
+            pooling: Pooling::Mean,
+            max_tokens: None,
+            prompt: String::new(),
+            prompts: BTreeMap::new(),
+            projections: Vec::new(),
+        };
+        let modules = read_json(files, MODULES).await?.map(|modules| Modules::read(&modules)).transpose()?.unwrap_or_default();
+        let mut pools_prompt = true;
+        if modules.has_pooling {
             let pooling = require_json(files, POOLING_FILE).await?;
             recipe.pooling = pooling_of(&pooling, width).map_err(|error| error.context(POOLING_FILE))?;
+            pools_prompt = pooling["include_prompt"] != false;
+        }
+        let mut width = width;
+        for folder in modules.projections {
+            let file = format!("{folder}/config.json");
+            let config = DenseConfig::from_json(&require_json(files, &file).await?).map_err(|error| error.context(&file))?;
+            if config.in_features != width {
+                return Err(Error::bad_model(format!(
+                    "{file}: in_features is {}, but what it reads has {width} values",
+                    config.in_features
+                )));
+            }
+            width = config.out_features;
+            recipe.projections.push((folder, config));
         }
         if let Some(config) = read_json(files, SENTENCE_CONFIG).await? {
             recipe.max_tokens = max_tokens(&config).map_err(|error| error.context(SENTENCE_CONFIG))?;
         }
         if let Some(config) = read_json(files, PROMPTS).await? {
+            recipe.prompts = prompts(&config).map_err(|error| error.context(PROMPTS))?;
             recipe.prompt = default_prompt(&config).map_err(|error| error.context(PROMPTS))?;
+        }
+        if !pools_prompt && recipe.prompts.values().any(|prompt| !prompt.is_empty()) {
+            return Err(Error::unsupported(format!(
+                "{POOLING_FILE}: prompts whose tokens are left out of the pooling (include_prompt) are not supported"
+            )));
         }
         Ok(recipe)
     }
+
+    /// What stands before a text: the default prompt, or the one of a name. Fails with `bad-input` for a name that the model does not have.
+    pub(crate) fn prompt(&self, name: Option<&str>) -> Result<&str> {
+        let Some(name) = name else { return Ok(&self.prompt) };
+        self.prompts.get(name).map(String::as_str).ok_or_else(|| {
+            let names: Vec<&str> = self.prompts.keys().map(String::as_str).collect();
+            Error::bad_input(format!(
+                "the model has no prompt {name:?}; it has: {}",
+                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            ))
+        })
+    }
+
+    /// Values of a vector of a model whose states have `width`.
+    pub(crate) fn dimensions(&self, width: usize) -> usize {
+        self.projections.last().map_or(width, |(_, config)| config.out_features)
+    }
+
+    /// Reads the header of a projection's file. Fails with `model-not-found` where there is none.
+    pub(crate) async fn open_projection(files: &dyn FileSet, folder: &str) -> Result<Checkpoint> {
+        let name = format!("{folder}/model.safetensors");
+        let file = files.open(&name).await?.ok_or_else(|| missing(files, &name))?;
+        Checkpoint::open_safetensors(file).await.map_err(|error| error.context(&name))
+    }
 }
 
-/// Whether a pooling stands behind the transformer, after checking that nothing else does but a normalisation, which changes no direction.
-fn names_pooling(modules: &Value) -> Result<bool> {
-    let list = modules.as_array().ok_or_else(|| Error::bad_model(format!("{MODULES}: expected a list")))?;
-    let mut has_pooling = false;
-    for (number, module) in list.iter().enumerate() {
-        let kind = module["type"].as_str().unwrap_or_default();
-        let (kind, path) = (kind.rsplit('.').next().unwrap_or_default(), module["path"].as_str().unwrap_or_default());
-        match (kind, path, number) {
-            ("Transformer", "", 0) | ("Normalize", _, 2..) => {}
-            ("Pooling", "1_Pooling", 1) => has_pooling = true,
-            _ => {
-                return Err(Error::unsupported(format!(
-                    "{MODULES}: the module {kind:?} in {path:?} at place {number} is not supported; supported: Transformer, then Pooling in \
-                     1_Pooling, then Normalize"
-                )));
+/// What stands behind the transformer.
+#[derive(Default)]
+struct Modules {
+    has_pooling: bool,
+    /// Folders of projections, in their order.
+    projections: Vec<String>,
+}
+
+impl Modules {
+    /// Reads them, after checking that nothing stands behind the transformer but a pooling, projections, and last a normalisation, which changes no
+    /// direction.
+    fn read(modules: &Value) -> Result<Self> {
+        let list = modules.as_array().ok_or_else(|| Error::bad_model(format!("{MODULES}: expected a list")))?;
+        let mut found = Self::default();
+        let mut is_normalized = false;
+        for (number, module) in list.iter().enumerate() {
+            let kind = module["type"].as_str().unwrap_or_default();
+            let (kind, path) = (kind.rsplit('.').next().unwrap_or_default(), module["path"].as_str().unwrap_or_default());
+            match (kind, path, number) {
+                ("Transformer", "", 0) => {}
+                ("Normalize", _, 2..) => is_normalized = true,
+                ("Pooling", "1_Pooling", 1) => found.has_pooling = true,
+                ("Dense", folder, 2..=9) if folder == format!("{number}_Dense") && found.has_pooling && !is_normalized => {
+                    found.projections.push(folder.to_owned());
+                }
+                _ => {
+                    return Err(Error::unsupported(format!(
+                        "{MODULES}: the module {kind:?} in {path:?} at place {number} is not supported; supported: Transformer, then Pooling in \
+                         1_Pooling, then Dense in 2_Dense and so on, then Normalize"
+                    )));
+                }
             }
         }
+        Ok(found)
     }
-    Ok(has_pooling)
 }
 
 fn pooling_of(config: &Value, width: usize) -> Result<Pooling> {
@@ -102,6 +174,13 @@ fn max_tokens(config: &Value) -> Result<Option<usize>> {
     }
 }
 
+fn prompts(config: &Value) -> Result<BTreeMap<String, String>> {
+    let Some(prompts) = config["prompts"].as_object() else { return Ok(BTreeMap::new()) };
+    let text = |(name, prompt): (&String, &Value)| Some((name.clone(), prompt.as_str()?.to_owned()));
+    let prompts = prompts.iter().map(text).collect::<Option<_>>();
+    prompts.ok_or_else(|| Error::bad_model("prompts must hold a text for each name"))
+}
+
 fn default_prompt(config: &Value) -> Result<String> {
     let Some(name) = config["default_prompt_name"].as_str() else { return Ok(String::new()) };
     let prompt = config["prompts"][name].as_str();
@@ -130,7 +209,7 @@ mod tests {
     #[test]
     fn files_of_sentence_transformers_are_followed() {
         let plain = open(&[]).unwrap();
-        assert_eq!(plain, EmbeddingRecipe { pooling: Pooling::Mean, max_tokens: None, prompt: String::new() });
+        assert_eq!((plain.pooling, plain.max_tokens, plain.prompt.as_str(), plain.dimensions(8)), (Pooling::Mean, None, "", 8));
         let whole = modules(&[("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]);
         for (pooling, expected) in [
             (
@@ -146,22 +225,70 @@ mod tests {
                 (SENTENCE_CONFIG, json!({"max_seq_length": 256, "do_lower_case": false})),
                 (PROMPTS, json!({"prompts": {"query": "query: "}, "default_prompt_name": "query"})),
             ]);
-            assert_eq!(
-                recipe.unwrap(),
-                EmbeddingRecipe { pooling: expected, max_tokens: Some(256), prompt: "query: ".to_owned() }
-            );
+            let recipe = recipe.unwrap();
+            assert_eq!((recipe.pooling, recipe.max_tokens, recipe.prompt(None).unwrap()), (expected, Some(256), "query: "));
         }
         assert_eq!(open(&[(MODULES, modules(&[("Transformer", "")]))]).unwrap().pooling, Pooling::Mean);
     }
 
     #[test]
+    fn projections_and_prompts_are_found_by_name() {
+        let recipe = open(&[
+            (
+                MODULES,
+                modules(&[
+                    ("Transformer", ""),
+                    ("Pooling", "1_Pooling"),
+                    ("Dense", "2_Dense"),
+                    ("Dense", "3_Dense"),
+                    ("Normalize", "4_Normalize"),
+                ]),
+            ),
+            (POOLING_FILE, json!({"pooling_mode_mean_tokens": true})),
+            ("2_Dense/config.json", json!({"in_features": 8, "out_features": 20})),
+            ("3_Dense/config.json", json!({"in_features": 20, "out_features": 5, "bias": false})),
+            (PROMPTS, json!({"prompts": {"query": "query: ", "document": "text: "}, "default_prompt_name": null})),
+        ])
+        .unwrap();
+        assert_eq!((recipe.projections.len(), recipe.projections[1].0.as_str(), recipe.dimensions(8)), (2, "3_Dense", 5));
+        assert_eq!((recipe.prompt(None).unwrap(), recipe.prompt(Some("document")).unwrap()), ("", "text: "));
+        let error = recipe.prompt(Some("title")).unwrap_err();
+        assert!(error.code() == "bad-input" && error.detail().contains("document, query"), "{error}");
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         let whole = modules(&[("Transformer", ""), ("Pooling", "1_Pooling")]);
-        let dense = modules(&[("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense")]);
+        let chain = |kinds: &[(&str, &str)]| modules(&[&[("Transformer", ""), ("Pooling", "1_Pooling")], kinds].concat());
+        let dense = chain(&[("Dense", "2_Dense")]);
+        let late = chain(&[("Normalize", "2_Normalize"), ("Dense", "3_Dense")]);
+        let strange = chain(&[("Dense", "dense")]);
+        let foreign = chain(&[("LSTM", "2_LSTM")]);
         let elsewhere = modules(&[("Transformer", "0_Transformer")]);
         let pooling = json!({"pooling_mode_mean_tokens": true});
         let cases = [
-            (vec![(MODULES, dense), (POOLING_FILE, pooling.clone())], "unsupported-model", "Dense"),
+            (vec![(MODULES, late)], "unsupported-model", "3_Dense"),
+            (vec![(MODULES, strange)], "unsupported-model", "dense"),
+            (vec![(MODULES, foreign)], "unsupported-model", "LSTM"),
+            (vec![(MODULES, dense.clone()), (POOLING_FILE, pooling.clone())], "model-not-found", "2_Dense/config.json"),
+            (
+                vec![
+                    (MODULES, dense),
+                    (POOLING_FILE, pooling.clone()),
+                    ("2_Dense/config.json", json!({"in_features": 7, "out_features": 5})),
+                ],
+                "bad-model",
+                "in_features",
+            ),
+            (
+                vec![
+                    (MODULES, whole.clone()),
+                    (POOLING_FILE, json!({"pooling_mode_mean_tokens": true, "include_prompt": false})),
+                    (PROMPTS, json!({"prompts": {"query": "q: "}})),
+                ],
+                "unsupported-model",
+                "include_prompt",
+            ),
             (vec![(MODULES, elsewhere)], "unsupported-model", "0_Transformer"),
             (vec![(MODULES, json!({}))], "bad-model", "list"),
             (vec![(MODULES, whole.clone())], "model-not-found", POOLING_FILE),
@@ -186,6 +313,7 @@ mod tests {
             (vec![(SENTENCE_CONFIG, json!({"max_seq_length": 0}))], "bad-model", "max_seq_length"),
             (vec![(SENTENCE_CONFIG, json!({"do_lower_case": true}))], "unsupported-model", "do_lower_case"),
             (vec![(PROMPTS, json!({"default_prompt_name": "query"}))], "bad-model", "query"),
+            (vec![(PROMPTS, json!({"prompts": {"query": 7}}))], "bad-model", "prompts"),
         ];
         for (files, code, word) in cases {
             let error = open(&files).unwrap_err();

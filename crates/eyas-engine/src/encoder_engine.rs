@@ -5,7 +5,7 @@ use std::rc::Rc;
 use eyas_core::{CancelToken, Error, LoadOptions, LoadPhase, Progress, ProgressSink, Result};
 use eyas_kernels::KernelDevice;
 use eyas_model::{Encoder, EncoderConfig, LoadPlan, check_device, planned_encoder_kind};
-use eyas_text::{EncodeOptions, Tokenizer};
+use eyas_text::{EncodeOptions, EncodedPair, Tokenizer};
 use eyas_weights::ModelFiles;
 
 use crate::{
@@ -63,7 +63,9 @@ impl EncoderEngine {
         let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
         cancel.check()?;
         let max_tokens = max_tokens(options.context_tokens, &config, &recipe)?;
-        if tokenizer.vocab_size() > config.vocab_size {
+        // Special tokens for other uses of the family may lie behind the model's vocabulary: no text becomes one.
+        let behind = config.vocab_size as u32..tokenizer.vocab_size() as u32;
+        if behind.into_iter().any(|id| !tokenizer.is_special(id)) {
             return Err(Error::bad_model(format!(
                 "the tokenizer has {} tokens, but the model has only {}; the files do not belong together",
                 tokenizer.vocab_size(),
@@ -79,7 +81,11 @@ impl EncoderEngine {
         }
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
-        let encoder = Encoder::load(&checkpoint, config, max_tokens, &device, &plan).await?;
+        let mut encoder = Box::pin(Encoder::load(&checkpoint, config, max_tokens, &device, &plan)).await?;
+        for (path, dense) in &recipe.projections {
+            let tensors = Box::pin(EmbeddingRecipe::open_projection(folder.as_ref(), path)).await?;
+            Box::pin(encoder.project(&tensors, dense, &plan)).await.map_err(|error| error.context(path))?;
+        }
         cancel.check()?;
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first text");
         let fingerprint = checkpoint.fingerprint().hex();
@@ -104,14 +110,21 @@ impl EncoderEngine {
             quantize: encoder.matrix_kind(),
             fingerprint: self.0.fingerprint.clone(),
             has_chat_template: false,
-            embedding_dimensions: Some(config.hidden_size),
+            embedding_dimensions: Some(self.0.recipe.dimensions(config.hidden_size)),
+            prompts: self.0.recipe.prompts.keys().cloned().collect(),
             labels: config.classifier.as_ref().map(|classifier| classifier.labels.clone()),
         }
     }
 
-    /// The unit vector of a text, pooled as the model's files say. A text that is too long is cut at its end, which the result tells.
+    /// The unit vector of a text behind the model's default prompt, pooled as the model's files say. A text that is too long is cut at its end, which the
+    /// result tells.
     pub async fn embed(&self, text: &str) -> Result<Embedding> {
-        let (ids, truncated_tokens) = self.encode(&format!("{}{text}", self.0.recipe.prompt))?;
+        self.embed_prompted(text, None).await
+    }
+
+    /// The same behind the prompt of such a name. Fails with `bad-input` where the model has none of that name.
+    pub async fn embed_prompted(&self, text: &str, prompt: Option<&str>) -> Result<Embedding> {
+        let (ids, truncated_tokens) = self.encode(&format!("{}{text}", self.0.recipe.prompt(prompt)?))?;
         let vector = self.0.encoder.pooled(&ids, self.0.recipe.pooling).await?;
         Embedding::unit(vector, ids.len(), truncated_tokens)
     }
@@ -129,16 +142,38 @@ impl EncoderEngine {
     /// `unsupported-model` where the model has no such head.
     pub async fn classify(&self, text: &str) -> Result<Vec<LabelScore>> {
         let logits = self.class_logits(text).await?;
-        match &self.config().classifier {
-            Some(classifier) => class_scores(&logits, classifier),
-            None => Err(Error::internal("an encoder without labels gave logits")),
-        }
+        self.scores(&logits)
     }
 
     /// The logits of the model's classification head, in the order of its labels.
     pub async fn class_logits(&self, text: &str) -> Result<Vec<f32>> {
         let (ids, _) = self.encode(text)?;
-        self.0.encoder.class_logits(&ids).await
+        self.0.encoder.class_logits(&ids, &[]).await
+    }
+
+    /// The labels for two texts as one sequence, as cross-encoders and models of inference take them. What is too long is cut at the ends of the texts, of
+    /// the longer one first. Fails as [`Self::classify`] does, and with `unsupported-model` where the model's tokenizer has no form for pairs.
+    pub async fn classify_pair(&self, first: &str, second: &str) -> Result<Vec<LabelScore>> {
+        let logits = self.pair_logits(first, second).await?;
+        self.scores(&logits)
+    }
+
+    /// The logits of the model's classification head for two texts, in the order of its labels.
+    pub async fn pair_logits(&self, first: &str, second: &str) -> Result<Vec<f32>> {
+        let pair = self.encode_pair(first, second)?;
+        self.0.encoder.class_logits(&pair.ids, &pair.types).await
+    }
+
+    /// The tokens of two texts as one sequence, and how many did not fit.
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<EncodedPair> {
+        self.0.tokenizer.encode_pair(first, second, self.0.encoder.max_tokens())
+    }
+
+    fn scores(&self, logits: &[f32]) -> Result<Vec<LabelScore>> {
+        match &self.config().classifier {
+            Some(classifier) => class_scores(logits, classifier),
+            None => Err(Error::internal("an encoder without labels gave logits")),
+        }
     }
 
     /// The last layer's states of all tokens, `[ids, d]`, so that anyone can compare with a reference.
@@ -167,7 +202,7 @@ impl EncoderEngine {
         let ids = vec![0; self.0.encoder.max_tokens().min(2)];
         self.0.encoder.pooled(&ids, self.0.recipe.pooling).await?;
         if self.config().classifier.is_some() {
-            self.0.encoder.class_logits(&ids).await?;
+            self.0.encoder.class_logits(&ids, &[]).await?;
         }
         Ok(())
     }

@@ -117,6 +117,7 @@ impl Engine {
             fingerprint: self.0.fingerprint.clone(),
             has_chat_template: self.0.bundle.template.is_some(),
             embedding_dimensions: None,
+            prompts: Vec::new(),
             labels: None,
         }
     }

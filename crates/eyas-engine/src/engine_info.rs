@@ -32,6 +32,9 @@ pub struct EngineInfo {
     /// Values of an encoder's vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_dimensions: Option<usize>,
+    /// Names of the prompts that an encoder's files have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
     /// Labels of an encoder's classification head, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,

@@ -46,7 +46,16 @@ pub struct ModelHeaders {
 
 enum Config {
     Decoder(Box<DecoderConfig>),
-    Encoder(Box<EncoderConfig>, EmbeddingRecipe),
+    Encoder(Box<EncoderConfig>, EmbeddingRecipe, Projections),
+}
+
+/// Bytes of projections behind the pooling.
+#[derive(Default)]
+struct Projections {
+    /// Each on the device.
+    device_bytes: Vec<u64>,
+    /// All in their files.
+    stored_bytes: u64,
 }
 
 impl ModelHeaders {
@@ -58,7 +67,13 @@ impl ModelHeaders {
             (ModelKind::Encoder, ModelFiles::Folder(folder)) => {
                 let config = open_encoder_config(files).await?;
                 let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
-                Config::Encoder(Box::new(config), recipe)
+                let mut projections = Projections::default();
+                for (path, dense) in &recipe.projections {
+                    let tensors = EmbeddingRecipe::open_projection(folder.as_ref(), path).await?;
+                    projections.device_bytes.push(dense.planned_bytes(&tensors).map_err(|error| error.context(path))?);
+                    projections.stored_bytes += tensors.total_bytes();
+                }
+                Config::Encoder(Box::new(config), recipe, projections)
             }
             _ => Config::Decoder(Box::new(open_config(files, &checkpoint).await?)),
         };
@@ -70,7 +85,9 @@ impl ModelHeaders {
         options.validate()?;
         match &self.config {
             Config::Decoder(config) => decoder_need(&self.checkpoint, config, options),
-            Config::Encoder(config, recipe) => encoder_need(&self.checkpoint, config, recipe, options),
+            Config::Encoder(config, recipe, projections) => {
+                encoder_need(&self.checkpoint, config, (recipe, projections), options)
+            }
         }
     }
 }
@@ -78,23 +95,26 @@ impl ModelHeaders {
 fn encoder_need(
     checkpoint: &Checkpoint,
     config: &EncoderConfig,
-    recipe: &EmbeddingRecipe,
+    (recipe, projections): (&EmbeddingRecipe, &Projections),
     options: &LoadOptions,
 ) -> Result<LoadNeed> {
     let tokens = max_tokens(options.context_tokens, config, recipe)?;
-    let matrices = planned_encoder_matrices(checkpoint, config, options.quantize)?;
+    let mut matrices = planned_encoder_matrices(checkpoint, config, options.quantize)?;
+    let folders = recipe.projections.iter().map(|(folder, _)| folder.clone());
+    matrices.extend(folders.zip(projections.device_bytes.iter().copied()));
     let cache_bytes = config.scratch_bytes(tokens);
-    let widths = 8 * config.hidden_size + config.intermediate_size;
+    let attention_width = config.attention_spec(0, tokens).qkv_width();
+    let widths = 8 * config.hidden_size + 2 * config.intermediate_size + 2 * attention_width;
     let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
     let positions_bytes = (config.max_tokens() * config.hidden_size) as u64 * 4;
     Ok(LoadNeed {
         context_tokens: tokens,
-        weight_bytes: planned_encoder_bytes(checkpoint, config, options.quantize)?,
+        weight_bytes: planned_encoder_bytes(checkpoint, config, options.quantize)? + projections.device_bytes.iter().sum::<u64>(),
         cache_bytes,
         scratch_bytes: 4 * (tokens * widths) as u64,
         staging_bytes: 2 * largest_matrix_bytes,
         largest_buffer_bytes: largest_matrix_bytes.max(cache_bytes / 2).max(positions_bytes),
-        download_bytes: checkpoint.total_bytes(),
+        download_bytes: checkpoint.total_bytes() + projections.stored_bytes,
         matrices,
     })
 }

@@ -5,8 +5,7 @@ use eyas_kernels::{Activation, QkNorm};
 use serde_json::Value;
 
 use crate::{
-    DecoderConfig, LayerKind, NormPlacement, Rope, RopeScaling, config_keys,
-    encoder_family::EncoderFamily,
+    DecoderConfig, EncoderConfig, LayerKind, NormPlacement, Rope, RopeScaling, config_keys,
     family::{Family, supported},
     hf_family,
     token_ids::token_ids,
@@ -21,12 +20,12 @@ impl DecoderConfig {
         };
         config_keys::check_kind(config, object)?;
         let model_type = object.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        if EncoderConfig::describes(config) {
+            return Err(Error::unsupported(format!(
+                "config.json: model_type {model_type:?} is an encoder, which embeds and classifies texts, but writes none"
+            )));
+        }
         let family = Family::ALL.into_iter().find(|family| family.model_type() == model_type).ok_or_else(|| {
-            if EncoderFamily::named(model_type).is_some() {
-                return Error::unsupported(format!(
-                    "config.json: model_type {model_type:?} is an encoder, which embeds and classifies texts, but writes none"
-                ));
-            }
             let names = supported(|family| Some(family.model_type()));
             Error::unsupported(format!("config.json: model_type {model_type:?} is not supported; supported: {names}"))
         })?;

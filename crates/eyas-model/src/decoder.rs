@@ -51,7 +51,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let layers: u64 = self.layers.iter().map(DecoderLayer::bytes).sum();
         self.embedding.bytes() + layers + self.final_norm.bytes() + self.head.as_ref().map_or(0, Linear::bytes)
     }

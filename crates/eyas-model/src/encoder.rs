@@ -2,37 +2,23 @@
 
 use std::cell::RefCell;
 
-use burn::{module::Module, tensor::Tensor};
+use burn::tensor::Tensor;
 use eyas_core::{Error, ErrorKind, Result, WeightKind};
 use eyas_kernels::{KernelDevice, copy_rows, read_f32, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
-    EncoderConfig, LoadPlan, Pooling, classifier_head::ClassifierHead, encoder_layer::EncoderLayer, encoder_layer::EncoderStep,
-    encoder_loader, kv_cache::LayerCache, layer_norm::LayerNorm, linear::Linear, padded_tokens::padded_tokens, pooling::mean_row,
+    DenseConfig, EncoderConfig, LoadPlan, Pooling, bidirectional_decoder::BidirectionalDecoder, dense::Dense,
+    encoder_layer::EncoderStep, encoder_loader, encoder_weights::EncoderWeights, kv_cache::LayerCache,
+    padded_tokens::padded_tokens, pooling::mean_row,
 };
 
-/// The weights as Burn modules.
-#[derive(Module, Debug)]
-pub(crate) struct EncoderWeights {
-    pub(crate) words: Linear,
-    /// What is added to the word at each position, `[positions, d]`, where there is such a table.
-    pub(crate) positions: Option<Tensor<2>>,
-    pub(crate) embeddings_norm: LayerNorm,
-    pub(crate) layers: Vec<EncoderLayer>,
-    /// Behind the last layer, where its own normalisations stand before its halves.
-    pub(crate) final_norm: Option<LayerNorm>,
-    pub(crate) head: Option<ClassifierHead>,
-}
-
-impl EncoderWeights {
-    fn bytes(&self) -> u64 {
-        let positions = self.positions.as_ref().map_or(0, |table| table.dims().iter().product::<usize>() as u64 * 4);
-        let layers: u64 = self.layers.iter().map(EncoderLayer::bytes).sum();
-        let norms: u64 = self.final_norm.iter().chain([&self.embeddings_norm]).map(LayerNorm::bytes).sum();
-        let head = self.head.as_ref().map_or(0, ClassifierHead::bytes);
-        self.words.bytes() + positions + norms + layers + head
-    }
+/// What computes the states of tokens.
+#[allow(clippy::large_enum_variant, reason = "there is one in a model")]
+#[derive(Debug)]
+enum Body {
+    Encoder(EncoderWeights),
+    Decoder(BidirectionalDecoder),
 }
 
 /// An encoder whose weights are on a device.
@@ -40,7 +26,9 @@ impl EncoderWeights {
 /// A text is computed in one step, since every token sees every other. Texts are computed one by one: the result of a text does not depend on others.
 pub struct Encoder {
     config: EncoderConfig,
-    weights: EncoderWeights,
+    body: Body,
+    /// Behind the pooling.
+    projections: Vec<Dense>,
     device: KernelDevice,
     matrix_kind: WeightKind,
     max_tokens: usize,
@@ -65,11 +53,25 @@ impl Encoder {
         plan: &LoadPlan<'_>,
     ) -> Result<Self> {
         let max_tokens = max_tokens.min(config.max_tokens());
-        let (weights, matrix_kind) = encoder_loader::load(checkpoint, &config, max_tokens, device, plan).await?;
+        let (body, matrix_kind) = if let Some(decoder) = &config.decoder {
+            let decoder = decoder.as_ref().clone();
+            let (body, kind) = Box::pin(BidirectionalDecoder::load(checkpoint, decoder, max_tokens, device, plan)).await?;
+            (Body::Decoder(body), kind)
+        } else {
+            let (weights, kind) = Box::pin(encoder_loader::load(checkpoint, &config, max_tokens, device, plan)).await?;
+            (Body::Encoder(weights), kind)
+        };
         let upload = device.begin_upload();
         let scratch = RefCell::new(LayerCache::zeros(config.attention_spec(0, max_tokens), device));
         upload.finish().await?;
-        Ok(Self { config, weights, device: device.clone(), matrix_kind, max_tokens, scratch })
+        Ok(Self { config, body, projections: Vec::new(), device: device.clone(), matrix_kind, max_tokens, scratch })
+    }
+
+    /// Adds a projection behind the pooling, and behind those that were added before. Fails with `bad-model` where its tensors are others than `config`
+    /// says.
+    pub async fn project(&mut self, checkpoint: &Checkpoint, config: &DenseConfig, plan: &LoadPlan<'_>) -> Result<()> {
+        self.projections.push(Dense::load(checkpoint, config, &self.device, plan).await?);
+        Ok(())
     }
 
     /// The shape.
@@ -94,67 +96,91 @@ impl Encoder {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        self.weights.bytes() + self.config.scratch_bytes(self.max_tokens)
+        let body = match &self.body {
+            Body::Encoder(weights) => weights.bytes(),
+            Body::Decoder(decoder) => decoder.bytes(),
+        };
+        body + self.projections.iter().map(Dense::bytes).sum::<u64>() + self.config.scratch_bytes(self.max_tokens)
     }
 
     /// The last layer's states of all tokens, `[ids, d]`. Fails with `bad-input` or `context-overflow` before anything is computed.
     pub async fn states(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let hidden = self.hidden(ids).await?;
+        let hidden = self.hidden(ids, &[]).await?;
         let mut states = read_f32(&self.device, hidden).await?;
         states.truncate(ids.len() * self.config.hidden_size);
         Ok(states)
     }
 
-    /// The vector of a text, `[d]`; see [`Pooling`]. Fails as [`Encoder::states`] does.
+    /// The vector of a text behind all projections; see [`Pooling`]. Fails as [`Encoder::states`] does.
     pub async fn pooled(&self, ids: &[u32], pooling: Pooling) -> Result<Vec<f32>> {
-        if pooling == Pooling::Mean {
+        if pooling == Pooling::Mean && self.projections.is_empty() {
             return Ok(mean_row(&self.states(ids).await?, self.config.hidden_size));
         }
-        read_f32(&self.device, self.pooled_row(ids, pooling).await?).await
+        let row = self.pooled_row(ids, &[], pooling).await?;
+        let tuning = self.device.tuning();
+        let projected = self.projections.iter().fold(row, |row, projection| projection.forward(row, tuning));
+        read_f32(&self.device, projected).await
     }
 
-    /// The classification head's logits, `[labels]`. Fails as [`Encoder::states`] does, and with `unsupported-model` where there is no head.
-    pub async fn class_logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let head = self.weights.head.as_ref().ok_or_else(|| {
+    /// The classification head's logits, `[labels]`. `types` has the type of each token, or is empty where all have the first; a model without types
+    /// passes over them. Fails as [`Encoder::states`] does, and with `unsupported-model` where there is no head.
+    pub async fn class_logits(&self, ids: &[u32], types: &[u32]) -> Result<Vec<f32>> {
+        let head = match &self.body {
+            Body::Encoder(weights) => weights.head.as_ref(),
+            Body::Decoder(_) => None,
+        };
+        let head = head.ok_or_else(|| {
             Error::unsupported(
                 "this encoder has no classification head; expected a model whose architecture ends in ForSequenceClassification",
             )
         })?;
         let pooling = self.config.classifier.as_ref().map_or(Pooling::First, |classifier| classifier.pooling);
-        let row = self.pooled_row(ids, pooling).await?;
+        let row = self.pooled_row(ids, types, pooling).await?;
         read_f32(&self.device, head.forward(row, self.device.tuning())).await
     }
 
     /// The vector of a text on the device, `[1, d]`.
-    async fn pooled_row(&self, ids: &[u32], pooling: Pooling) -> Result<Tensor<2>> {
+    async fn pooled_row(&self, ids: &[u32], types: &[u32], pooling: Pooling) -> Result<Tensor<2>> {
         let row = match pooling {
             Pooling::Mean => {
-                let mean = mean_row(&self.states(ids).await?, self.config.hidden_size);
+                let mut states = read_f32(&self.device, self.hidden(ids, types).await?).await?;
+                states.truncate(ids.len() * self.config.hidden_size);
+                let mean = mean_row(&states, self.config.hidden_size);
                 return Ok(self.device.floats(mean, [1, self.config.hidden_size]));
             }
             Pooling::First => 0,
             Pooling::Last => ids.len().saturating_sub(1),
         };
-        Ok(copy_rows(self.hidden(ids).await?, row, 1))
+        Ok(copy_rows(self.hidden(ids, types).await?, row, 1))
     }
 
     /// The last layer's states, `[padded ids, d]`.
-    async fn hidden(&self, ids: &[u32]) -> Result<Tensor<2>> {
+    async fn hidden(&self, ids: &[u32], types: &[u32]) -> Result<Tensor<2>> {
         self.check(ids)?;
+        self.check_types(ids, types)?;
         self.device.settle().await;
         let (tuning, tokens) = (self.device.tuning(), padded_tokens(&self.device, ids.len()));
-        let step = EncoderStep { words: write_step(&self.device, 0, ids, tokens), tuning };
-        let words = self.weights.words.rows(step.words.clone(), tokens, 1.0);
-        let mut x_td = self.weights.embeddings_norm.forward(words, self.weights.positions.clone(), tuning);
+        let types = types.iter().any(|of_token| *of_token != 0).then(|| write_step(&self.device, 0, types, tokens));
+        let step = EncoderStep { words: write_step(&self.device, 0, ids, tokens), types, tuning };
+        let specs = (0..self.config.layers.len()).map(|layer| self.config.attention_spec(layer, self.max_tokens));
         let mut scratch = self.scratch.borrow_mut();
-        for (number, layer) in self.weights.layers.iter().enumerate() {
-            let spec = self.config.attention_spec(number, self.max_tokens);
-            x_td = layer.forward(x_td, &mut scratch, spec, &step);
-        }
-        Ok(match &self.weights.final_norm {
-            None => x_td,
-            Some(norm) => norm.forward(x_td, None, tuning),
+        Ok(match &self.body {
+            Body::Encoder(weights) => weights.hidden(&step, tokens, specs, &mut scratch),
+            Body::Decoder(decoder) => decoder.hidden(step, tokens, specs, &mut scratch),
         })
+    }
+
+    fn check_types(&self, ids: &[u32], types: &[u32]) -> Result<()> {
+        if !types.is_empty() && types.len() != ids.len() {
+            return Err(Error::bad_input(format!("{} token types were given for {} tokens", types.len(), ids.len())));
+        }
+        let known = self.config.token_types;
+        match types.iter().find(|of_token| self.config.family.reads_token_types() && **of_token as usize >= known) {
+            None => Ok(()),
+            Some(unknown) => Err(Error::bad_model(format!(
+                "the tokenizer gives a token the type {unknown}, but the model has only {known} types"
+            ))),
+        }
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {

@@ -6,7 +6,7 @@ use eyas_kernels::{Activation, AttentionSpec};
 use serde_json::Value;
 
 use crate::{
-    LayerKind, LayerRope, Rope,
+    DecoderConfig, LayerKind, LayerRope, Rope, bidirectional_gemma,
     classifier_config::ClassifierConfig,
     config_hf::{number, optional, required},
     config_keys,
@@ -47,6 +47,8 @@ pub struct EncoderConfig {
     pub(crate) head_activation: Activation,
     /// The classification head, where the model was made for one.
     pub classifier: Option<ClassifierConfig>,
+    /// The shape, where the encoder is a decoder whose tokens see each other; its windows reach to both sides.
+    pub(crate) decoder: Option<Box<DecoderConfig>>,
 }
 
 /// Which of an encoder's tensors have a bias.
@@ -60,7 +62,7 @@ pub(crate) struct EncoderBiases {
 }
 
 impl EncoderBiases {
-    const ALL: Self = Self { attention: true, mlp: true, norms: true, head_dense: true };
+    pub(crate) const ALL: Self = Self { attention: true, mlp: true, norms: true, head_dense: true };
 }
 
 /// Nothing that runs in a browser comes near these; a hostile configuration does.
@@ -70,7 +72,8 @@ const LARGEST_LAYERS: usize = 4096;
 impl EncoderConfig {
     /// Whether a `config.json` describes an encoder, supported in all its features or not.
     pub fn describes(config: &Value) -> bool {
-        config["model_type"].as_str().is_some_and(|model_type| EncoderFamily::named(model_type).is_some())
+        let family = config["model_type"].as_str().and_then(EncoderFamily::named);
+        family.is_some_and(|family| family != EncoderFamily::Gemma3 || config["use_bidirectional_attention"] == true)
     }
 
     /// Reads a `config.json`. Fails with `unsupported-model` where it names an architecture or a feature that Eyas does not have, or a key that
@@ -81,7 +84,11 @@ impl EncoderConfig {
         };
         config_keys::check_kind(config, object)?;
         let model_type = config["model_type"].as_str().unwrap_or_default();
-        let family = EncoderFamily::named(model_type).ok_or_else(|| not_an_encoder(model_type))?;
+        let family = EncoderFamily::named(model_type).filter(|_| Self::describes(config));
+        let family = family.ok_or_else(|| not_an_encoder(model_type))?;
+        if family == EncoderFamily::Gemma3 {
+            return bidirectional_gemma::read(config);
+        }
         config_keys::check_known(object, model_type, &[&READ, family.own_keys()])?;
         let position = config["position_embedding_type"].as_str().unwrap_or("absolute");
         if position != "absolute" {
@@ -119,6 +126,7 @@ impl EncoderConfig {
             biases: EncoderBiases::ALL,
             head_activation: family.head_activation(),
             classifier: ClassifierConfig::from_hf(config)?,
+            decoder: None,
         };
         if family == EncoderFamily::ModernBert {
             modern_bert::adapt(&mut encoder, config)?;
@@ -185,6 +193,11 @@ impl EncoderConfig {
         self.position_rows - self.first_position
     }
 
+    /// Whether tokens of a pair may have another type than the first.
+    pub(crate) const fn has_types_in_pairs(&self) -> bool {
+        self.family.reads_token_types() && self.token_types > 1
+    }
+
     /// The size of a head.
     pub const fn head_dim(&self) -> usize {
         self.hidden_size / self.heads
@@ -192,14 +205,21 @@ impl EncoderConfig {
 
     /// The shape of a layer's attention for texts of at most `max_tokens` tokens.
     pub fn attention_spec(&self, layer: usize, max_tokens: usize) -> AttentionSpec {
+        if let Some(decoder) = &self.decoder {
+            return decoder.attention_spec(layer, max_tokens, max_tokens).bidirectional();
+        }
         let spec = AttentionSpec::new(self.heads, self.heads, self.head_dim(), max_tokens).bidirectional();
         self.layers[layer].window_within(max_tokens).map_or(spec, |window| spec.with_window(window))
     }
 
     /// Bytes of the keys and values of one layer for such texts, which all layers share, and of tables of rotations.
     pub fn scratch_bytes(&self, max_tokens: usize) -> u64 {
-        let tables = if self.ropes.is_some() { 2 * self.head_dim() } else { 0 };
-        (max_tokens * (2 * self.hidden_size + tables)) as u64 * 4
+        let (kv_width, tables) = match (&self.decoder, &self.ropes) {
+            (Some(decoder), _) => (decoder.kv_heads * decoder.head_dim, 2 * decoder.rotary_dim),
+            (None, Some(_)) => (self.hidden_size, 2 * self.head_dim()),
+            (None, None) => (self.hidden_size, 0),
+        };
+        (max_tokens * (2 * kv_width + tables)) as u64 * 4
     }
 }
 
@@ -258,6 +278,7 @@ mod tests {
         let cases = [
             ("model_type", json!("mpnet"), "unsupported-model", "mpnet"),
             ("model_type", json!("qwen3"), "unsupported-model", "decoder"),
+            ("model_type", json!("gemma3_text"), "unsupported-model", "decoder"),
             ("hidden_size", Value::Null, "bad-model", "hidden_size"),
             ("hidden_size", json!(37), "bad-model", "multiple"),
             ("num_attention_heads", json!(36), "unsupported-model", "head"),

@@ -2,6 +2,8 @@
 
 use eyas_kernels::Activation;
 
+use crate::family::Family;
+
 /// A family of encoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncoderFamily {
@@ -10,6 +12,8 @@ pub(crate) enum EncoderFamily {
     Roberta,
     XlmRoberta,
     ModernBert,
+    /// Gemma 3's decoder whose tokens see each other; its shape is a [`crate::DecoderConfig`].
+    Gemma3,
 }
 
 /// What `config.json` calls the sizes that all families have.
@@ -35,7 +39,7 @@ const DISTIL_KEYS: SizeKeys =
     SizeKeys { width: "dim", mlp_width: "hidden_dim", layers: "n_layers", heads: "n_heads", activation: "activation" };
 
 /// What every family reads or checks.
-pub(crate) const READ: [&str; 10] = [
+pub(crate) const READ: [&str; 11] = [
     "model_type",
     "vocab_size",
     "max_position_embeddings",
@@ -46,6 +50,8 @@ pub(crate) const READ: [&str; 10] = [
     "position_embedding_type",
     "bos_token_id",
     "tie_word_embeddings",
+    // What a cross-encoder is said to make of its logits; scores are those of transformers' pipeline.
+    "sentence_transformers",
 ];
 
 /// Keys of BERT and of what followed it directly.
@@ -119,7 +125,8 @@ const MODERN_BERT_KEYS: [&str; 29] = [
 ];
 
 impl EncoderFamily {
-    pub(crate) const ALL: [Self; 5] = [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::ModernBert];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::ModernBert, Self::Gemma3];
 
     /// `model_type` in `config.json`.
     pub(crate) const fn model_type(self) -> &'static str {
@@ -129,6 +136,7 @@ impl EncoderFamily {
             Self::Roberta => "roberta",
             Self::XlmRoberta => "xlm-roberta",
             Self::ModernBert => "modernbert",
+            Self::Gemma3 => Family::Gemma3.model_type(),
         }
     }
 
@@ -143,12 +151,13 @@ impl EncoderFamily {
             Self::Bert | Self::Roberta | Self::XlmRoberta => &BERT_KEYS,
             Self::DistilBert => &DISTIL_BERT_KEYS,
             Self::ModernBert => &MODERN_BERT_KEYS,
+            Self::Gemma3 => &[],
         }
     }
 
     pub(crate) const fn size_keys(self) -> SizeKeys {
         match self {
-            Self::Bert | Self::Roberta | Self::XlmRoberta => KEYS,
+            Self::Bert | Self::Roberta | Self::XlmRoberta | Self::Gemma3 => KEYS,
             Self::DistilBert => DISTIL_KEYS,
             Self::ModernBert => MODERN_KEYS,
         }
@@ -160,26 +169,31 @@ impl EncoderFamily {
             Self::Bert => "bert.",
             Self::DistilBert => "distilbert.",
             Self::Roberta | Self::XlmRoberta => "roberta.",
-            Self::ModernBert => "model.",
+            Self::ModernBert | Self::Gemma3 => "model.",
         }
     }
 
     /// The row of the first token's position: RoBERTa leaves out those up to the padding token's id.
     pub(crate) const fn first_position(self, pad_token_id: usize) -> usize {
         match self {
-            Self::Bert | Self::DistilBert | Self::ModernBert => 0,
+            Self::Bert | Self::DistilBert | Self::ModernBert | Self::Gemma3 => 0,
             Self::Roberta | Self::XlmRoberta => pad_token_id.saturating_add(1),
         }
     }
 
     /// Whether there are token types, of which a single text has the first.
     pub(crate) const fn has_token_types(self) -> bool {
-        !matches!(self, Self::DistilBert | Self::ModernBert)
+        !matches!(self, Self::DistilBert | Self::ModernBert | Self::Gemma3)
+    }
+
+    /// Whether a pair's texts differ in type: the others' tokenizers give all tokens the first, or there are none.
+    pub(crate) const fn reads_token_types(self) -> bool {
+        matches!(self, Self::Bert)
     }
 
     /// Whether positions are a table that is added to the words; otherwise queries and keys are rotated.
     pub(crate) const fn has_position_table(self) -> bool {
-        !matches!(self, Self::ModernBert)
+        !matches!(self, Self::ModernBert | Self::Gemma3)
     }
 
     /// Whether a layer's normalisations stand before its halves, whose MLP is gated, and one stands behind the last layer.
@@ -190,7 +204,7 @@ impl EncoderFamily {
     /// What stands between the two matrices of a classification head, where `config.json` does not say it.
     pub(crate) const fn head_activation(self) -> Activation {
         match self {
-            Self::Bert | Self::Roberta | Self::XlmRoberta => Activation::Tanh,
+            Self::Bert | Self::Roberta | Self::XlmRoberta | Self::Gemma3 => Activation::Tanh,
             Self::DistilBert => Activation::Relu,
             Self::ModernBert => Activation::Gelu,
         }

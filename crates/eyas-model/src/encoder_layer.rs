@@ -12,6 +12,8 @@ use crate::{kv_cache::LayerCache, layer_norm::LayerNorm, linear::Linear};
 pub(crate) struct EncoderStep {
     /// `[0, tokens, ids…]`.
     pub(crate) words: Tensor<1, Int>,
+    /// `[0, tokens, types…]`, where they are not all the first.
+    pub(crate) types: Option<Tensor<1, Int>>,
     pub(crate) tuning: Tuning,
 }
 

@@ -81,7 +81,8 @@ impl EncoderLayout {
         }
         // A device may want some rows more than there are positions.
         let rows = if config.family.has_position_table() { config.max_tokens().next_multiple_of(8) } else { 0 };
-        let table_values = (rows + 2 * expected_norms(config).len()) * config.hidden_size;
+        let types = if config.has_types_in_pairs() { config.token_types } else { 0 };
+        let table_values = (rows + types + 2 * expected_norms(config).len()) * config.hidden_size;
         Ok(Self { matrices, places, table_values })
     }
 

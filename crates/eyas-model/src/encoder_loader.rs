@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, RopeSpec};
-use eyas_weights::Checkpoint;
+use eyas_kernels::{KernelDevice, MatrixSpec, RopeSpec};
+use eyas_weights::{Checkpoint, PackedRows};
 
 use crate::{
     EncoderConfig, LayerRope,
     classifier_head::ClassifierHead,
     decoder::LoadPlan,
-    encoder::EncoderWeights,
     encoder_layer::EncoderLayer,
     encoder_layout::{EncoderLayout, expected_norms},
     encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable},
+    encoder_weights::EncoderWeights,
     layer_norm::LayerNorm,
     linear::Linear,
-    loader::{floats, pack},
+    loader::{floats, pack, planned_bytes, planned_kind, planned_matrices},
     padded_tokens::padded_tokens,
     rope_tables::RopeTables,
 };
@@ -76,11 +76,17 @@ pub(crate) async fn load(
 
 /// Checks names and shapes of all tensors without reading a weight; returns the bytes that the weights would take on a device.
 pub fn planned_encoder_bytes(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<u64> {
+    if let Some(decoder) = &config.decoder {
+        return planned_bytes(checkpoint, decoder, quantize);
+    }
     Ok(EncoderLayout::check(checkpoint, config, quantize)?.bytes())
 }
 
 /// The kind in which most bytes of the matrices would be held.
 pub fn planned_encoder_kind(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<WeightKind> {
+    if let Some(decoder) = &config.decoder {
+        return planned_kind(checkpoint, decoder, quantize);
+    }
     Ok(EncoderLayout::check(checkpoint, config, quantize)?.matrix_kind())
 }
 
@@ -90,6 +96,9 @@ pub fn planned_encoder_matrices(
     config: &EncoderConfig,
     quantize: Quantize,
 ) -> Result<Vec<(String, u64)>> {
+    if let Some(decoder) = &config.decoder {
+        return planned_matrices(checkpoint, decoder, quantize);
+    }
     let matrices = EncoderLayout::check(checkpoint, config, quantize)?.matrices;
     Ok(matrices.iter().map(|(matrix, builder)| (format!("{matrix:?}"), builder.spec().bytes())).collect())
 }
@@ -117,17 +126,14 @@ impl EncoderParts {
     }
 
     /// What is added to each position's word: the position's own row and, since every token of a single text has it, the first token type's.
-    fn positions(&mut self, config: &EncoderConfig, device: &KernelDevice) -> Result<Option<Tensor<2>>> {
+    fn positions(&mut self, types: &[f32], config: &EncoderConfig, device: &KernelDevice) -> Result<Option<Tensor<2>>> {
         if !config.family.has_position_table() {
             return Ok(None);
         }
         let d = config.hidden_size;
         let mut rows = self.table(EncoderTable::Positions)?.split_off(config.first_position * d);
-        if config.token_types > 0 {
-            let types = self.table(EncoderTable::Types)?;
-            for row in rows.chunks_mut(d) {
-                row.iter_mut().zip(&types).for_each(|(value, of_type)| *value += of_type);
-            }
+        for row in rows.chunks_mut(d) {
+            row.iter_mut().zip(types).for_each(|(value, of_first)| *value += of_first);
         }
         let count = padded_tokens(device, config.max_tokens());
         rows.resize(count * d, 0.0);
@@ -157,6 +163,7 @@ impl EncoderParts {
                 is_pre_norm: config.family.is_pre_norm(),
             });
         }
+        let types = if config.token_types > 0 { self.table(EncoderTable::Types)? } else { Vec::new() };
         let head = match config.classifier {
             None => None,
             Some(_) => Some(ClassifierHead {
@@ -168,11 +175,22 @@ impl EncoderParts {
         };
         Ok(EncoderWeights {
             words: self.matrix(EncoderMatrix::Words)?,
-            positions: self.positions(config, device)?,
+            positions: self.positions(&types, config, device)?,
+            types: config.has_types_in_pairs().then(|| type_differences(&types, config, device)),
             embeddings_norm: self.norm(EncoderNorm::Embeddings, config, device)?,
             layers,
             final_norm: norms.contains(&EncoderNorm::Final).then(|| self.norm(EncoderNorm::Final, config, device)).transpose()?,
             head,
+            no_norms,
         })
     }
+}
+
+/// How the embedding of each token type differs from the first type's, which is part of the table of positions.
+fn type_differences(types: &[f32], config: &EncoderConfig, device: &KernelDevice) -> Linear {
+    let d = config.hidden_size;
+    let differences = types.chunks(d).flat_map(|row| row.iter().zip(types).map(|(value, of_first)| value - of_first));
+    let words = differences.map(f32::to_bits).collect();
+    let spec = MatrixSpec { rows: types.len() / d, cols: d, kind: WeightKind::F32, has_bias: false };
+    Linear::new(PackedRows { words, scales: Vec::new() }, None, spec, device)
 }

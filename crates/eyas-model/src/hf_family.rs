@@ -158,6 +158,8 @@ fn gemma(decoder: &mut DecoderConfig, config: &Value) -> Result<()> {
 
 /// Five of six layers have a window and the local frequencies, if `layer_types` says nothing else.
 fn gemma3(decoder: &mut DecoderConfig, config: &Value) -> Result<()> {
+    // The reference has the key, but does not bend these scores.
+    decoder.attention_softcap = None;
     let pattern = ["sliding_window_pattern", "_sliding_window_pattern"];
     let pattern = pattern.iter().map(|key| optional(config, key)).collect::<Result<Vec<_>>>()?;
     let pattern = pattern.into_iter().flatten().next().unwrap_or(6).max(1);

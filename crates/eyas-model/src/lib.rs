@@ -14,6 +14,8 @@
 //! ```
 
 mod attention;
+mod bidirectional_decoder;
+mod bidirectional_gemma;
 mod canary;
 mod classifier_config;
 mod classifier_head;
@@ -23,6 +25,7 @@ mod config_hf;
 mod config_keys;
 mod decoder;
 mod decoder_layer;
+mod dense;
 mod encoder;
 mod encoder_config;
 mod encoder_family;
@@ -30,6 +33,7 @@ mod encoder_layer;
 mod encoder_layout;
 mod encoder_loader;
 mod encoder_names;
+mod encoder_weights;
 mod family;
 mod fp8_config;
 mod gguf_family;
@@ -58,6 +62,7 @@ pub use canary::check_device;
 pub use classifier_config::{ClassifierConfig, ScoreKind};
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, LoadPlan, LogitsOf};
+pub use dense::DenseConfig;
 pub use encoder::Encoder;
 pub use encoder_config::EncoderConfig;
 pub use encoder_loader::{planned_encoder_bytes, planned_encoder_kind, planned_encoder_matrices};

@@ -33,6 +33,7 @@ mod joining;
 mod library;
 mod model_file;
 mod normalizer;
+mod pair_frame;
 mod part;
 mod pre_tokenizer;
 mod python_json;
@@ -53,6 +54,7 @@ mod word_piece_vocab;
 
 pub use chat_template::ChatTemplate;
 pub use gguf_vocab::GgufVocab;
+pub use pair_frame::EncodedPair;
 pub use render_options::RenderOptions;
 pub use stream_decoder::StreamDecoder;
 pub use tokenizer::{EncodeOptions, Tokenizer};

@@ -6,8 +6,8 @@ use eyas_core::{Error, Result};
 use serde_json::Value;
 
 use crate::{
-    GgufVocab, StreamDecoder, encoder::Encoder, frame::Frame, shield::shield, special_tokens::SpecialTokens,
-    token_table::TokenTable, tokenizer_json,
+    EncodedPair, GgufVocab, StreamDecoder, encoder::Encoder, frame::Frame, pair_frame::PairFrame, shield::shield,
+    special_tokens::SpecialTokens, token_table::TokenTable, tokenizer_json,
 };
 
 /// How a text is encoded.
@@ -28,6 +28,8 @@ pub struct Tokenizer {
     eos: Option<(u32, String)>,
     /// Added around a text with `add_special`.
     frame: Frame,
+    /// The form of a pair of texts, where the file has one.
+    pair_frame: Option<PairFrame>,
     /// Tokens that control the model.
     control: SpecialTokens,
 }
@@ -38,7 +40,8 @@ impl Tokenizer {
     /// Fails with `bad-model` where the file is malformed, and with `unsupported-model` where it uses a part that is
     /// not known.
     pub fn from_json(tokenizer_json: &[u8], tokenizer_config: Option<&Value>) -> Result<Self> {
-        let tokenizer_json::JsonParts { library, frame, table, has_post_processor } = tokenizer_json::read(tokenizer_json)?;
+        let tokenizer_json::JsonParts { library, frame, pair_frame, table, has_post_processor } =
+            tokenizer_json::read(tokenizer_json)?;
         let encoder = Encoder::library(library);
         let named = |key: &str| {
             let entry = tokenizer_config?.get(key)?;
@@ -53,7 +56,7 @@ impl Tokenizer {
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| wants("add_eos_token"));
         let frame =
             if has_post_processor { frame } else { Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) } };
-        Ok(Self { encoder, control: table.control_tokens(), table: Arc::new(table), bos, eos, frame })
+        Ok(Self { encoder, control: table.control_tokens(), table: Arc::new(table), bos, eos, frame, pair_frame })
     }
 
     /// Makes a tokenizer from what a GGUF file says about its vocabulary.
@@ -67,7 +70,15 @@ impl Tokenizer {
         let prefix = bos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_bos);
         let suffix = eos.as_ref().map(|(id, _)| *id).filter(|_| parts.add_eos);
         let frame = Frame { before: Vec::from_iter(prefix), after: Vec::from_iter(suffix) };
-        Ok(Self { encoder: parts.encoder, control: parts.table.control_tokens(), table: Arc::new(parts.table), bos, eos, frame })
+        Ok(Self {
+            encoder: parts.encoder,
+            control: parts.table.control_tokens(),
+            table: Arc::new(parts.table),
+            bos,
+            eos,
+            frame,
+            pair_frame: None,
+        })
     }
 
     /// Token ids of a text.
@@ -97,6 +108,19 @@ impl Tokenizer {
         let left_out = ids.len().saturating_sub(room);
         ids.truncate(room);
         Ok((if options.add_special { [self.frame.before.as_slice(), &ids, &self.frame.after].concat() } else { ids }, left_out))
+    }
+
+    /// Two texts as one sequence of at most `most` tokens, special tokens as the tokenizer's own post-processor has them for a pair. What is too much is
+    /// cut at the ends of the texts, of the longer one first. What looks like a special token in a text is text.
+    ///
+    /// Fails with `unsupported-model` where the tokenizer has no form for pairs, and with `bad-input` where the special tokens alone are too many.
+    pub fn encode_pair(&self, first: &str, second: &str, most: usize) -> Result<EncodedPair> {
+        let frame = self.pair_frame.as_ref().ok_or_else(|| {
+            Error::unsupported(
+                "the model's tokenizer has no form for a pair of texts; give one text, or a model that was trained on pairs",
+            )
+        })?;
+        frame.join(&self.encoder.encode(first, false)?, &self.encoder.encode(second, false)?, most)
     }
 
     /// The text of token ids, special tokens left out where asked for. Bytes that are not UTF-8 become U+FFFD. Fails

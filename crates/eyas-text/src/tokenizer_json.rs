@@ -15,7 +15,9 @@ use crate::{
     joining::Joining,
     library::Library,
     model_file::ModelFile,
-    normalizer, splitting,
+    normalizer,
+    pair_frame::{self, PairFrame},
+    splitting,
     token_table::TokenTable,
 };
 
@@ -26,6 +28,8 @@ const MAX_VOCAB: u64 = 1 << 22;
 pub(crate) struct JsonParts {
     pub(crate) library: Library,
     pub(crate) frame: Frame,
+    /// The form of a pair of texts, where there is one.
+    pub(crate) pair_frame: Option<PairFrame>,
     pub(crate) table: TokenTable,
     pub(crate) has_post_processor: bool,
 }
@@ -66,6 +70,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<JsonParts> {
         return Err(bad(&format!("has the token id {highest}; expected less than {MAX_VOCAB}")));
     }
     let frame = frame::read(&file.post_processor)?;
+    let pair_frame = pair_frame::read(&file.post_processor);
     let decoding = Decoding::read(&file.decoder)?;
     let (normalizer, pre_tokenizer) = (normalizer::read(&file.normalizer)?, splitting::read(&file.pre_tokenizer)?);
     let (ids, tokens): (Vec<u64>, Vec<AddedToken>) = file.added_tokens.into_iter().map(|token| (token.id, token.token)).unzip();
@@ -77,7 +82,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<JsonParts> {
         }
     }
     let table = decoding.table(&library, highest as usize + 1)?;
-    Ok(JsonParts { library, frame, table, has_post_processor: !file.post_processor.is_null() })
+    Ok(JsonParts { library, frame, pair_frame, table, has_post_processor: !file.post_processor.is_null() })
 }
 
 fn bad(what: &str) -> Error {

@@ -80,10 +80,11 @@ impl WasmEngine {
         engine.logits(&ids).await.map_err(|error| js_error(&error))
     }
 
-    /// `eyas_engine::Embedding` of a text as an object; `unsupported-model` where the model is no encoder.
-    pub async fn embed(&self, text: String) -> Result<JsValue, JsValue> {
+    /// `eyas_engine::Embedding` of a text behind the prompt of such a name, or the default one, as an object; `unsupported-model` where the model is no
+    /// encoder.
+    pub async fn embed(&self, text: String, prompt: Option<String>) -> Result<JsValue, JsValue> {
         let engine = self.encoder().map_err(|error| js_error(&error))?;
-        let embedding = engine.embed(&text).await.map_err(|error| js_error(&error))?;
+        let embedding = engine.embed_prompted(&text, prompt.as_deref()).await.map_err(|error| js_error(&error))?;
         let object = Object::new();
         let fields = [
             ("vector", Float32Array::from(embedding.vector.as_slice()).into()),
@@ -96,10 +97,15 @@ impl WasmEngine {
         Ok(object.into())
     }
 
-    /// `eyas_engine::LabelScore`s of a text as objects, the best first; `unsupported-model` where the model has no classification head.
-    pub async fn classify(&self, text: String) -> Result<JsValue, JsValue> {
+    /// `eyas_engine::LabelScore`s of a text, or of two as one sequence, as objects, the best first; `unsupported-model` where the model has no
+    /// classification head, or no form for pairs.
+    pub async fn classify(&self, text: String, second: Option<String>) -> Result<JsValue, JsValue> {
         let engine = self.encoder().map_err(|error| js_error(&error))?;
-        js_value::write(&engine.classify(&text).await.map_err(|error| js_error(&error))?)
+        let scores = match second {
+            None => engine.classify(&text).await,
+            Some(second) => engine.classify_pair(&text, &second).await,
+        };
+        js_value::write(&scores.map_err(|error| js_error(&error))?)
     }
 }
 

@@ -61,6 +61,14 @@ impl Checkpoint {
         }
     }
 
+    /// Reads the header of a single safetensors file, which is part of a model. Fails as [`Self::open`] does.
+    pub async fn open_safetensors(file: Rc<dyn RangeReader>) -> Result<Self> {
+        let header = safetensors::read_header(file.as_ref(), 0).await?;
+        let mut checkpoint = Self::new(Format::Safetensors, vec![file], header.tensors)?;
+        checkpoint.buffers = header.buffers;
+        Ok(checkpoint)
+    }
+
     async fn open_gguf(parts: &[Rc<dyn RangeReader>]) -> Result<Self> {
         let mut metadata = None;
         let mut tensors = Vec::new();

@@ -89,7 +89,7 @@ impl FileSet for MemoryFiles {
     }
 }
 
-/// The files of a folder on disk, without those of its subfolders (but with [`POOLING_FILE`]).
+/// The files of a folder on disk, without those of its subfolders (but with those of [`check_file_name`]).
 #[derive(Debug, Clone)]
 pub struct DirectoryFiles {
     label: String,
@@ -131,12 +131,15 @@ impl FileSet for DirectoryFiles {
     }
 }
 
-/// The one file of a model's folder that lies in a folder of its own: how sentence-transformers says that states of tokens become a vector.
+/// Lies in a folder of its own: how sentence-transformers says that states of tokens become a vector.
 pub const POOLING_FILE: &str = "1_Pooling/config.json";
 
-/// Fails with `bad-model` unless `name` is that of a plain file (1 to 255 bytes, no `/`, `\`, `:`, `..` or control character) or [`POOLING_FILE`].
+/// Fails with `bad-model` unless `name` is that of a plain file (1 to 255 bytes, no `/`, `\`, `:`, `..` or control character), [`POOLING_FILE`], or
+/// `config.json` or `model.safetensors` of a projection behind it (`2_Dense` to `9_Dense`).
 pub fn check_file_name(name: &str) -> Result<()> {
-    if name == POOLING_FILE {
+    let in_dense =
+        name.get(..1).filter(|number| matches!(number.as_bytes(), [b'2'..=b'9'])).and_then(|_| name[1..].strip_prefix("_Dense/"));
+    if name == POOLING_FILE || matches!(in_dense, Some("config.json" | "model.safetensors")) {
         return Ok(());
     }
     let forbidden = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
@@ -157,13 +160,30 @@ mod tests {
 
     #[test]
     fn names_can_not_leave_the_folder() {
-        for name in ["", ".", "..", "../x", "a/b", "a\\b", "/etc/x", "c:x", "a\0b", "x..", &"x".repeat(256)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a\\b",
+            "/etc/x",
+            "c:x",
+            "a\0b",
+            "x..",
+            "2_Dense/x",
+            "1_Dense/config.json",
+            "2_Dense/../config.json",
+            &"x".repeat(256),
+        ] {
             assert_eq!(check_file_name(name).unwrap_err().code(), "bad-model", "{name:?}");
             let files = DirectoryFiles::open(std::env::temp_dir()).unwrap();
             assert!(block_on(files.open(name)).is_err());
             assert!(block_on(MemoryFiles::default().open(name)).is_err());
         }
-        assert!(check_file_name("model-00001-of-00002.safetensors").is_ok() && check_file_name(POOLING_FILE).is_ok());
+        for name in ["model-00001-of-00002.safetensors", POOLING_FILE, "2_Dense/config.json", "9_Dense/model.safetensors"] {
+            assert!(check_file_name(name).is_ok(), "{name}");
+        }
     }
 
     #[test]

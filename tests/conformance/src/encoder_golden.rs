@@ -15,8 +15,26 @@ pub struct GoldenText {
     pub ids: Vec<u32>,
     /// How many tokens were cut.
     pub truncated: usize,
+    /// The name of the prompt before the text, where there is one.
+    #[serde(default)]
+    pub prompt: Option<String>,
     /// The classification head's logits; none where there is no head.
     #[serde(default)]
+    pub logits: Vec<f32>,
+}
+
+/// Two texts of an encoder's golden.
+#[derive(Debug, Deserialize)]
+pub struct GoldenPair {
+    /// The texts.
+    pub texts: [String; 2],
+    /// The ids of both, cut where they are too long.
+    pub ids: Vec<u32>,
+    /// The type of each token.
+    pub types: Vec<u32>,
+    /// How many tokens were cut.
+    pub truncated: usize,
+    /// The classification head's logits.
     pub logits: Vec<f32>,
 }
 
@@ -25,10 +43,13 @@ pub struct GoldenText {
 pub struct EncoderGolden {
     /// The texts.
     pub texts: Vec<GoldenText>,
+    /// Pairs of texts, where there is a head.
+    #[serde(default)]
+    pub pairs: Vec<GoldenPair>,
     /// The last layer's states of all texts, one text behind the other, `[ids, width]`.
     #[serde(skip)]
     pub states: Vec<f32>,
-    /// Unit vectors, `[texts, width]`.
+    /// Unit vectors, `[texts, dimensions]`.
     #[serde(skip)]
     pub vectors: Vec<f32>,
 }

@@ -12,7 +12,7 @@ mod place;
 mod watched_files;
 
 pub use answer::{answer, answer_with, greedy};
-pub use encoder_golden::{EncoderGolden, GoldenText};
+pub use encoder_golden::{EncoderGolden, GoldenPair, GoldenText};
 pub use golden::{Golden, largest_difference, read_f32s};
 pub use loading::{Loading, cpu, gpu};
 pub use place::{folder_files, golden_folder, repository, shared, skip};

@@ -11,20 +11,29 @@ export interface Embedding {
   truncatedTokens: number;
 }
 
+/** Two texts that a model takes as one sequence: a question and a passage, a premise and a hypothesis. */
+export type TextPair = readonly [string, string];
+
 /** A label and the probability that the model gives it. */
 export interface LabelScore {
   label: string;
   score: number;
 }
 
-/** Options of `embed` and `classify`. */
-export interface EmbedOptions {
+/** Options of `classify`. */
+export interface ClassifyOptions {
   /** Aborts this call; it then rejects with the signal's own reason, and the engine stays usable. */
   signal?: AbortSignal;
 }
 
-function listenersOf(options: EmbedOptions): { signal: AbortSignal | undefined; repeatable: true } {
-  requireKnownKeys("options", options, ["signal"]);
+/** Options of `embed`. */
+export interface EmbedOptions extends ClassifyOptions {
+  /** The name of the prompt that stands before every text, one of `info.prompts`, as sentence-transformers' `prompt_name`; absent, the model's default. */
+  prompt?: string;
+}
+
+function listenersOf(options: ClassifyOptions, known: readonly string[]): { signal: AbortSignal | undefined; repeatable: true } {
+  requireKnownKeys("options", options, known);
   if (options.signal !== undefined) {
     requireSignal(options.signal);
   }
@@ -36,11 +45,17 @@ export async function embedTexts(client: LastingClient, texts: string | readonly
   const list: unknown = typeof texts === "string" ? [texts] : texts;
   ensure(Array.isArray(list), () => `texts must be a string or a list of strings, found ${shown(texts)}`);
   list.forEach((text, index) => ensure(typeof text === "string", () => `texts[${index}] must be a string, found ${shown(text)}`));
-  return client.call<"embed">(() => ({ type: "embed", texts: [...list] }), listenersOf(options));
+  const listeners = listenersOf(options, ["signal", "prompt"]);
+  const { prompt } = options;
+  ensure(prompt === undefined || typeof prompt === "string", () => `prompt must be the name of one of the model's prompts, found ${shown(prompt)}`);
+  return client.call<"embed">(() => ({ type: "embed", texts: [...list], ...(prompt === undefined ? {} : { prompt }) }), listeners);
 }
 
 /** Checks the arguments of `classify`, rejects with `bad-input`, and asks the worker. */
-export async function classifyText(client: LastingClient, text: string, options: EmbedOptions): Promise<LabelScore[]> {
-  ensure(typeof text === "string", () => `text must be a string, found ${shown(text)}`);
-  return client.call<"classify">(() => ({ type: "classify", text }), listenersOf(options));
+export async function classifyText(client: LastingClient, text: string | TextPair, options: ClassifyOptions): Promise<LabelScore[]> {
+  const texts: unknown = typeof text === "string" ? [text] : text;
+  const isPair = Array.isArray(texts) && texts.length === (typeof text === "string" ? 1 : 2);
+  ensure(isPair && texts.every((one) => typeof one === "string"), () => `text must be a string or a pair of strings, found ${shown(text)}`);
+  const [first, second] = texts as [string, string?];
+  return client.call<"classify">(() => ({ type: "classify", text: first, ...(second === undefined ? {} : { second }) }), listenersOf(options, ["signal"]));
 }

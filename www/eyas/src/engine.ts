@@ -1,7 +1,7 @@
 import type { Assets } from "./assets.js";
 import { Client, type WorkerLike } from "./client.js";
 import type { Completion } from "./completion.js";
-import { classifyText, type EmbedOptions, type Embedding, embedTexts, type LabelScore } from "./embedding.js";
+import { type ClassifyOptions, classifyText, type EmbedOptions, type Embedding, embedTexts, type LabelScore, type TextPair } from "./embedding.js";
 import { EgressLedger } from "./egress_ledger.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
 import type { GenerateOptions } from "./generate_options.js";
@@ -77,8 +77,12 @@ export class Eyas {
     return embedTexts(this.#client, texts, options);
   }
 
-  /** The labels of the model's classification head with their scores, the best first; the model must be such an encoder. */
-  classify(text: string, options: EmbedOptions = {}): Promise<LabelScore[]> {
+  /**
+   * The labels of the model's classification head with their scores, the best first; the model must be such an encoder. A pair of texts is one
+   * sequence to it, as cross-encoders and models of inference take it: `classify([question, passage])`. What is too long is cut at the ends, of the
+   * longer text first.
+   */
+  classify(text: string | TextPair, options: ClassifyOptions = {}): Promise<LabelScore[]> {
     return classifyText(this.#client, text, options);
   }
 

@@ -56,6 +56,8 @@ export interface EngineInfo {
   storage: StorageReport;
   /** Values of an encoder's vectors. */
   embeddingDimensions?: number;
+  /** Names of the prompts that an encoder's files have, for `embed`'s option `prompt`. */
+  prompts?: string[];
   /** Labels of an encoder's classification head, where it has one. */
   labels?: string[];
 }

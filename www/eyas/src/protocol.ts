@@ -31,8 +31,8 @@ export type Call =
   | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string }
   | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
-  | { type: "embed"; texts: string[] }
-  | { type: "classify"; text: string }
+  | { type: "embed"; texts: string[]; prompt?: string }
+  | { type: "classify"; text: string; second?: string }
   | { type: "fork"; session: number; to: number }
   | { type: "close-session"; session: number }
   | { type: "models"; request: ModelsRequest; cpuWasm: string }

@@ -1,6 +1,6 @@
 export type { Completion, FinishReason, Provenance, Reason, Signals, StreamPart, TierChange, Timing, TokenLogprob, TopLogprob, Usage } from "./completion.js";
 export { type EgressEntry, EgressLedger } from "./egress_ledger.js";
-export type { Embedding, EmbedOptions, LabelScore } from "./embedding.js";
+export type { ClassifyOptions, Embedding, EmbedOptions, LabelScore, TextPair } from "./embedding.js";
 export { Eyas } from "./engine.js";
 export type { DeviceReport, EngineInfo, MemoryReport, StorageReport } from "./engine_info.js";
 export { type ErrorCode, EyasError } from "./error.js";

@@ -32,8 +32,8 @@ export interface WasmTier {
 /** A model on the device. */
 export interface WasmEngine {
   info(): EngineInfo;
-  embed(text: string): Promise<Embedding>;
-  classify(text: string): Promise<LabelScore[]>;
+  embed(text: string, prompt?: string): Promise<Embedding>;
+  classify(text: string, second?: string): Promise<LabelScore[]>;
   free(): void;
 }
 

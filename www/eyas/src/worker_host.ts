@@ -106,9 +106,9 @@ export class WorkerHost {
       case "generate":
         return this.#generate(id, call, signal);
       case "embed":
-        return this.#embed(call.texts, signal);
+        return this.#embed(call.texts, call.prompt, signal);
       case "classify":
-        return this.#model().classify(call.text);
+        return this.#model().classify(call.text, call.second);
       case "fork":
         await this.#loaded().fork(call.session, call.to);
         return undefined;
@@ -151,11 +151,11 @@ export class WorkerHost {
   }
 
   /** One text after another, and an ear for aborts between them. */
-  async #embed(texts: readonly string[], signal: AbortSignal): Promise<Embedding[]> {
+  async #embed(texts: readonly string[], prompt: string | undefined, signal: AbortSignal): Promise<Embedding[]> {
     const model = this.#model();
     const embeddings: Embedding[] = [];
     for (const text of texts) {
-      embeddings.push(await model.embed(text));
+      embeddings.push(await model.embed(text, prompt));
       this.#proof?.answered();
       await eventLoopTurn();
       signal.throwIfAborted();

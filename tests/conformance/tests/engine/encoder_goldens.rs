@@ -13,13 +13,16 @@ fn largest(values: &[f32]) -> f32 {
 
 /// Ids equal; states, vectors and logits within `tolerance` of the largest.
 fn check(engine: &EncoderEngine, golden: &EncoderGolden, tolerance: f32) -> f32 {
-    let width = engine.config().hidden_size;
+    let width = engine.info().embedding_dimensions.unwrap();
     let (mut states, mut vectors, mut worst) = (Vec::new(), Vec::new(), 0.0_f32);
     for text in &golden.texts {
-        let (ids, left_out) = engine.encode(&text.text).unwrap();
-        assert_eq!((&ids, left_out), (&text.ids, text.truncated), "{:?}", text.text);
-        states.extend(block_on(engine.states(&ids)).unwrap());
-        let embedding = block_on(engine.embed(&text.text)).unwrap();
+        if text.prompt.is_none() {
+            let (ids, left_out) = engine.encode(&text.text).unwrap();
+            assert_eq!((&ids, left_out), (&text.ids, text.truncated), "{:?}", text.text);
+        }
+        let (ids, left_out) = (&text.ids, text.truncated);
+        states.extend(block_on(engine.states(ids)).unwrap());
+        let embedding = block_on(engine.embed_prompted(&text.text, text.prompt.as_deref())).unwrap();
         assert_eq!((embedding.tokens, embedding.truncated_tokens, embedding.vector.len()), (ids.len(), left_out, width));
         vectors.extend(embedding.vector);
         if text.logits.is_empty() {
@@ -34,6 +37,21 @@ fn check(engine: &EncoderEngine, golden: &EncoderGolden, tolerance: f32) -> f32 
         assert_eq!(scores[0].label, classifier.labels[best]);
         let total: f32 = scores.iter().map(|score| score.score).sum();
         assert!(classifier.scores == ScoreKind::Sigmoid || (total - 1.0).abs() < 1e-5, "{scores:?}");
+    }
+    for pair in &golden.pairs {
+        let [first, second] = &pair.texts;
+        let encoded = engine.encode_pair(first, second).unwrap();
+        assert_eq!(
+            (&encoded.ids, &encoded.types, encoded.left_out),
+            (&pair.ids, &pair.types, pair.truncated),
+            "{:?}",
+            pair.texts
+        );
+        let logits = block_on(engine.pair_logits(first, second)).unwrap();
+        worst = worst.max(largest_difference(&logits, &pair.logits).0 / largest(&pair.logits));
+        let scores = block_on(engine.classify_pair(first, second)).unwrap();
+        let best = (0..logits.len()).max_by(|a, b| pair.logits[*a].total_cmp(&pair.logits[*b])).unwrap();
+        assert_eq!(scores[0].label, engine.config().classifier.as_ref().unwrap().labels[best]);
     }
     worst = worst.max(largest_difference(&states, &golden.states).0 / largest(&golden.states));
     worst = worst.max(largest_difference(&vectors, &golden.vectors).0 / largest(&golden.vectors));

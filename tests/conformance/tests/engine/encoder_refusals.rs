@@ -74,6 +74,90 @@ fn biases_and_layers_of_modern_bert_are_those_of_the_configuration() {
     assert!(biased.code() == "bad-model" && biased.detail().contains("attn.W"), "{biased}");
 }
 
+/// A golden's files, those of its projections included, without `left_out` and with one replaced.
+fn with_file(name: &str, left_out: &str, replaced: (&str, &Value)) -> ModelFiles {
+    let folder = golden_folder(name);
+    let more = ["modules.json", "1_Pooling/config.json", "config_sentence_transformers.json"];
+    let dense = ["2_Dense/config.json", "2_Dense/model.safetensors", "3_Dense/config.json", "3_Dense/model.safetensors"];
+    let names = FILES.iter().chain(&more).chain(&dense).filter(|file| **file != left_out);
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    for file in names {
+        if *file == replaced.0 {
+            files.push(((*file).to_owned(), replaced.1.to_string().into_bytes()));
+        } else if let Ok(bytes) = std::fs::read(folder.join(file)) {
+            files.push(((*file).to_owned(), bytes));
+        }
+    }
+    ModelFiles::Folder(Rc::new(MemoryFiles::new(files)))
+}
+
+#[test]
+fn projections_that_are_missing_or_contradict_their_tensors_are_named() {
+    let dense = |out: usize, bias: bool| json!({"in_features": 36, "out_features": out, "bias": bias});
+    let cases = [
+        (
+            with_file("encoder-gemma3-projected", "2_Dense/model.safetensors", ("", &Value::Null)),
+            "model-not-found",
+            "2_Dense/model",
+        ),
+        (with_file("encoder-gemma3-projected", "3_Dense/config.json", ("", &Value::Null)), "model-not-found", "3_Dense/config"),
+        (
+            with_file("encoder-gemma3-projected", "", ("2_Dense/config.json", &dense(49, false))),
+            "bad-model",
+            "3_Dense/config.json",
+        ),
+        (with_file("encoder-gemma3-projected", "", ("2_Dense/config.json", &dense(50, true))), "bad-model", "linear.bias"),
+        (with_file("encoder-gemma3-listed", "", ("2_Dense/config.json", &dense(19, false))), "bad-model", "linear.bias"),
+        (with_file("encoder-gemma3-listed", "", ("2_Dense/config.json", &dense(20, true))), "bad-model", "linear.weight"),
+    ];
+    for (files, code, word) in cases {
+        let error = refusal(files);
+        assert!(error.code() == code && error.detail().contains(word), "{word}: {error}");
+    }
+    let engine = Loading::default().load_encoder(&golden_folder("encoder-gemma3-projected"));
+    assert_eq!(engine.info().prompts, ["document", "query"]);
+    let error = block_on(engine.embed_prompted("a", Some("title"))).unwrap_err();
+    assert!(error.code() == "bad-input" && error.detail().contains("document"), "{error}");
+}
+
+#[test]
+fn a_bidirectional_gemma_is_no_decoder_and_a_causal_one_no_encoder() {
+    let error = Loading::default().try_load(folder_files(&golden_folder("encoder-gemma3-listed"))).err().unwrap();
+    assert!(error.code() == "unsupported-model" && error.detail().contains("encoder"), "{error}");
+    let error = refusal(folder_files(&golden_folder("family-gemma3-listed")));
+    assert!(error.code() == "unsupported-model" && error.detail().contains("decoder"), "{error}");
+    let headed =
+        with_config("encoder-gemma3-listed", |config| config["architectures"] = json!(["Gemma3TextForSequenceClassification"]));
+    assert_eq!(refusal(headed).code(), "unsupported-model");
+    let error = refusal(with_config("encoder-gemma3-listed", |config| config["intermediate_size"] = json!(49)));
+    assert!(error.code() == "bad-model" && error.detail().contains("mlp"), "{error}");
+}
+
+#[test]
+fn pairs_need_a_form_and_types_that_the_model_has() {
+    let mut tokenizer: Value =
+        serde_json::from_slice(&std::fs::read(golden_folder("encoder-bert-labels/tokenizer.json")).unwrap()).unwrap();
+    let load = |tokenizer: &Value| {
+        let files = with_file("encoder-bert-labels", "", ("tokenizer.json", tokenizer));
+        Loading::default().try_load_encoder(files).unwrap()
+    };
+    for piece in tokenizer["post_processor"]["pair"].as_array_mut().unwrap() {
+        let kind = if piece["SpecialToken"].is_object() { "SpecialToken" } else { "Sequence" };
+        if piece[kind]["type_id"] == 1 {
+            piece[kind]["type_id"] = json!(2);
+        }
+    }
+    let error = block_on(load(&tokenizer).classify_pair("a", "the card")).unwrap_err();
+    assert!(error.code() == "bad-model" && error.detail().contains("type 2"), "{error}");
+    tokenizer["post_processor"]["pair"] = json!([]);
+    let engine = load(&tokenizer);
+    let error = block_on(engine.classify_pair("a", "the card")).unwrap_err();
+    assert!(error.code() == "unsupported-model" && error.detail().contains("pair"), "{error}");
+    assert_eq!(block_on(engine.classify("a")).unwrap().len(), 3);
+    let headless = Loading::default().load_encoder(&golden_folder("encoder-bert-mean"));
+    assert_eq!(block_on(headless.classify_pair("a", "b")).unwrap_err().code(), "unsupported-model");
+}
+
 #[test]
 fn another_task_and_a_tensor_without_a_place_are_refused() {
     let token_classifier =

@@ -30,7 +30,7 @@ fn features_that_are_missing_are_named() {
         ("family-qwen3-tied", "quantization_config", json!({"quant_method": "awq", "bits": 4}), "awq"),
         ("family-qwen3-tied", "partial_rotary_factor", json!(0.5), "partial_rotary_factor"),
         ("family-gemma3-sixth", "vision_config", json!({"hidden_size": 8}), "vision"),
-        ("family-gemma3-sixth", "use_bidirectional_attention", json!(true), "use_bidirectional_attention"),
+        ("family-gemma3-sixth", "use_bidirectional_attention", json!(true), "is an encoder"),
         ("family-gemma2-capped", "hidden_activation", json!("gelu"), "gelu"),
         (
             "family-gemma2-capped",

@@ -1,0 +1,179 @@
+//! A projection of a text's vector, as sentence-transformers has it behind the pooling (its module `Dense`).
+
+use burn::{module::Module, tensor::Tensor};
+use eyas_core::{Error, Result, WeightKind};
+use eyas_kernels::{Activation, KernelDevice, Tuning, activate};
+use eyas_weights::{Checkpoint, Format};
+use serde_json::Value;
+
+use crate::{
+    LoadPlan,
+    config_hf::{flag, required},
+    layout::{expect_shape, missing},
+    linear::Linear,
+    loader::{floats, pack},
+    matrix_builder::{MatrixBuilder, Part},
+};
+
+const WEIGHT: &str = "linear.weight";
+const BIAS: &str = "linear.bias";
+
+/// Nothing that runs in a browser comes near this.
+const LARGEST_WIDTH: usize = 1 << 16;
+
+/// The shape of such a projection: its `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenseConfig {
+    /// Width of what it reads.
+    pub in_features: usize,
+    /// Width of what it makes.
+    pub out_features: usize,
+    /// Whether a bias is added.
+    pub has_bias: bool,
+    /// What is applied to the sum, where that is more than nothing.
+    pub activation: Option<Activation>,
+}
+
+impl DenseConfig {
+    /// Reads `config.json` of a module. Fails with `unsupported-model` for an activation or a key that is not known, and with `bad-model` where a key
+    /// is missing or of the wrong type.
+    pub fn from_json(config: &Value) -> Result<Self> {
+        for (key, value) in config.as_object().into_iter().flatten() {
+            let is_known = match key.as_str() {
+                "in_features" | "out_features" | "bias" | "activation_function" => true,
+                "module_input_name" | "module_output_name" => value.is_null() || *value == "sentence_embedding",
+                _ => value.is_null() || *value == false,
+            };
+            if !is_known {
+                return Err(Error::unsupported(format!("{key:?} ({value}) of a Dense module is not supported")));
+            }
+        }
+        let width = |key| match required(config, key)? {
+            size if (1..=LARGEST_WIDTH).contains(&size) => Ok(size),
+            size => Err(Error::bad_model(format!("{key} must be between 1 and {LARGEST_WIDTH}, found {size}"))),
+        };
+        let name = config["activation_function"].as_str().unwrap_or("torch.nn.modules.activation.Tanh");
+        let activation = match name.strip_prefix("torch.nn.modules.").unwrap_or(name) {
+            "linear.Identity" => None,
+            "activation.Tanh" => Some(Activation::Tanh),
+            "activation.ReLU" => Some(Activation::Relu),
+            "activation.GELU" => Some(Activation::Gelu),
+            "activation.SiLU" => Some(Activation::Silu),
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "the activation {name:?} of a Dense module is not supported; supported: Identity, Tanh, ReLU, GELU, SiLU of torch.nn"
+                )));
+            }
+        };
+        Ok(Self {
+            in_features: width("in_features")?,
+            out_features: width("out_features")?,
+            has_bias: flag(config, "bias")?.unwrap_or(true),
+            activation,
+        })
+    }
+
+    /// Bytes that the projection takes on a device, held as `checkpoint` stores it. Fails as [`Dense::load`] does.
+    pub fn planned_bytes(&self, checkpoint: &Checkpoint) -> Result<u64> {
+        Ok(self.builder(checkpoint)?.spec().bytes())
+    }
+
+    /// The matrix in the making, after checking names and shapes of the tensors.
+    fn builder(&self, checkpoint: &Checkpoint) -> Result<MatrixBuilder> {
+        if checkpoint.format() != Format::Safetensors {
+            return Err(Error::internal("a Dense module was opened from another format than safetensors"));
+        }
+        for tensor in checkpoint.tensors() {
+            if tensor.name != WEIGHT && !(tensor.name == BIAS && self.has_bias) {
+                return Err(Error::bad_model(format!("the tensor {:?} has no place in a Dense module", tensor.name)));
+            }
+        }
+        let weight = checkpoint.tensor(WEIGHT).ok_or_else(|| missing(WEIGHT))?;
+        expect_shape(weight, &[self.out_features, self.in_features])?;
+        if self.has_bias {
+            expect_shape(checkpoint.tensor(BIAS).ok_or_else(|| missing(BIAS))?, &[self.out_features])?;
+        }
+        let kind = match weight.kind.natural() {
+            kind if kind.is_quantized() => WeightKind::F32,
+            kind => kind,
+        };
+        let parts = vec![Part { rows: self.out_features, interleaved_heads: 0, packed: None, bias: None }];
+        Ok(MatrixBuilder { kind, cols: self.in_features, has_bias: self.has_bias, parts })
+    }
+}
+
+/// `act(x · Wᵀ + b)`, `[1, in]` to `[1, out]`.
+#[derive(Module, Debug)]
+pub(crate) struct Dense {
+    linear: Linear,
+    #[module(skip)]
+    activation: Option<Activation>,
+}
+
+impl Dense {
+    /// Reads and uploads it as it is stored: it is small, and its rounding would go right into the vector.
+    pub(crate) async fn load(
+        checkpoint: &Checkpoint,
+        config: &DenseConfig,
+        device: &KernelDevice,
+        plan: &LoadPlan<'_>,
+    ) -> Result<Self> {
+        let mut builder = config.builder(checkpoint)?;
+        let kind = builder.kind;
+        for tensor in checkpoint.tensors() {
+            let Some(part) = builder.parts.first_mut() else { continue };
+            if tensor.name == WEIGHT {
+                part.packed = Some(pack(checkpoint, tensor, kind, plan, |_| {}).await?);
+            } else {
+                part.bias = Some(floats(checkpoint, tensor).await?);
+            }
+        }
+        Ok(Self { linear: builder.upload_watched(device).await?, activation: config.activation })
+    }
+
+    pub(crate) fn forward(&self, x_1d: Tensor<2>, tuning: Tuning) -> Tensor<2> {
+        let y = self.linear.forward(x_1d, tuning);
+        match self.activation {
+            None => y,
+            Some(activation) => activate(y, activation),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.linear.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_follow_sentence_transformers() {
+        let plain = DenseConfig::from_json(&json!({"in_features": 3, "out_features": 5})).unwrap();
+        assert_eq!(plain, DenseConfig { in_features: 3, out_features: 5, has_bias: true, activation: Some(Activation::Tanh) });
+        let identity = json!({"in_features": 3, "out_features": 5, "bias": false, "activation_function": "torch.nn.modules.linear.Identity",
+            "module_input_name": "sentence_embedding", "module_output_name": null, "use_residual": false});
+        assert_eq!(DenseConfig::from_json(&identity).unwrap().activation, None);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let cases = [
+            ("activation_function", json!("torch.nn.modules.activation.Mish"), "unsupported-model", "Mish"),
+            ("module_input_name", json!("token_embeddings"), "unsupported-model", "token_embeddings"),
+            ("use_residual", json!(true), "unsupported-model", "use_residual"),
+            ("in_features", Value::Null, "bad-model", "in_features"),
+            ("out_features", json!(0), "bad-model", "out_features"),
+            ("bias", json!("yes"), "bad-model", "bias"),
+        ];
+        for (key, value, code, word) in cases {
+            let mut config = json!({"in_features": 3, "out_features": 5});
+            config[key] = value;
+            let error = DenseConfig::from_json(&config).unwrap_err();
+            assert!(error.code() == code && error.detail().contains(word), "{key}: {error}");
+        }
+    }
+}
