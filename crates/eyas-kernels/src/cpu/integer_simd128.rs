@@ -173,27 +173,21 @@ pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32])
 pub(super) fn add_block(weights: &[i16; BLOCK * GROUP], scales: &[f32], x: &[i16], x_scales: &[f32], acc: &mut [[f32; GROUP]]) {
     let tokens = acc.len();
     assert!(scales.len() >= GROUP && x.len() >= tokens * BLOCK && x_scales.len() >= tokens);
-    let fours = tokens / 4 * 4;
-    // SAFETY: the lengths are checked above, and 4 tokens or one are left.
-    unsafe {
-        for token in (0..fours).step_by(4) {
-            add_tokens::<4>(
-                weights,
-                scales,
-                x.as_ptr().add(token * BLOCK),
-                x_scales.as_ptr().add(token),
-                acc.as_mut_ptr().add(token),
-            );
+    let mut token = 0;
+    while token < tokens {
+        let count = (tokens - token).min(4);
+        // SAFETY: the lengths are checked above, and `count` tokens are left.
+        unsafe {
+            let (x, x_scales) = (x.as_ptr().add(token * BLOCK), x_scales.as_ptr().add(token));
+            let acc = acc.as_mut_ptr().add(token);
+            match count {
+                4 => add_tokens::<4>(weights, scales, x, x_scales, acc),
+                3 => add_tokens::<3>(weights, scales, x, x_scales, acc),
+                2 => add_tokens::<2>(weights, scales, x, x_scales, acc),
+                _ => add_tokens::<1>(weights, scales, x, x_scales, acc),
+            }
         }
-        for token in fours..tokens {
-            add_tokens::<1>(
-                weights,
-                scales,
-                x.as_ptr().add(token * BLOCK),
-                x_scales.as_ptr().add(token),
-                acc.as_mut_ptr().add(token),
-            );
-        }
+        token += count;
     }
 }
 

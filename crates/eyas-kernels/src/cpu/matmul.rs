@@ -63,7 +63,8 @@ pub(super) fn add_product(rows: &Rows, bias: &[f32], x: &[f32], out: &mut [f32])
     }
 }
 
-/// Float weights: a row is unpacked once for all tokens.
+/// Float weights: four rows are unpacked once for all tokens. Four tokens share a row, and tokens that are left share the four rows; both sum in the same
+/// order, so a token's product does not depend on how many come with it.
 fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
     let spec = rows.spec;
     let (padded, tokens) = (rows.padded_cols(), x.len() / spec.cols);
@@ -74,24 +75,37 @@ fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
         x_padded = x.chunks(spec.cols).flat_map(|row| row.iter().copied().chain([0.0])).collect::<Vec<_>>();
         &x_padded
     };
-    let mut unpacked = vec![0.0; padded];
-    for r in 0..spec.rows {
-        let row = if spec.kind == WeightKind::F32 {
-            bytemuck::cast_slice(&rows.words[r * padded..][..padded])
-        } else {
-            rows.unpack(r, &mut unpacked);
-            &unpacked[..]
-        };
-        let mut t = 0;
-        while t + 4 <= tokens {
-            let sums = vector::dot_four(row, std::array::from_fn(|i| &x[(t + i) * padded..][..padded]));
-            for (i, sum) in sums.into_iter().enumerate() {
-                out[(t + i) * spec.rows + r] += sum;
+    let token = |t: usize| &x[t * padded..][..padded];
+    let mut unpacked = [const { Vec::new() }; 4];
+    let fours = tokens / 4 * 4;
+    for first in (0..spec.rows).step_by(4) {
+        let count = 4.min(spec.rows - first);
+        if spec.kind != WeightKind::F32 {
+            for (i, unpacked) in unpacked[..count].iter_mut().enumerate() {
+                unpacked.resize(padded, 0.0);
+                rows.unpack(first + i, unpacked);
             }
-            t += 4;
         }
-        for t in t..tokens {
-            out[t * spec.rows + r] += vector::dot(row, &x[t * padded..][..padded]);
+        // Where fewer than four are left, the last one again.
+        let four: [&[f32]; 4] = std::array::from_fn(|i| {
+            let i = i.min(count - 1);
+            if spec.kind == WeightKind::F32 {
+                bytemuck::cast_slice(&rows.words[(first + i) * padded..][..padded])
+            } else {
+                &unpacked[i][..]
+            }
+        });
+        for t in (0..fours).step_by(4) {
+            for (r, row) in four[..count].iter().enumerate() {
+                let sums = vector::dot_four(row, std::array::from_fn(|i| token(t + i)));
+                for (i, sum) in sums.into_iter().enumerate() {
+                    out[(t + i) * spec.rows + first + r] += sum;
+                }
+            }
+        }
+        for t in fours..tokens {
+            let sums = vector::dot_four(token(t), four);
+            out[t * spec.rows + first..][..count].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
         }
     }
 }

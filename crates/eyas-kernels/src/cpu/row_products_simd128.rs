@@ -15,14 +15,14 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
             && scores.iter().all(|scores| scores.len() == count)
     );
     let vectors = d / 4;
-    let pairs = count / 2 * 2;
-    for r in (0..pairs).step_by(2) {
+    for r in (0..count).step_by(2) {
+        // A last row alone is taken twice, so that every row is summed in the same order wherever it stands.
+        let next = (r + 1).min(count - 1);
         let mut sums = [[f32x4_splat(0.0); 2]; Q];
         for i in 0..vectors {
             // SAFETY: both rows and all queries have `vectors` whole vectors (checked above); loads need no alignment.
             unsafe {
-                let row = rows.as_ptr().add(r * d + 4 * i);
-                let [first, second] = [v128_load(row.cast()), v128_load(row.add(d).cast())];
+                let [first, second] = [r, next].map(|r| v128_load(rows.as_ptr().add(r * d + 4 * i).cast()));
                 for (sums, query) in sums.iter_mut().zip(queries) {
                     let query = v128_load(query.as_ptr().add(4 * i).cast());
                     sums[0] = multiply_add(sums[0], query, first);
@@ -34,13 +34,7 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
             let total = lane_sums([sums[0], sums[1], sums[0], sums[1]]);
             let tail = |r: usize| rest(query, &rows[r * d..][..d], vectors);
             scores[r] = (f32x4_extract_lane::<0>(total) + tail(r)) * scale;
-            scores[r + 1] = (f32x4_extract_lane::<1>(total) + tail(r + 1)) * scale;
-        }
-    }
-    for r in pairs..count {
-        let row = &rows[r * d..][..d];
-        for (scores, query) in scores.iter_mut().zip(queries) {
-            scores[r] = super::vector::dot(query, row) * scale;
+            scores[next] = (f32x4_extract_lane::<1>(total) + tail(next)) * scale;
         }
     }
 }
@@ -88,7 +82,7 @@ pub(super) fn add_rows<const Q: usize>(out: &mut [f32], at: [usize; Q], rows: &[
         }
         for i in eights..d {
             for (at, weights) in at.into_iter().zip(weights) {
-                out[at + i] += block.clone().map(|r| weights[r] * rows[r * d + i]).sum::<f32>();
+                out[at + i] = block.clone().fold(out[at + i], |sum, r| sum + weights[r] * rows[r * d + i]);
             }
         }
     }
