@@ -77,7 +77,9 @@ async fn once(engine: &Engine, command: &BenchCommand) -> Result<(Timing, u64)> 
     let vocab_size = engine.config().vocab_size;
     // Any ids do: nothing computed depends on their values. A fixed stride avoids one row of the embedding in the cache.
     let ids = (0..command.prompt_tokens).map(|position| (position * 7919 % vocab_size) as u32).collect();
+    // Without guesses: what is measured is a token's own cost.
     let options = GenerateOptions {
+        prompt_lookup_tokens: 0,
         max_tokens: Some(command.tokens),
         logit_bias: engine.end_tokens().iter().map(|&id| (id, f32::NEG_INFINITY)).collect(),
         ..GenerateOptions::default()

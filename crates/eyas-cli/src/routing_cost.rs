@@ -86,7 +86,7 @@ impl LocalAnswer for Answer {
             reasoning: String::new(),
             token_ids: Vec::new(),
             finish_reason: FinishReason::Stop,
-            usage: Usage { prompt_tokens: WORDS, cached_tokens: 0, completion_tokens: SIGNALS },
+            usage: Usage { prompt_tokens: WORDS, cached_tokens: 0, completion_tokens: SIGNALS, ..Usage::default() },
             timing: Timing::default(),
             provenance: Provenance {
                 tier: Tier::Local,

@@ -45,6 +45,9 @@ pub struct Sampling {
     /// Report that many alternatives of every token (with --json)
     #[arg(long, value_name = "N", default_value_t = 0)]
     top_logprobs: usize,
+    /// Guess at most N tokens from repetitions in prompt and answer, for the same answer in less time; 0 is off (CPU)
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    prompt_lookup_tokens: usize,
 }
 
 impl Sampling {
@@ -64,6 +67,7 @@ impl Sampling {
             stop: self.stop.clone(),
             logprobs: self.logprobs || self.top_logprobs > 0,
             top_logprobs: self.top_logprobs,
+            prompt_lookup_tokens: self.prompt_lookup_tokens,
         }
     }
 }

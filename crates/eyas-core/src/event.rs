@@ -22,6 +22,10 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Tokens generated, the end token included.
     pub completion_tokens: usize,
+    /// Tokens that were guessed from repetitions ([`crate::GenerateOptions::prompt_lookup_tokens`]).
+    pub drafted_tokens: usize,
+    /// Of these, tokens that came true.
+    pub accepted_tokens: usize,
 }
 
 /// Times measured.

@@ -37,6 +37,9 @@ pub struct GenerateOptions {
     pub logprobs: bool,
     /// With `logprobs`: report that many most probable alternatives of each token, at most 20.
     pub top_logprobs: usize,
+    /// Tokens that are guessed at most from repetitions in prompt and answer, and computed in one step with the next token; at most 15, and 0 is
+    /// off. The answer is the same with and without. Used on the CPU only.
+    pub prompt_lookup_tokens: usize,
 }
 
 impl Default for GenerateOptions {
@@ -55,6 +58,7 @@ impl Default for GenerateOptions {
             stop: Vec::new(),
             logprobs: false,
             top_logprobs: 0,
+            prompt_lookup_tokens: 7,
         }
     }
 }
@@ -89,6 +93,9 @@ impl GenerateOptions {
         if self.top_logprobs > 20 {
             return Err(Error::bad_input(format!("topLogprobs must be at most 20, found {}", self.top_logprobs)));
         }
+        if self.prompt_lookup_tokens > 15 {
+            return Err(Error::bad_input(format!("promptLookupTokens must be at most 15, found {}", self.prompt_lookup_tokens)));
+        }
         if self.top_logprobs > 0 && !self.logprobs {
             return Err(Error::bad_input("topLogprobs needs logprobs: true"));
         }
@@ -116,6 +123,7 @@ mod tests {
             (GenerateOptions { max_tokens: Some(0), ..Default::default() }, "maxTokens"),
             (GenerateOptions { stop: vec![String::new()], ..Default::default() }, "stop"),
             (GenerateOptions { top_logprobs: 3, ..Default::default() }, "topLogprobs"),
+            (GenerateOptions { prompt_lookup_tokens: 16, ..Default::default() }, "promptLookupTokens"),
         ];
         for (options, name) in cases {
             let error = options.validate().unwrap_err();

@@ -11,6 +11,7 @@ use crate::{
     engine::EncodedPrompt,
     logprobs::{LogSoftmax, largest},
     pace::Pace,
+    prompt_lookup::PromptLookup,
     sampler::Sampler,
     session::Lease,
     statistics::Statistics,
@@ -31,6 +32,11 @@ pub struct Generation {
     sampler: Sampler,
     answer: Answer,
     logits: Option<Vec<f32>>, // [vocab], of the last token of `sequence`
+    lookup: PromptLookup,
+    /// Tokens that were guessed behind the last of `sequence` and computed with it, each with its logits.
+    guessed: VecDeque<(u32, Vec<f32>)>,
+    /// Tokens of the guess under way that came true.
+    came_true: usize,
     /// Tokens that the device chose ahead, behind the last of `sequence`.
     ahead: VecDeque<u32>,
     pace: Pace,
@@ -69,6 +75,9 @@ impl Generation {
             sampler,
             answer,
             logits: None,
+            lookup: PromptLookup::new(options.prompt_lookup_tokens),
+            guessed: VecDeque::new(),
+            came_true: 0,
             ahead: VecDeque::new(),
             pace: Pace::default(),
             logprobs: Vec::new(),
@@ -127,6 +136,9 @@ impl Generation {
         let done = cache.ids().len();
         let end = self.sequence.len().min(done + self.engine.prefill_chunk_tokens());
         let is_last = end == self.sequence.len();
+        if is_last && done + 1 == end && end > self.prompt_tokens {
+            return self.compute_token().await;
+        }
         let of = if is_last { LogitsOf::Last } else { LogitsOf::Nothing };
         let logits = cache.extend(self.engine.decoder(), &self.sequence[done..end], of).await?;
         if is_last {
@@ -136,6 +148,62 @@ impl Generation {
             }
         }
         Ok(end)
+    }
+
+    /// Computes the last token, and with it those that may follow it.
+    async fn compute_token(&mut self) -> Result<usize> {
+        let end = self.sequence.len();
+        let guess = self.lookup.guess(&self.sequence, self.room_for_guesses());
+        let cache = self.lease.cache(&self.engine).await?;
+        let last = self.sequence[end - 1];
+        if guess.is_empty() {
+            self.logits = Some(cache.extend(self.engine.decoder(), &[last], LogitsOf::Last).await?);
+            return Ok(end);
+        }
+        let ids: Vec<u32> = [last].into_iter().chain(guess.iter().copied()).collect();
+        let logits = cache.extend(self.engine.decoder(), &ids, LogitsOf::All).await?;
+        let mut rows = logits.chunks_exact(self.engine.config().vocab_size).map(<[f32]>::to_vec);
+        self.logits = rows.next();
+        self.guessed = guess.into_iter().zip(rows).collect();
+        self.came_true = 0;
+        Ok(end)
+    }
+
+    /// How many guessed tokens may be computed with the last one. None on a GPU: its steps of several tokens round otherwise than those of one, and it has
+    /// tokens in flight instead.
+    fn room_for_guesses(&self) -> usize {
+        let decoder = self.engine.decoder();
+        let length = self.sequence.len();
+        if decoder.device().is_gpu() {
+            return 0;
+        }
+        let answer = self.max_tokens - (length - self.prompt_tokens);
+        let context = self.engine.context_tokens() - length;
+        let short =
+            decoder.config().rope.switch_at().filter(|switch| length <= *switch).map_or(usize::MAX, |switch| switch - length);
+        answer.saturating_sub(1).min(context).min(short).min(self.engine.prefill_chunk_tokens() - 1)
+    }
+
+    /// Uses what was computed for a token that was guessed, or forgets it where another one was chosen.
+    fn judge_guess(&mut self, token_id: u32) {
+        let Some((guess, logits)) = self.guessed.pop_front() else { return };
+        let is_true = guess == token_id;
+        self.came_true += usize::from(is_true);
+        if is_true && !self.guessed.is_empty() {
+            self.logits = Some(logits);
+            return;
+        }
+        self.lookup.judged(self.came_true + self.guessed.len() + usize::from(!is_true), self.came_true, self.sequence.len());
+        if is_true {
+            self.logits = Some(logits);
+        }
+        self.forget_guesses();
+    }
+
+    /// Leaves in the session's cache only what belongs to the sequence.
+    fn forget_guesses(&mut self) {
+        self.guessed.clear();
+        self.lease.truncate(self.sequence.len() - usize::from(self.logits.is_none()));
     }
 
     /// How many tokens the device may choose by itself now; 0 where the host must.
@@ -189,6 +257,7 @@ impl Generation {
     fn take(&mut self, token_id: u32) -> Result<Event> {
         self.sequence.push(token_id);
         self.statistics.token(self.engine.now_ms());
+        self.judge_guess(token_id);
 
         let is_end = self.engine.is_end_token(token_id);
         let is_full = self.sequence.len() - self.prompt_tokens >= self.max_tokens;
@@ -210,6 +279,7 @@ impl Generation {
     fn completion(&mut self, finish_reason: FinishReason) -> Completion {
         let token_ids = self.sequence[self.prompt_tokens..].to_vec();
         let (text, reasoning) = self.answer.take();
+        let (drafted_tokens, accepted_tokens) = self.lookup.counts();
         Completion {
             text,
             reasoning,
@@ -217,6 +287,8 @@ impl Generation {
                 prompt_tokens: self.prompt_tokens,
                 cached_tokens: self.cached_tokens,
                 completion_tokens: token_ids.len(),
+                drafted_tokens,
+                accepted_tokens,
             },
             token_ids,
             finish_reason,
@@ -224,6 +296,14 @@ impl Generation {
             provenance: self.engine.provenance(),
             logprobs: std::mem::take(&mut self.logprobs),
             seed: self.seed,
+        }
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if !self.guessed.is_empty() {
+            self.forget_guesses();
         }
     }
 }

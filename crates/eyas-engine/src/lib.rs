@@ -60,6 +60,7 @@ mod model_kind;
 mod model_text;
 mod pace;
 mod penalties;
+mod prompt_lookup;
 mod random;
 mod reasoning;
 mod request;

@@ -99,6 +99,13 @@ impl Lease {
         cache.ids().len()
     }
 
+    /// Forgets all tokens from position `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if let Some(cache) = &mut self.cache {
+            cache.truncate(len);
+        }
+    }
+
     /// The tokens whose keys and values are cached.
     pub(crate) fn cached_ids(&self) -> &[u32] {
         self.cache.as_ref().map_or(&[], |cache| cache.ids())

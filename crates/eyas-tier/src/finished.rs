@@ -96,8 +96,8 @@ impl Finished<'_> {
         let CloudEnd { text, local_text, first_text_ms, stream, local, downgrades } = end;
         let usage = Usage {
             prompt_tokens: stream.prompt_tokens.unwrap_or(0),
-            cached_tokens: 0,
             completion_tokens: stream.completion_tokens.unwrap_or(0),
+            ..Usage::default()
         };
         let first_token_ms = first_text_ms.unwrap_or(self.ms);
         let decode_ms = (self.ms - first_token_ms).max(0.0);

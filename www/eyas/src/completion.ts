@@ -9,6 +9,10 @@ export interface Usage {
   cachedTokens: number;
   /** Tokens generated, the end token included. */
   completionTokens: number;
+  /** Tokens that were guessed from repetitions (`promptLookupTokens`). */
+  draftedTokens: number;
+  /** Of these, tokens that came true. */
+  acceptedTokens: number;
 }
 
 /** Times measured inside the engine. */

@@ -33,6 +33,11 @@ export interface GenerateOptions {
   logprobs?: boolean;
   /** With `logprobs`: report that many most probable alternatives of each token, at most 20. */
   topLogprobs?: number;
+  /**
+   * Tokens guessed at most from repetitions in prompt and answer, at most 15 (default 7; 0 is off). The answer is the same, and sooner there where it
+   * repeats something; the usage tells how many came true. Used on the CPU only.
+   */
+  promptLookupTokens?: number;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. */
   templateVariables?: Readonly<Record<string, unknown>>;
   /** Tightens the engine's and the session's privacy for this request; it never loosens them. */
@@ -56,7 +61,7 @@ export interface GenerateOptions {
 /** The part of the options that the engine in the worker knows. */
 export type SamplingOptions = Omit<GenerateOptions, "signal" | "onPrefill" | "templateVariables" | "stop" | (typeof TIER_NAMES)[number]> & { stop?: string[] };
 
-const INTEGERS = { maxTokens: 1, topK: 0, seed: 0, topLogprobs: 0 } as const;
+const INTEGERS = { maxTokens: 1, topK: 0, seed: 0, topLogprobs: 0, promptLookupTokens: 0 } as const;
 const NUMBERS = ["temperature", "topP", "minP", "repetitionPenalty", "presencePenalty", "frequencyPenalty"] as const;
 const TIER_NAMES = ["privacy", "midStream", "onTierChange", "task", "expectsJson", "signals"] as const;
 const KNOWN = [...TIER_NAMES, ...Object.keys(INTEGERS), ...NUMBERS, "logitBias", "stop", "logprobs", "templateVariables", "onPrefill", "signal"];

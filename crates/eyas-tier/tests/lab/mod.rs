@@ -341,7 +341,7 @@ impl LocalAnswer for FakeAnswer {
                 reasoning: if words > 0 { THOUGHT.to_owned() } else { String::new() },
                 token_ids: (0..words as u32).collect(),
                 finish_reason: FinishReason::Stop,
-                usage: Usage { prompt_tokens: 5 * PREFILLS, cached_tokens: 0, completion_tokens: words },
+                usage: Usage { prompt_tokens: 5 * PREFILLS, cached_tokens: 0, completion_tokens: words, ..Usage::default() },
                 timing: Timing { prefill_ms: step_ms * PREFILLS as f64, ..Timing::default() },
                 provenance: Provenance {
                     tier: Tier::Local,

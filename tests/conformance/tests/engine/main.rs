@@ -9,6 +9,7 @@ mod encoder_goldens;
 mod encoder_refusals;
 mod family_goldens;
 mod family_refusals;
+mod guesses;
 mod llama_goldens;
 mod minilm;
 mod nano;
