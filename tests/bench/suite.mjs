@@ -4,6 +4,7 @@ import { measureAsYouType } from "./measures/as_you_type.mjs";
 import { measureBandwidth } from "./measures/bandwidth.mjs";
 import { measureFollowUp } from "./measures/follow_up.mjs";
 import { measureGeneration } from "./measures/generation.mjs";
+import { measureGuesses, measureNanoGuesses } from "./measures/guesses.mjs";
 import { measureHostCost } from "./measures/host_cost.mjs";
 import { measureLoad } from "./measures/load_cost.mjs";
 import { measureTierDecision } from "./measures/tier_decision.mjs";
@@ -108,6 +109,8 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     }
     if (sizes.utterances > 0) {
       await steps.run("as you type", cpuTime, () => measureAsYouType({ lab, report }, { utterances: sizes.utterances }));
+      await steps.run("guesses", cpuTime, () => measureGuesses({ lab, report }, { model, label, tokens: 2 * sizes.tokens }));
+      await steps.run("eyas-nano's guesses", cpuTime, () => measureNanoGuesses({ lab, report }));
     }
   }
   if (!gpu) {

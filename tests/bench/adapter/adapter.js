@@ -34,7 +34,7 @@ const adapterModel = (cfg) => (/-q8\//.test(new URL(".", import.meta.url).pathna
 export async function generate(prompt, n) {
   const start = performance.now();
   const times = [];
-  const stream = eyas.stream(prompt.text, { maxTokens: n, temperature: 0 });
+  const stream = eyas.stream(prompt.text, { maxTokens: n, temperature: 0, promptLookupTokens: 0 });
   for await (const _ of stream) {
     times.push(performance.now() - start);
   }

@@ -21,12 +21,15 @@ export async function openModel(lab, { model, device, contextTokens, assets = "a
   return { page, ...loaded };
 }
 
-/** Continues a prompt by `tokens` and returns usage and times, as the engine measured them. */
-export function continuePrompt(page, prompt, tokens, limitSeconds = 400) {
-  return within(limitSeconds, `${tokens} tokens`, page.evaluate(async ([prompt, tokens]) => {
-    const { usage, timing } = await window.eyas.chat({ prompt }, { maxTokens: tokens });
+/**
+ * Continues a prompt by `tokens` and returns usage and times, as the engine measured them. Without guesses, unless `guesses` allows so many: random weights
+ * soon repeat themselves, and every token would be a lucky one.
+ */
+export function continuePrompt(page, prompt, tokens, { guesses = 0, limitSeconds = 400 } = {}) {
+  return within(limitSeconds, `${tokens} tokens`, page.evaluate(async ([prompt, tokens, promptLookupTokens]) => {
+    const { usage, timing } = await window.eyas.chat({ prompt }, { maxTokens: tokens, promptLookupTokens });
     return { ...usage, ...timing };
-  }, [prompt, tokens]));
+  }, [prompt, tokens, guesses]));
 }
 
 export async function closePage(page) {
