@@ -50,8 +50,8 @@ impl Report {
         if let Some(checkpoint) = &checkpoint {
             let stored = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
             report.kinds = checkpoint.tensors().iter().map(|tensor| loaded_kind(tensor, quantize, stored)).collect();
-            if ModelKind::of(files).await.is_ok_and(|kind| kind == ModelKind::Encoder) {
-                let config = open_encoder_config(files).await;
+            if ModelKind::of_opened(files, checkpoint).await.is_ok_and(|kind| kind == ModelKind::Encoder) {
+                let config = open_encoder_config(files, checkpoint).await;
                 if let Ok(config) = &config {
                     let planned = planned_encoder_bytes(checkpoint, config, quantize);
                     report.loaded_bytes = report.keep("tensors", planned);

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use eyas_core::{Error, Result};
 use eyas_model::{DenseConfig, Pooling};
-use eyas_weights::{Checkpoint, FileSet, POOLING_FILE};
+use eyas_weights::{Checkpoint, FileSet, ModelFiles, POOLING_FILE};
 use serde_json::Value;
 
-use crate::json_file::{missing, read_json, require_json};
+use crate::{
+    json_file::{missing, read_json, require_json},
+    model_text::metadata,
+};
 
 const MODULES: &str = "modules.json";
 const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
@@ -33,13 +36,7 @@ impl EmbeddingRecipe {
     /// `config_sentence_transformers.json`. Without them, it is the mean of all tokens, as in sentence-transformers. Fails with `unsupported-model` for a module or a pooling that is not known, with `bad-model` where a
     /// file contradicts itself or `width`.
     pub(crate) async fn open(files: &dyn FileSet, width: usize) -> Result<Self> {
-        let mut recipe = Self {
-            pooling: Pooling::Mean,
-            max_tokens: None,
-            prompt: String::new(),
-            prompts: BTreeMap::new(),
-            projections: Vec::new(),
-        };
+        let mut recipe = Self::plain();
         let modules = read_json(files, MODULES).await?.map(|modules| Modules::read(&modules)).transpose()?.unwrap_or_default();
         let mut pools_prompt = true;
         if modules.has_pooling {
@@ -75,6 +72,36 @@ impl EmbeddingRecipe {
         Ok(recipe)
     }
 
+    /// The recipe of a model whose headers are read: of a folder as [`Self::open`] reads it, of a GGUF file the pooling that its metadata names.
+    pub(crate) async fn of(files: &ModelFiles, checkpoint: &Checkpoint, width: usize) -> Result<Self> {
+        if let ModelFiles::Folder(folder) = files {
+            return Self::open(folder.as_ref(), width).await;
+        }
+        let mut recipe = Self::plain();
+        recipe.pooling = match metadata(checkpoint)?.get_u64("bert.pooling_type")? {
+            None | Some(1) => Pooling::Mean,
+            Some(2) => Pooling::First,
+            Some(3) => Pooling::Last,
+            Some(other) => {
+                return Err(Error::unsupported(format!(
+                    "GGUF: bert.pooling_type {other} is not supported; supported: 1 (mean), 2 (cls) and 3 (last)"
+                )));
+            }
+        };
+        Ok(recipe)
+    }
+
+    /// The mean of all tokens, and nothing else.
+    fn plain() -> Self {
+        Self {
+            pooling: Pooling::Mean,
+            max_tokens: None,
+            prompt: String::new(),
+            prompts: BTreeMap::new(),
+            projections: Vec::new(),
+        }
+    }
+
     /// What stands before a text: the default prompt, or the one of a name. Fails with `bad-input` for a name that the model does not have.
     pub(crate) fn prompt(&self, name: Option<&str>) -> Result<&str> {
         let Some(name) = name else { return Ok(&self.prompt) };
@@ -93,9 +120,12 @@ impl EmbeddingRecipe {
     }
 
     /// Reads the header of a projection's file. Fails with `model-not-found` where there is none.
-    pub(crate) async fn open_projection(files: &dyn FileSet, folder: &str) -> Result<Checkpoint> {
+    pub(crate) async fn open_projection(files: &ModelFiles, folder: &str) -> Result<Checkpoint> {
+        let ModelFiles::Folder(files) = files else {
+            return Err(Error::internal("a projection was to be read outside of a folder"));
+        };
         let name = format!("{folder}/model.safetensors");
-        let file = files.open(&name).await?.ok_or_else(|| missing(files, &name))?;
+        let file = files.open(&name).await?.ok_or_else(|| missing(files.as_ref(), &name))?;
         Checkpoint::open_safetensors(file).await.map_err(|error| error.context(&name))
     }
 }

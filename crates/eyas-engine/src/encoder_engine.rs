@@ -6,16 +6,10 @@ use eyas_core::{CancelToken, Error, LoadOptions, LoadPhase, Progress, ProgressSi
 use eyas_kernels::KernelDevice;
 use eyas_model::{Encoder, EncoderConfig, LoadPlan, check_device, planned_encoder_kind};
 use eyas_text::{EncodeOptions, EncodedPair, Tokenizer};
-use eyas_weights::ModelFiles;
 
 use crate::{
-    Embedding, EngineInfo, LabelScore, ModelKind,
-    checkpoint_open::open_checkpoint,
-    class_scores::class_scores,
-    embedding_recipe::EmbeddingRecipe,
-    engine::context_tokens,
-    model_bundle::{name, open_encoder_config},
-    model_text::open_tokenizer,
+    Embedding, EngineInfo, LabelScore, ModelKind, OpenedModel, class_scores::class_scores, embedding_recipe::EmbeddingRecipe,
+    engine::context_tokens, model_bundle::name, model_text::open_tokenizer_of, opened_model::open_encoder_config,
 };
 
 /// A loaded encoder. Clones share it; its memory is freed with the last clone.
@@ -39,28 +33,27 @@ impl EncoderEngine {
     ///
     /// Fails with `unsupported-model` where the model is a decoder or has a feature that Eyas does not support.
     pub async fn load(
-        files: ModelFiles,
+        model: impl Into<OpenedModel>,
         device: KernelDevice,
         options: LoadOptions,
         progress: &dyn ProgressSink,
         cancel: &CancelToken,
     ) -> Result<Self> {
+        let mut model = model.into();
         options.validate()?;
         cancel.check()?;
         let phase = |phase, loaded_bytes, total_bytes, detail: &str| {
             progress.report(Progress { phase, loaded_bytes, total_bytes, detail: detail.to_owned() });
         };
-        phase(LoadPhase::Inspect, 0, 0, "configuration");
-        let config = open_encoder_config(&files).await?;
-        let ModelFiles::Folder(folder) = &files else {
-            return Err(Error::internal("an encoder was configured without a folder"));
-        };
+        phase(LoadPhase::Inspect, 0, 0, "tensor headers");
+        let checkpoint = model.checkpoint().await?;
+        let files = &model.files;
         cancel.check()?;
-        let checkpoint = open_checkpoint(&files).await?;
         let total_bytes = checkpoint.total_bytes();
-        phase(LoadPhase::Inspect, 0, total_bytes, "tokenizer");
-        let tokenizer = open_tokenizer(&files).await?;
-        let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
+        phase(LoadPhase::Inspect, 0, total_bytes, "configuration and tokenizer");
+        let config = open_encoder_config(files, &checkpoint).await?;
+        let tokenizer = open_tokenizer_of(files, &checkpoint).await?;
+        let recipe = EmbeddingRecipe::of(files, &checkpoint, config.hidden_size).await?;
         cancel.check()?;
         let max_tokens = max_tokens(options.context_tokens, &config, &recipe)?;
         // Special tokens for other uses of the family may lie behind the model's vocabulary: no text becomes one.
@@ -83,13 +76,13 @@ impl EncoderEngine {
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let mut encoder = Box::pin(Encoder::load(&checkpoint, config, max_tokens, &device, &plan)).await?;
         for (path, dense) in &recipe.projections {
-            let tensors = Box::pin(EmbeddingRecipe::open_projection(folder.as_ref(), path)).await?;
+            let tensors = Box::pin(EmbeddingRecipe::open_projection(files, path)).await?;
             Box::pin(encoder.project(&tensors, dense, &plan)).await.map_err(|error| error.context(path))?;
         }
         cancel.check()?;
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first text");
         let fingerprint = checkpoint.fingerprint().hex();
-        let engine = Self(Rc::new(Loaded { name: name(&files, &checkpoint)?, tokenizer, recipe, encoder, fingerprint }));
+        let engine = Self(Rc::new(Loaded { name: name(files, &checkpoint)?, tokenizer, recipe, encoder, fingerprint }));
         engine.warm_up().await?;
         cancel.check()?;
         phase(LoadPhase::Ready, total_bytes, total_bytes, "");

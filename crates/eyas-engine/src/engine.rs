@@ -8,13 +8,11 @@ use eyas_core::{
 use eyas_kernels::KernelDevice;
 use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf, check_device, planned_kind};
 use eyas_text::{EncodeOptions, Tokenizer};
-use eyas_weights::ModelFiles;
 use serde_json::{Map, Value};
 
 use crate::{
-    Clock, EngineInfo, ModelKind, Prompt, Request, Session,
+    Clock, EngineInfo, ModelKind, OpenedModel, Prompt, Request, Session,
     chat_prompt::shielded,
-    checkpoint_open::open_checkpoint,
     live_cache::{CacheLedger, LiveCache},
     model_bundle::ModelBundle,
     random::fresh_seed,
@@ -52,24 +50,25 @@ impl Engine {
     /// so that every pipeline exists. `progress` hears of each phase; `cancel` is looked at before and after every await, and a load
     /// that fails or is cancelled leaves nothing behind.
     pub async fn load(
-        files: ModelFiles,
+        model: impl Into<OpenedModel>,
         device: KernelDevice,
         options: LoadOptions,
         clock: Rc<dyn Clock>,
         progress: &dyn ProgressSink,
         cancel: &CancelToken,
     ) -> Result<Self> {
+        let mut model = model.into();
         options.validate()?;
         cancel.check()?;
         let phase = |phase, loaded_bytes, total_bytes, detail: &str| {
             progress.report(Progress { phase, loaded_bytes, total_bytes, detail: detail.to_owned() });
         };
         phase(LoadPhase::Inspect, 0, 0, "tensor headers");
-        let checkpoint = open_checkpoint(&files).await?;
+        let checkpoint = model.checkpoint().await?;
         cancel.check()?;
         let total_bytes = checkpoint.total_bytes();
         phase(LoadPhase::Inspect, 0, total_bytes, "configuration and tokenizer");
-        let (bundle, config) = ModelBundle::open(&files, &checkpoint).await?;
+        let (bundle, config) = ModelBundle::open(&model.files, &checkpoint).await?;
         cancel.check()?;
         let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
 

@@ -8,12 +8,8 @@ use eyas_weights::{Checkpoint, ModelFiles};
 use serde::Serialize;
 
 use crate::{
-    ModelKind,
-    checkpoint_open::open_checkpoint,
-    embedding_recipe::EmbeddingRecipe,
-    encoder_engine::max_tokens,
-    engine::context_tokens,
-    model_bundle::{open_config, open_encoder_config},
+    ModelKind, checkpoint_open::open_checkpoint, embedding_recipe::EmbeddingRecipe, encoder_engine::max_tokens,
+    engine::context_tokens, model_bundle::open_config, opened_model::open_encoder_config,
 };
 
 /// What a load would take. Weights and caches are exact; scratch and staging are upper bounds.
@@ -61,21 +57,20 @@ struct Projections {
 impl ModelHeaders {
     /// Reads them, and no weights.
     pub async fn open(files: &ModelFiles) -> Result<Self> {
-        let kind = ModelKind::of(files).await?;
         let checkpoint = open_checkpoint(files).await?;
-        let config = match (kind, files) {
-            (ModelKind::Encoder, ModelFiles::Folder(folder)) => {
-                let config = open_encoder_config(files).await?;
-                let recipe = EmbeddingRecipe::open(folder.as_ref(), config.hidden_size).await?;
+        let config = match ModelKind::of_opened(files, &checkpoint).await? {
+            ModelKind::Encoder => {
+                let config = open_encoder_config(files, &checkpoint).await?;
+                let recipe = EmbeddingRecipe::of(files, &checkpoint, config.hidden_size).await?;
                 let mut projections = Projections::default();
                 for (path, dense) in &recipe.projections {
-                    let tensors = EmbeddingRecipe::open_projection(folder.as_ref(), path).await?;
+                    let tensors = EmbeddingRecipe::open_projection(files, path).await?;
                     projections.device_bytes.push(dense.planned_bytes(&tensors).map_err(|error| error.context(path))?);
                     projections.stored_bytes += tensors.total_bytes();
                 }
                 Config::Encoder(Box::new(config), recipe, projections)
             }
-            _ => Config::Decoder(Box::new(open_config(files, &checkpoint).await?)),
+            ModelKind::Decoder => Config::Decoder(Box::new(open_config(files, &checkpoint).await?)),
         };
         Ok(Self { checkpoint, config })
     }
@@ -106,12 +101,12 @@ fn encoder_need(
     let attention_width = config.attention_spec(0, tokens).qkv_width();
     let widths = 8 * config.hidden_size + 2 * config.intermediate_size + 2 * attention_width;
     let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    let positions_bytes = (config.max_tokens() * config.hidden_size) as u64 * 4;
+    let positions_bytes = config.max_tokens() as u64 * config.hidden_size as u64 * 4;
     Ok(LoadNeed {
         context_tokens: tokens,
         weight_bytes: planned_encoder_bytes(checkpoint, config, options.quantize)? + projections.device_bytes.iter().sum::<u64>(),
         cache_bytes,
-        scratch_bytes: 4 * (tokens * widths) as u64,
+        scratch_bytes: 4 * tokens as u64 * widths as u64,
         staging_bytes: 2 * largest_matrix_bytes,
         largest_buffer_bytes: largest_matrix_bytes.max(cache_bytes / 2).max(positions_bytes),
         download_bytes: checkpoint.total_bytes() + projections.stored_bytes,

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, Result};
-use eyas_model::{DecoderConfig, EncoderConfig, Fp8Config, token_ids};
+use eyas_core::Result;
+use eyas_model::{DecoderConfig, Fp8Config, token_ids};
 use eyas_text::Tokenizer;
 use eyas_weights::{Checkpoint, ModelFiles, RangeReader};
 
@@ -57,14 +57,6 @@ pub async fn open_config(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<
         }
         ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => DecoderConfig::from_gguf(metadata(checkpoint)?),
     }
-}
-
-/// The configuration of an encoder: `config.json`. Fails with `unsupported-model` where the model is none.
-pub async fn open_encoder_config(files: &ModelFiles) -> Result<EncoderConfig> {
-    let ModelFiles::Folder(folder) = files else {
-        return Err(Error::unsupported("encoders are read from safetensors only; use the model's Hugging Face folder"));
-    };
-    EncoderConfig::from_hf(&require_json(folder.as_ref(), CONFIG).await?)
 }
 
 /// The model's name: of a GGUF file what it calls itself or the file's name, of a folder its label without the path before it.

@@ -25,6 +25,14 @@ pub async fn open_tokenizer(files: &ModelFiles) -> Result<Tokenizer> {
     }
 }
 
+/// The same where the headers are read.
+pub(crate) async fn open_tokenizer_of(files: &ModelFiles, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    match files {
+        ModelFiles::Folder(_) => open_tokenizer(files).await,
+        ModelFiles::Gguf(_) | ModelFiles::GgufParts(_) => gguf_tokenizer(metadata(checkpoint)?),
+    }
+}
+
 /// The chat template of a model, without its weights: `chat_template.jinja`, `chat_template` in `tokenizer_config.json`, or
 /// `tokenizer.chat_template` in a GGUF file; `None` where there is none.
 pub async fn open_template(files: &ModelFiles) -> Result<Option<ChatPrompt>> {
@@ -109,7 +117,8 @@ fn gguf_tokenizer(metadata: &GgufMetadata) -> Result<Tokenizer> {
         scores: metadata.get_f32s(&key("scores"))?,
         token_types: token_types.map(|types| types.into_iter().map(|kind| kind as i32).collect()),
         merges: strings("merges")?,
-        bos_id: id(if is_bert { "cls_token_id" } else { "bos_token_id" })?,
+        // Newer files of BERT call it as all others do.
+        bos_id: if is_bert { id("cls_token_id")?.or(id("bos_token_id")?) } else { id("bos_token_id")? },
         eos_id: id(if is_bert { "seperator_token_id" } else { "eos_token_id" })?,
         unk_id: id("unknown_token_id")?,
         add_bos: flag("add_bos_token")?,

@@ -4,7 +4,9 @@ use eyas_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    ClassifierConfig, DecoderConfig, EncoderConfig, config_hf::optional, encoder_config::EncoderBiases,
+    ClassifierConfig, DecoderConfig, EncoderConfig,
+    config_hf::optional,
+    encoder_config::{EncoderBiases, LARGEST_SIZE},
     encoder_family::EncoderFamily,
 };
 
@@ -21,6 +23,12 @@ pub(crate) fn read(config: &Value) -> Result<EncoderConfig> {
     // The window is the width of both sides; a token sees itself on each.
     causal["sliding_window"] = json!(optional(config, "sliding_window")?.unwrap_or(4096) / 2 + 1);
     let decoder = DecoderConfig::from_hf(&causal)?;
+    if decoder.max_position_embeddings > LARGEST_SIZE {
+        let found = decoder.max_position_embeddings;
+        return Err(Error::bad_model(format!(
+            "config.json: max_position_embeddings must be at most {LARGEST_SIZE}, found {found}"
+        )));
+    }
     Ok(EncoderConfig {
         family: EncoderFamily::Gemma3,
         vocab_size: decoder.vocab_size,
@@ -74,6 +82,7 @@ mod tests {
             ("use_bidirectional_attention", json!(false), "unsupported-model", "decoder"),
             ("head_dim", json!(13), "unsupported-model", "head_dim"),
             ("post_scale", json!(2.0), "unsupported-model", "post_scale"),
+            ("max_position_embeddings", json!(1_u64 << 62), "bad-model", "max_position_embeddings"),
         ];
         for (key, value, code, word) in cases {
             let mut config = config();

@@ -5,7 +5,7 @@ use eyas_kernels::{Activation, QkNorm};
 use eyas_weights::GgufMetadata;
 
 use crate::{
-    DecoderConfig, LayerKind, NormPlacement, Rope, RopeScaling,
+    DecoderConfig, EncoderConfig, LayerKind, NormPlacement, Rope, RopeScaling,
     family::{Family, supported},
     gguf_family,
 };
@@ -21,6 +21,11 @@ impl DecoderConfig {
         let named = |family: &Family| family.gguf_architecture() == Some(architecture.as_str());
         let family = Family::ALL.into_iter().find(named).ok_or_else(|| {
             let names = supported(Family::gguf_architecture);
+            if EncoderConfig::describes_gguf(metadata) {
+                return Error::unsupported(format!(
+                    "GGUF: general.architecture {architecture:?} is an encoder, which embeds texts, but writes none"
+                ));
+            }
             Error::unsupported(format!("GGUF: general.architecture {architecture:?} is not supported; supported: {names}"))
         })?;
         let keys = Keys { metadata, architecture: &architecture };
@@ -45,13 +50,6 @@ impl DecoderConfig {
                 "GGUF: heads of keys and values must have one size, found {head_dim} and {value_length}"
             )));
         }
-        let vocab_size = match keys.optional("vocab_size")? {
-            Some(size) => size,
-            None => metadata
-                .get_array("tokenizer.ggml.tokens")?
-                .map(eyas_weights::GgufArray::len)
-                .ok_or_else(|| Error::bad_model("GGUF: neither a vocab_size nor tokenizer.ggml.tokens is there"))?,
-        };
         let layers = keys.required("block_count")?;
         if layers > LARGEST_LAYERS {
             return Err(Error::bad_model(format!("GGUF: block_count must be at most {LARGEST_LAYERS}, found {layers}")));
@@ -65,7 +63,7 @@ impl DecoderConfig {
         }
         eos_token_ids.dedup();
         Ok(Self {
-            vocab_size,
+            vocab_size: vocab_size(keys)?,
             hidden_size,
             intermediate_size: keys.required("feed_forward_length")?,
             layers: vec![LayerKind::FULL; layers],
@@ -101,7 +99,7 @@ impl DecoderConfig {
 }
 
 /// Nothing that runs in a browser comes near this; a hostile file does.
-const LARGEST_LAYERS: usize = 4096;
+pub(crate) const LARGEST_LAYERS: usize = 4096;
 
 /// Keys behind the architecture's name that are read, or that say nothing about the computation.
 const KNOWN: [&str; 33] = [
@@ -139,6 +137,18 @@ const KNOWN: [&str; 33] = [
     "rope.scaling.yarn_beta_slow",
     "pooling_type",
 ];
+
+/// Tokens of the vocabulary.
+pub(crate) fn vocab_size(keys: &Keys) -> Result<usize> {
+    match keys.optional("vocab_size")? {
+        Some(size) => Ok(size),
+        None => keys
+            .metadata
+            .get_array("tokenizer.ggml.tokens")?
+            .map(eyas_weights::GgufArray::len)
+            .ok_or_else(|| Error::bad_model("GGUF: neither a vocab_size nor tokenizer.ggml.tokens is there")),
+    }
+}
 
 fn rope_scaling(keys: &Keys) -> Result<RopeScaling> {
     let kind = keys.metadata.get_str(&keys.name("rope.scaling.type"))?.unwrap_or("none");
@@ -180,8 +190,8 @@ fn rope_scaling(keys: &Keys) -> Result<RopeScaling> {
 
 /// Keys that begin with the architecture's name.
 pub(crate) struct Keys<'a> {
-    metadata: &'a GgufMetadata,
-    architecture: &'a str,
+    pub(crate) metadata: &'a GgufMetadata,
+    pub(crate) architecture: &'a str,
 }
 
 impl Keys<'_> {
@@ -191,13 +201,7 @@ impl Keys<'_> {
 
     /// Fails where a key of the architecture is not known: it might change the computation.
     fn check_known(&self) -> Result<()> {
-        let own = self.metadata.keys().filter_map(|key| key.strip_prefix(self.architecture)?.strip_prefix('.'));
-        if let Some(key) = own.into_iter().find(|key| !KNOWN.contains(key)) {
-            return Err(Error::unsupported(format!(
-                "GGUF: {} is not known and might change what the model computes",
-                self.name(key)
-            )));
-        }
+        self.check_among(&KNOWN)?;
         for (key, neutral) in [("attention.causal", true), ("rope.scaling.finetuned", true), ("use_parallel_residual", false)] {
             let neutral_or_absent = self.metadata.get_bool(&self.name(key))?.is_none_or(|value| value == neutral);
             // The scaling was trained with or not: only where there is none, `false` means no positions at all to some.
@@ -206,6 +210,17 @@ impl Keys<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The same for whatever knows these keys.
+    pub(crate) fn check_among(&self, known: &[&str]) -> Result<()> {
+        let mut own = self.metadata.keys().filter_map(|key| key.strip_prefix(self.architecture)?.strip_prefix('.'));
+        match own.find(|key| !known.contains(key)) {
+            None => Ok(()),
+            Some(key) => {
+                Err(Error::unsupported(format!("GGUF: {} is not known and might change what the model computes", self.name(key))))
+            }
+        }
     }
 
     pub(crate) fn optional(&self, key: &str) -> Result<Option<usize>> {
@@ -218,7 +233,7 @@ impl Keys<'_> {
         }
     }
 
-    fn required(&self, key: &str) -> Result<usize> {
+    pub(crate) fn required(&self, key: &str) -> Result<usize> {
         self.optional(key)?.ok_or_else(|| Error::bad_model(format!("GGUF: {} is missing", self.name(key))))
     }
 

@@ -66,7 +66,7 @@ impl EncoderBiases {
 }
 
 /// Nothing that runs in a browser comes near these; a hostile configuration does.
-const LARGEST_SIZE: usize = 1 << 20;
+pub(crate) const LARGEST_SIZE: usize = 1 << 20;
 const LARGEST_LAYERS: usize = 4096;
 
 impl EncoderConfig {
@@ -135,7 +135,7 @@ impl EncoderConfig {
     }
 
     /// Checks that sizes are positive, bounded and fit each other.
-    fn validate(self) -> Result<Self> {
+    pub(crate) fn validate(self) -> Result<Self> {
         let keys = self.family.size_keys();
         let sizes = [
             ("vocab_size", self.vocab_size),
@@ -219,7 +219,7 @@ impl EncoderConfig {
             (None, Some(_)) => (self.hidden_size, 2 * self.head_dim()),
             (None, None) => (self.hidden_size, 0),
         };
-        (max_tokens * (2 * kv_width + tables)) as u64 * 4
+        max_tokens as u64 * (2 * kv_width + tables) as u64 * 4
     }
 }
 

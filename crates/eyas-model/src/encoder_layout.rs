@@ -7,7 +7,7 @@ use eyas_weights::{Checkpoint, Format, TensorInfo};
 
 use crate::{
     EncoderConfig,
-    encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot},
+    encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot, gguf_encoder_slot},
     layout::{expect_shape, missing},
     matrix_builder::{MatrixBuilder, Part},
     quantize_policy::{common_kind, target_kind},
@@ -24,12 +24,13 @@ pub(crate) struct EncoderLayout {
 impl EncoderLayout {
     /// Gives every tensor its place, and fails where one has none, is missing, or has another shape than the configuration says.
     pub(crate) fn check(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<Self> {
-        if checkpoint.format() != Format::Safetensors {
-            return Err(Error::unsupported("encoders are read from safetensors only; use the model's Hugging Face folder"));
-        }
         let mut places = Vec::with_capacity(checkpoint.tensors().len());
         for tensor in checkpoint.tensors() {
-            let place = encoder_slot(&tensor.name, config.family).ok_or_else(|| {
+            let place = match checkpoint.format() {
+                Format::Gguf => gguf_encoder_slot(&tensor.name),
+                _ => encoder_slot(&tensor.name, config.family),
+            };
+            let place = place.ok_or_else(|| {
                 Error::unsupported(format!(
                     "the tensor {:?} has no place in a {} encoder; the model has a feature that Eyas does not support",
                     tensor.name,

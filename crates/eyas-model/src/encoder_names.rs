@@ -62,6 +62,36 @@ pub(crate) enum EncoderSlot {
     Ignored,
 }
 
+/// What GGUF files call the embeddings of token types.
+pub(crate) const TOKEN_TYPES: &str = "token_types.weight";
+
+/// The place that `name` means in a GGUF file of the architecture `bert`, or none where it has no such place.
+pub(crate) fn gguf_encoder_slot(name: &str) -> Option<EncoderSlot> {
+    let (place, field) = name.rsplit_once('.')?;
+    let table = |table| (field == "weight").then_some(EncoderSlot::Table(table));
+    match place {
+        "token_embd" => return of_matrix(EncoderMatrix::Words, 0, field),
+        "position_embd" => return table(EncoderTable::Positions),
+        "token_types" => return table(EncoderTable::Types),
+        "token_embd_norm" => return of_norm(EncoderNorm::Embeddings, field),
+        _ => {}
+    }
+    let (layer, part) = place.strip_prefix("blk.")?.split_once('.')?;
+    let layer = layer.parse().ok()?;
+    let (matrix, part) = match part {
+        "attn_q" => (EncoderMatrix::Qkv(layer), 0),
+        "attn_k" => (EncoderMatrix::Qkv(layer), 1),
+        "attn_v" => (EncoderMatrix::Qkv(layer), 2),
+        "attn_output" => (EncoderMatrix::Output(layer), 0),
+        "ffn_up" => (EncoderMatrix::Up(layer), 0),
+        "ffn_down" => (EncoderMatrix::Down(layer), 0),
+        "attn_output_norm" => return of_norm(EncoderNorm::Attention(layer), field),
+        "layer_output_norm" => return of_norm(EncoderNorm::Mlp(layer), field),
+        _ => return None,
+    };
+    of_matrix(matrix, part, field)
+}
+
 /// The place that `name` means in an encoder of such a family, or none where it has no such place.
 pub(crate) fn encoder_slot(name: &str, family: EncoderFamily) -> Option<EncoderSlot> {
     // Heads that predict tokens, and a table of 0, 1, 2 and so on.
@@ -200,6 +230,24 @@ mod tests {
         }
         assert_eq!(bert("pooler.dense.bias"), encoder_slot("classifier.dense.bias", EncoderFamily::Roberta));
         assert_eq!(encoder_slot("roberta.pooler.dense.bias", EncoderFamily::XlmRoberta), Some(EncoderSlot::Ignored));
+    }
+
+    #[test]
+    fn both_formats_name_the_same_places() {
+        for (gguf, name) in [
+            ("token_embd.weight", "embeddings.word_embeddings.weight"),
+            (TOKEN_TYPES, "embeddings.token_type_embeddings.weight"),
+            ("blk.3.attn_k.bias", "encoder.layer.3.attention.self.key.bias"),
+            ("blk.3.ffn_down.weight", "encoder.layer.3.output.dense.weight"),
+            ("blk.3.attn_output_norm.bias", "encoder.layer.3.attention.output.LayerNorm.bias"),
+            ("blk.3.layer_output_norm.weight", "encoder.layer.3.output.LayerNorm.weight"),
+        ] {
+            assert!(gguf_encoder_slot(gguf).is_some(), "{gguf}");
+            assert_eq!(gguf_encoder_slot(gguf), encoder_slot(name, EncoderFamily::Bert), "{gguf}");
+        }
+        for name in ["cls.weight", "cls.output.weight", "blk.0.attn_q_norm.weight", "position_embd.bias", "blk.x.ffn_up.weight"] {
+            assert_eq!(gguf_encoder_slot(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod dense;
 mod encoder;
 mod encoder_config;
 mod encoder_family;
+mod encoder_gguf;
 mod encoder_layer;
 mod encoder_layout;
 mod encoder_loader;

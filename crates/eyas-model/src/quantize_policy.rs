@@ -11,8 +11,8 @@ const MEDIUM_BYTES: u64 = 1 << 30;
 const FEW_BITS_BYTES: u64 = 512 << 20;
 
 /// What matrices are called, in either format, whose rounding to 4 bits costs most for their size: the token embedding, which often is
-/// the output matrix too, the output matrix, and the attention's output (measured in docs/quantization.md).
-const SENSITIVE: [&str; 7] = [
+/// the output matrix too, the output matrix, and the attention's output (measured in docs/formats.md and docs/models.md).
+const SENSITIVE: [&str; 10] = [
     "embed_tokens.weight",
     "word_embeddings.weight",
     "lm_head.weight",
@@ -20,6 +20,10 @@ const SENSITIVE: [&str; 7] = [
     "token_embd.weight",
     "attn_output.weight",
     "attention.output.dense.weight",
+    // DistilBERT and ModernBERT.
+    "attention.out_lin.weight",
+    "attn.Wo.weight",
+    "tok_embeddings.weight",
 ];
 
 /// The kind for a matrix, in a model whose tensors take `model_bytes` as stored; the table is in docs/formats.md.

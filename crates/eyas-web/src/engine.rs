@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult};
-use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind};
+use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
 use js_sys::{Float32Array, Function, Object, Reflect};
 use serde::Serialize;
@@ -136,13 +136,14 @@ impl WasmEngine {
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
         let kernels = device.0.clone();
-        let model = match ModelKind::of(&files).await? {
+        let (opened, kind) = OpenedModel::open(files).await?;
+        let model = match kind {
             ModelKind::Encoder => {
-                Model::Encoder(EncoderEngine::load(files, kernels, options.clone(), &progress, &cancel.token).await?)
+                Model::Encoder(EncoderEngine::load(opened, kernels, options.clone(), &progress, &cancel.token).await?)
             }
             ModelKind::Decoder => {
                 let clock = Rc::new(PerformanceClock::new());
-                Model::Decoder(Engine::load(files, kernels, options.clone(), clock, &progress, &cancel.token).await?)
+                Model::Decoder(Engine::load(opened, kernels, options.clone(), clock, &progress, &cancel.token).await?)
             }
         };
         Ok((model, device))

@@ -81,6 +81,37 @@ fn states_vectors_and_logits_on_the_gpu() {
     }
 }
 
+/// Folders with the GGUF file that llama.cpp's converter made of the model, without its head.
+fn check_gguf(device: &KernelDevice, tolerance: f32) {
+    let folders: Vec<_> = EncoderGolden::folders().into_iter().filter(|folder| folder.join("model.gguf").exists()).collect();
+    assert!(folders.len() >= 3, "found {} GGUF files of encoders", folders.len());
+    for folder in folders {
+        let mut golden = EncoderGolden::read(&folder);
+        golden.pairs.clear();
+        for text in &mut golden.texts {
+            text.logits.clear();
+        }
+        // The file does not say how many tokens the model was trained on.
+        let most = golden.texts.iter().map(|text| text.ids.len()).max();
+        let options = LoadOptions { context_tokens: most, ..Loading::default().options };
+        let engine = Loading { options, ..Loading::default() }.on(device.clone()).load_encoder(&folder.join("model.gguf"));
+        let worst = check(&engine, &golden, tolerance);
+        println!("{} from GGUF on {}: {worst:.1e}", folder.file_name().unwrap().display(), device.report().name);
+    }
+}
+
+#[test]
+fn gguf_files_give_the_same_vectors_on_the_cpu() {
+    check_gguf(&conformance::cpu(), 1e-4);
+}
+
+#[test]
+fn gguf_files_give_the_same_vectors_on_the_gpu() {
+    if let Some(gpu) = gpu() {
+        check_gguf(&gpu, 1e-3);
+    }
+}
+
 #[test]
 fn quantised_vectors_point_the_same_way() {
     let folder = golden_folder("encoder-bert-mean");
@@ -123,4 +154,7 @@ fn what_is_loaded_is_told() {
     assert_eq!(block_on(engine.embed(&"jazz ".repeat(50))).unwrap().truncated_tokens, 32);
     assert_eq!(block_on(ModelKind::of(&folder_files(&folder))).unwrap(), ModelKind::Encoder);
     assert_eq!(block_on(ModelKind::of(&folder_files(&golden_folder("llama-mqa-f16")))).unwrap(), ModelKind::Decoder);
+    assert_eq!(block_on(ModelKind::of(&folder_files(&folder.join("model.gguf")))).unwrap(), ModelKind::Encoder);
+    let gguf = block_on(ModelHeaders::open(&folder_files(&folder.join("model.gguf")))).unwrap().need(&options).unwrap();
+    assert_eq!((gguf.context_tokens, gguf.matrices.len()), (20, 1 + 2 * 4));
 }

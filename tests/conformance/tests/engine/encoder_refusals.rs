@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use conformance::{Loading, folder_files, golden_folder};
 use eyas_core::{Error, LoadOptions};
-use eyas_weights::{MemoryFiles, ModelFiles};
+use eyas_weights::{MemoryFiles, MemoryReader, ModelFiles};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -48,6 +48,37 @@ fn a_configuration_that_contradicts_the_tensors_is_named() {
     for (key, value, code, word) in cases {
         let error = refusal(with_config("encoder-bert-mean", |config| config[key] = value.clone()));
         assert!(error.code() == code && error.detail().contains(word), "{key} {value}: {error}");
+    }
+}
+
+/// A golden's GGUF file with some bytes replaced by as many.
+fn patched_gguf(find: &[u8], replace: &[u8]) -> ModelFiles {
+    let mut bytes = std::fs::read(golden_folder("encoder-bert-mean/model.gguf")).unwrap();
+    let at = bytes.windows(find.len()).position(|window| window == find).expect("the bytes are there");
+    bytes[at..at + find.len()].copy_from_slice(replace);
+    ModelFiles::Gguf(Rc::new(MemoryReader::new("model.gguf", bytes)))
+}
+
+#[test]
+fn what_a_gguf_file_of_an_encoder_has_beyond_bert_is_refused() {
+    let decoder = Loading::default().try_load(folder_files(&golden_folder("encoder-bert-mean/model.gguf"))).err().unwrap();
+    assert!(decoder.code() == "unsupported-model" && decoder.detail().contains("is an encoder"), "{decoder}");
+    let pooling = |value: u8| [b"bert.pooling_type".as_slice(), &[4, 0, 0, 0, value, 0, 0, 0][..]].concat();
+    let cases = [
+        (patched_gguf(&pooling(1), &pooling(4)), "unsupported-model", "pooling_type 4"),
+        (patched_gguf(b"bert.pooling_type", b"bert.pooling_tape"), "unsupported-model", "pooling_tape"),
+        (patched_gguf(b"blk.1.attn_q.bias", b"blk.1.attn_r.bias"), "unsupported-model", "attn_r"),
+        (patched_gguf(b"blk.1.attn_q.bias", b"blk.7.attn_q.bias"), "bad-model", "Qkv(1)"),
+        (
+            patched_gguf(b"bert.attention.causal\x07\0\0\0\0", b"bert.attention.causal\x07\0\0\0\x01"),
+            "unsupported-model",
+            "causal",
+        ),
+        (patched_gguf(b"\x04\0\0\0\0\0\0\0bert\x0c", b"\x04\0\0\0\0\0\0\0nope\x0c"), "unsupported-model", "nope"),
+    ];
+    for (files, code, word) in cases {
+        let error = refusal(files);
+        assert!(error.code() == code && error.detail().contains(word), "{word}: {error}");
     }
 }
 
