@@ -22,7 +22,7 @@ impl ContentRange {
 
     /// Whether it reaches to the end of a file of `size` bytes, as far as both know.
     pub(crate) fn agrees_with(self, size: Option<u64>) -> bool {
-        size.is_none_or(|size| self.last + 1 == size && self.size.is_none_or(|mine| mine == size))
+        size.is_none_or(|size| self.last.checked_add(1) == Some(size) && self.size.is_none_or(|mine| mine == size))
     }
 }
 
@@ -34,6 +34,19 @@ pub(crate) fn number(answer: &dyn Answer, header: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damaged_ranges_are_refused_or_make_sense() {
+        let (mut random, mut read) = (crate::damage::Random(31), 0);
+        for run in 0..crate::damage::runs(50_000) {
+            let text = crate::damage::damaged_text(["bytes 2-9/10", "bytes 0-18446744073709551614/*"][run % 2], &mut random);
+            let Some(range) = ContentRange::parse(&text) else { continue };
+            assert!(range.first <= range.last && range.size.is_none_or(|size| range.last < size), "{text:?}: {range:?}");
+            range.agrees_with(Some(u64::MAX));
+            read += 1;
+        }
+        assert!(read > 1_000, "{read}");
+    }
 
     #[test]
     fn ranges_are_read_and_nonsense_is_not() {

@@ -37,6 +37,9 @@
 mod chunk_file;
 mod connection;
 mod content_range;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/damage.rs"]
+mod damage;
 mod digest;
 mod file_system;
 mod meter;

@@ -113,6 +113,23 @@ mod tests {
     }
 
     #[test]
+    fn damaged_events_are_texts_or_refusals() {
+        let good = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3},"error":null,"model":"m"}"#;
+        let (mut random, mut read) = (crate::damage::Random(33), 0);
+        for _ in 0..crate::damage::runs(30_000) {
+            let data = crate::damage::damaged_text(good, &mut random);
+            let mut stream = ChatStream::default();
+            match stream.event(&data) {
+                Ok(text) => read += usize::from(!text.is_empty()),
+                Err(error) => assert_eq!(error.code(), "cloud-refused", "{data}"),
+            }
+            let _ = stream.whole(data.as_bytes());
+            error_body_text(data.as_bytes());
+        }
+        assert!(read > 1_000, "{read}");
+    }
+
+    #[test]
     fn errors_and_nonsense_are_refusals() {
         for (data, expected) in [
             (r#"{"error":{"message":"over\nloaded","code":529}}"#, "over loaded"),

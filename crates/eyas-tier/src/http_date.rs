@@ -25,6 +25,18 @@ mod tests {
     use super::unix_seconds;
 
     #[test]
+    fn damaged_dates_are_none_or_lie_in_the_calendar() {
+        let (mut random, mut read) = (crate::damage::Random(32), 0);
+        for _ in 0..crate::damage::runs(50_000) {
+            let text = crate::damage::damaged_text("Sun, 06 Nov 1994 08:49:37 GMT", &mut random);
+            let Some(seconds) = unix_seconds(&text) else { continue };
+            assert!((-62_200_000_000..253_500_000_000).contains(&seconds), "{text:?}: {seconds}");
+            read += 1;
+        }
+        assert!(read > 1_000, "{read}");
+    }
+
+    #[test]
     fn known_dates() {
         assert_eq!(unix_seconds("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
         assert_eq!(unix_seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));

@@ -27,6 +27,9 @@ mod chat_stream;
 mod cloud_call;
 mod cloud_permit;
 mod confidence;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/damage.rs"]
+mod damage;
 mod egress_ledger;
 mod endpoint;
 mod finished;

@@ -2,118 +2,15 @@
 //! be allocated than its size accounts for.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../tests/fuzz/damage.rs"]
+mod damage;
 mod model_bytes;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
-
+use damage::{Random, damage, peak};
 use eyas_core::{ErrorKind, Result};
 use eyas_weights::{Checkpoint, decode_rows};
 use model_bytes::{Gguf, array, good_safetensors, open_folder, open_gguf, open_safetensors, safetensors, tensor};
 use pollster::block_on;
-
-/// Counts what the current thread has allocated.
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counters are plain cells of the thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        NOW.set(NOW.get().wrapping_add(layout.size()));
-        PEAK.set(PEAK.get().max(NOW.get()));
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.set(NOW.get().saturating_sub(layout.size()));
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most bytes that were allocated at a time during `work`, beyond those before it.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.get();
-    PEAK.set(before);
-    let result = work();
-    (result, PEAK.get() - before)
-}
-
-/// Steele and Vigna's SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-}
-
-fn damage(good: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut file = good.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(file.len());
-        match random.below(8) {
-            0 => file.truncate(at),
-            1 => file.insert(at, random.next() as u8),
-            2 => {
-                let end = (at + random.below(40)).min(file.len());
-                let copy = file[at..end].to_vec();
-                let to = random.below(file.len());
-                file.splice(to..to, copy);
-            }
-            3 => {
-                let end = (at + random.below(40)).min(file.len());
-                file.drain(at..end);
-            }
-            4 => {
-                let extremes = [0, 1, 0x7F, 1 << 31, u64::from(u32::MAX), 1 << 32, 1 << 62, 1 << 63, u64::MAX - 7, u64::MAX];
-                let number = extremes[random.below(extremes.len())].to_le_bytes();
-                let width = [4, 8][random.below(2)];
-                for (byte, new) in file[at..].iter_mut().zip(&number[..width]) {
-                    *byte = *new;
-                }
-            }
-            5 => {
-                // In JSON: another digit, bracket or quote.
-                let symbols = b"0123456789-.eE[]{},:\"\\ ";
-                if let Some(byte) = file.get_mut(at) {
-                    *byte = symbols[random.below(symbols.len())];
-                }
-            }
-            6 => {
-                if let Some(byte) = file.get_mut(at) {
-                    *byte ^= 1 << random.below(8);
-                }
-            }
-            _ => {
-                if let Some(byte) = file.get_mut(at) {
-                    *byte = random.next() as u8;
-                }
-            }
-        }
-        if file.is_empty() {
-            break;
-        }
-    }
-    file
-}
 
 /// Opens damaged copies of `good`, and checks what opens. Answers how many did.
 fn fuzz(good: &[u8], runs: usize, open: impl Fn(Vec<u8>) -> Result<Checkpoint>) -> usize {

@@ -5,6 +5,7 @@
 mod abort;
 mod answers;
 mod bad_input;
+mod config_fuzz;
 mod encoder_goldens;
 mod encoder_refusals;
 mod family_goldens;
