@@ -170,8 +170,9 @@ for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILU
             return stream.result();
           })());
           const entries = eyas.ledger.entries();
+          const next = lose ? (await eyas.chat("play some jazz", { privacy })).provenance : undefined;
           await eyas.dispose();
-          return { answer, shown, changes, entries, device: eyas.info.device };
+          return { answer, shown, changes, entries, next, device: eyas.info.device };
         },
         [`${proxy.origin}/none/v1`, privacy, load, worker, lose],
       );
@@ -186,6 +187,9 @@ for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILU
       } else {
         const { provenance, text } = seen.answer.value ?? {};
         assert.deepEqual([provenance?.tier, provenance?.reason, text, seen.shown], ["cloud", "cannot", TEXT, TEXT], context);
+        assert.equal(lose ? provenance.localError : typeof provenance.localError, lose ? "device-lost" : "string", context);
+        // The device that was lost is there again for the next request.
+        assert.deepEqual([seen.next?.tier, seen.next?.localError], lose ? ["local", null] : [undefined, undefined], context);
         assert.equal(proxy.seen.length, before + 1);
         assert.ok(requests.includes(proxy.origin), "the browser's network log sees what a worker fetches");
         assert.equal(seen.changes.length, lose ? 1 : 0, context);

@@ -38,6 +38,8 @@ pub struct TierProvenance {
     pub reason: Reason,
     /// The same in words.
     pub detail: String,
+    /// The code of what went wrong on the device, where the cloud was asked for that.
+    pub local_error: Option<&'static str>,
     /// The value of the calibrated signal, where there is one.
     pub confidence: Option<f64>,
     /// The threshold that it was compared with.

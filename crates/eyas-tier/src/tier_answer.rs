@@ -328,6 +328,7 @@ impl TierAnswer {
             shared: &self.shared,
             request: self.id,
             refusal,
+            local_error: self.local_error.as_ref().map(Error::code),
             attempts: self.runs + self.cloud_attempts,
             bytes_sent: self.cloud_bytes,
             ms: self.shared.clock.now_ms() - self.started_ms,

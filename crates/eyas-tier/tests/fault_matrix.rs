@@ -63,6 +63,7 @@ fn whatever_fails_on_the_device_the_privacy_decides_who_answers() {
                             let provenance = &completion.provenance;
                             assert_eq!((provenance.tier, provenance.reason, sent), (Tier::Cloud, Reason::CanNot, 1), "{context}");
                             assert!(provenance.detail.contains(kind.code()), "{context}");
+                            assert_eq!(provenance.local_error, Some(kind.code()), "{context}");
                             assert_eq!(provenance.bytes_sent, world.network.bytes.get(), "{context}");
                             let is_late = phase == Phase::Decode && mid_stream != "hold";
                             assert_eq!(switches, usize::from(is_late), "{context}");

@@ -1,3 +1,5 @@
+import type { ErrorCode } from "./error.js";
+
 /** Why an answer ended: an end token or a stop string came, or `maxTokens` or the context's end was reached. */
 export type FinishReason = "stop" | "length";
 
@@ -62,6 +64,8 @@ export interface Provenance {
   reason: Reason;
   /** The same in words. */
   detail: string;
+  /** The code of what went wrong on the device, where the cloud was asked for that. */
+  localError: ErrorCode | null;
   /** The value of the calibrated signal; null without a calibration, or where no local run ended. */
   confidence: number | null;
   /** The threshold that it was compared with. */

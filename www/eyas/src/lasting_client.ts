@@ -7,7 +7,7 @@ import { Replay } from "./replay.js";
 
 export type LoadCall = Extract<Call, { type: "load" }>;
 
-/** So often in a row, without an answer in between, a device may go away before the engine goes on with the CPU, or gives up. */
+/** So often in a row, without an answer in between, a device may go away before the engine goes on with the CPU, with the cloud alone, or gives up. */
 export const MAX_LOSSES = 3;
 
 /**
@@ -27,6 +27,8 @@ export class LastingClient {
   #disposed: Promise<void> | undefined;
   /** Clients that were given up: calls that still waited for them wait for the next one. */
   readonly #retired = new WeakSet<Client>();
+  /** Clients whose device was lost while the cloud answered: nothing more is asked of them. */
+  readonly #lost = new WeakSet<Client>();
   readonly #privacy: KeptPrivacy;
   /** Requests of all workers, and of those before the one at hand, which numbers its own from 1. */
   #requests = 0;
@@ -89,13 +91,28 @@ export class LastingClient {
         const client = this.#client;
         const requestsBefore = this.#requestsBefore;
         try {
-          const onResult = listeners.onResult && ((answer: never) => listeners.onResult?.(numbered(answer, requestsBefore)));
-          const answer = await client.call<K>(call, { ...listeners, onResult, signal: own.signal, ...(onEvent ? { onEvent: (event) => replay.hear(event) } : {}) });
+          const onResult = (answer: never) => {
+            if (lostItsDevice(answer)) {
+              this.#lost.add(client);
+            }
+            listeners.onResult?.(numbered(answer, requestsBefore));
+          };
+          const ask = () => {
+            if (this.#recovers && this.#lost.has(client)) {
+              throw new EyasError("device-lost", "the device was lost, and the cloud answered for it");
+            }
+            return call();
+          };
+          const answer = await client.call<K>(ask, { ...listeners, onResult, signal: own.signal, ...(onEvent ? { onEvent: (event) => replay.hear(event) } : {}) });
           if (!replay.isCaughtUp) {
             own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer was shorter than what was shown`, { cause: loss }));
             throw own.signal.reason;
           }
-          this.#losses = outlives ? 0 : this.#losses;
+          if (this.#lost.has(client)) {
+            this.#reviveBehind(client);
+          } else if (outlives) {
+            this.#losses = 0;
+          }
           return numbered(answer, requestsBefore);
         } catch (error) {
           if (!outlives || own.signal.aborted || !this.#isLoss(client, error)) {
@@ -133,6 +150,14 @@ export class LastingClient {
     return this.#recovers && !this.#disposed && error instanceof EyasError && (error.code === "device-lost" || client.isBroken || this.#retired.has(client));
   }
 
+  /** The cloud answered for a device that was lost: the next request shall find one again. Whoever comes meanwhile waits, and is told of a failure. */
+  #reviveBehind(client: Client): void {
+    const loss = new EyasError("device-lost", "the device was lost, and the cloud answered for it");
+    if (this.#isLoss(client, loss)) {
+      this.#revive(client, loss).catch(() => {});
+    }
+  }
+
   /** Loads the model again in a new worker, once for all calls that lost the old one. */
   async #revive(lost: Client, loss: EyasError): Promise<void> {
     if (this.#client === lost) {
@@ -147,10 +172,14 @@ export class LastingClient {
     this.#losses += 1;
     let load = this.#load;
     if (this.#losses > MAX_LOSSES) {
-      if (this.#load.device !== "auto" || this.#info?.device.kind !== "gpu") {
+      const times = `${this.#losses} times in a row (${loss.message})`;
+      if (this.#load.device === "auto" && this.#info?.device.kind === "gpu") {
+        load = { ...load, device: "cpu", because: `the GPU was lost ${times}` };
+      } else if (this.#load.tier.cloud) {
+        load = { ...load, givenUp: { code: loss.code, message: `this device failed ${times}` } };
+      } else {
         throw loss;
       }
-      load = { ...load, device: "cpu", because: `the GPU was lost ${this.#losses} times in a row (${loss.message})` };
     }
     this.#retired.add(lost);
     this.#privacy.lost();
@@ -195,6 +224,11 @@ function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<voi
       abort();
     }
   });
+}
+
+function lostItsDevice(answer: unknown): boolean {
+  const { provenance } = (answer ?? {}) as { provenance?: { localError?: string | null } };
+  return provenance?.localError === "device-lost";
 }
 
 /** An answer with its request's number among those of all workers. */

@@ -2,7 +2,7 @@ import type { Completion, GenerationEvent } from "./completion.js";
 import type { EgressEntry } from "./egress_ledger.js";
 import type { Embedding, LabelScore } from "./embedding.js";
 import type { EngineInfo, MemoryReport } from "./engine_info.js";
-import type { ErrorData } from "./error.js";
+import type { ErrorCode, ErrorData } from "./error.js";
 import type { SamplingOptions } from "./generate_options.js";
 import type { DeviceChoice, EngineOptions } from "./load_options.js";
 import type { Message } from "./message.js";
@@ -28,7 +28,7 @@ export type ModelsRequest = { kind: "list" } | { kind: "remove"; id: string };
 
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
-  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string }
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string; givenUp?: { code: ErrorCode; message: string } }
   | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
   | { type: "embed"; texts: string[]; prompt?: string }

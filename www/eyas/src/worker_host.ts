@@ -176,6 +176,9 @@ export class WorkerHost {
     const { gpu, isSecureContext } = this.#environment;
     let plan: DevicePlan;
     try {
+      if (call.givenUp) {
+        throw new EyasError(call.givenUp.code, call.givenUp.message);
+      }
       plan = await chooseDevice(call.device, gpu, isSecureContext);
     } catch (error) {
       await this.#startTier({ kind: "cpu", reason: "" }, id, call, signal);

@@ -19,6 +19,8 @@ export class Script {
   /** Called before every token with how many there were; what it throws is the generation's error. */
   onToken = undefined;
   onEmbed = undefined;
+  /** Why the cloud answers, where it does. */
+  localError = undefined;
   freed = 0;
   open = 0;
   /** What `info.storage` says besides. */
@@ -93,7 +95,7 @@ function fakeModule(kind, script) {
           }
           if (next > text.length) {
             script.log.push(`end ${textOf(request)}`);
-            const provenance = { tier: "local", device: "", reason: "may-not", detail: "", request: number };
+            const provenance = { tier: script.localError ? "cloud" : "local", device: "", reason: "may-not", detail: "", localError: script.localError ?? null, request: number };
             return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance, logprobs: [], seed: 1 };
           }
           if (thought) {

@@ -210,6 +210,38 @@ test("vectors and labels outlive their device too", async () => {
   await eyas.dispose();
 });
 
+test("where the cloud answered for a lost device, the model is loaded again behind it, and nothing more is asked of the old one", async () => {
+  const script = new Script();
+  const cloud = { endpoint: "https://models.example/v1", model: "big" };
+  const { eyas, workers } = await fakeEngine(script, { recover: true, cloud }, gpu);
+  script.localError = "device-lost";
+  script.failLoad = () => void (script.localError = undefined);
+  const [rescued, waiting] = await Promise.all([eyas.chat("hello"), eyas.chat("next")]);
+  assert.deepEqual([rescued.provenance.tier, rescued.provenance.localError], ["cloud", "device-lost"]);
+  assert.deepEqual([waiting.provenance.tier, waiting.text, waiting.provenance.request], ["local", "echo: user:next", 2]);
+  assert.equal(script.loads.length, 2);
+  assert.equal(script.requests.length, 2);
+  assert.deepEqual(workers.map((worker) => worker.isAlive()), [false, true]);
+  await eyas.dispose();
+});
+
+test("after three losses in a row a cloud that the application named goes on alone", async () => {
+  const script = new Script();
+  const cloud = { endpoint: "https://models.example/v1", model: "big" };
+  const { eyas, workers } = await fakeEngine(script, { recover: true, device: "cpu", cloud });
+  script.onToken = (count) => {
+    const { host } = workers.at(-1);
+    if (count === 1 && script.detached === undefined) queueMicrotask(() => host.panic("index out of bounds"));
+  };
+  const { text } = await eyas.chat("hello");
+  assert.equal(text, TEXT);
+  assert.deepEqual([eyas.info.kind, eyas.info.device.kind], ["none", "none"]);
+  assert.match(eyas.info.device.reason, /this device failed 4 times in a row \(.*index out of bounds/);
+  assert.equal(script.detached, "internal");
+  assert.equal(script.loads.length, 4);
+  await eyas.dispose();
+});
+
 test("a repetition that says something else is noticed", () => {
   const said = [];
   let diverged = 0;
