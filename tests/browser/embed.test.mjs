@@ -74,6 +74,50 @@ for (const device of ["cpu", "gpu"]) {
   }
 }
 
+test("the GGUF file of an encoder gives the vectors of its folder", async () => {
+  const { texts, vectors } = golden("encoder-bert-mean");
+  const page = await lab.page();
+  const { info, embeddings, planned } = await page.evaluate(
+    async ({ model, texts }) => {
+      const planned = (await window.eyas.plan({ model, device: "cpu", quantize: "none", contextTokens: 14 })).asked.contextTokens;
+      const engine = await window.eyas.load({ model, device: "cpu", quantize: "none", contextTokens: 14 });
+      const embeddings = await engine.embed(texts);
+      const { info } = engine;
+      await engine.dispose();
+      return { info, planned, embeddings: embeddings.map(({ vector, ...rest }) => ({ ...rest, vector: [...vector] })) };
+    },
+    { model: `${files.origin}/goldens/encoder-bert-mean/model.gguf`, texts: texts.map(({ text }) => text) },
+  );
+  await page.close();
+  assert.deepEqual([info.kind, info.architecture, planned], ["encoder", "bert", 14]);
+  embeddings.forEach(({ vector, tokens }, index) => {
+    assert.equal(tokens, texts[index].ids.length);
+    vector.forEach((value, i) => assert.ok(Math.abs(value - vectors[index * vector.length + i]) <= 1e-3, `text ${index}, value ${i}: ${value}`));
+  });
+});
+
+test("a prompt, a pair and what a model does not have are told apart", async () => {
+  const page = await lab.page();
+  const codes = await page.evaluate(async ({ prompted, headless }) => {
+    const code = (promise) => promise.then(() => "none", (error) => `${error.code}: ${error.message}`);
+    const encoder = await window.eyas.load({ model: prompted, device: "cpu", quantize: "none" });
+    const { prompts, embeddingDimensions } = encoder.info;
+    const plain = await window.eyas.load({ model: headless, device: "cpu", quantize: "none" });
+    const codes = [
+      await code(encoder.embed("a", { prompt: "title" })),
+      await code(encoder.embed("a", { prompt: 7 })),
+      await code(plain.classify(["a", "b"])),
+      await code(plain.classify(["a", "b", "c"])),
+      await code(plain.classify(["a"])),
+    ];
+    await Promise.all([encoder.dispose(), plain.dispose()]);
+    return { codes, prompts, embeddingDimensions };
+  }, { prompted: `${files.origin}/goldens/encoder-gemma3-projected/`, headless: `${files.origin}/goldens/encoder-bert-mean/` });
+  await page.close();
+  assert.deepEqual([codes.prompts, codes.embeddingDimensions], [["document", "query"], 28]);
+  ["bad-input", "bad-input", "unsupported-model", "bad-input", "bad-input"].forEach((code, index) => assert.match(codes.codes[index], new RegExp(`^${code}: `)));
+});
+
 test("a decoder does not embed, an encoder does not write, and without a head it does not classify", async () => {
   const page = await lab.page();
   const codes = await page.evaluate(async (model) => {
