@@ -12,7 +12,9 @@ use crate::{
     generate::GenerateCommand,
     inspect::InspectCommand,
     logits::LogitsCommand,
+    pack::PackCommand,
     render::RenderCommand,
+    signing_key::KeyCommand,
     tokenize::TokenizeCommand,
 };
 
@@ -100,6 +102,10 @@ pub enum Command {
     Inspect(InspectCommand),
     /// Measure prefill and decode
     Bench(BenchCommand),
+    /// Write a model's manifest: its files with their hashes, what it needs, and what it answers
+    Pack(PackCommand),
+    /// Make a key to sign manifests with
+    Key(KeyCommand),
     /// Run a task file through the model and log what routing can be judged by
     Eval(EvalCommand),
     /// Make a threshold for escalation from such a log, and a report

@@ -24,11 +24,13 @@ mod input_file;
 mod inspect;
 mod load;
 mod logits;
+mod pack;
 mod render;
 mod risk_table;
 mod routing_cost;
 mod routing_report;
 mod sampling;
+mod signing_key;
 mod system_clock;
 mod tokenize;
 
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
             Command::Classify(command) => embed::run_classify(common, command).await,
             Command::Inspect(command) => inspect::run(common, command).await,
             Command::Bench(command) => bench::run(common, command).await,
+            Command::Pack(command) => pack::run(common, command).await,
+            Command::Key(command) => signing_key::run(common, command),
             Command::Eval(command) => eval::run(common, command).await,
             Command::Calibrate(command) => calibrate::run(common, command),
         }

@@ -209,3 +209,78 @@ fn a_failure_has_a_code_and_status_1() {
         assert!(!report["error"]["message"].as_str().unwrap().is_empty());
     }
 }
+
+#[test]
+fn a_model_is_packed_and_signed() {
+    let folder = scratch("packed");
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(model()).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let key = scratch("packed.key");
+    let public_key = output(&["key", key.to_str().unwrap()], "");
+    assert_eq!(public_key.trim().len(), 44);
+    assert!(!run(&["key", key.to_str().unwrap()], "").status.success(), "a key is never overwritten");
+
+    let path = folder.to_str().unwrap();
+    let arguments = [
+        "pack",
+        path,
+        "--device",
+        "cpu",
+        "--quantize",
+        "none",
+        "--licence",
+        "MIT",
+        "--prompt",
+        "w9 w10 w11",
+        "--sign",
+        key.to_str().unwrap(),
+    ];
+    let report = json(&arguments, "");
+    assert_eq!(report["publicKey"].as_str(), Some(public_key.trim()));
+    let read = || std::fs::read(folder.join("eyas.manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&read()).unwrap();
+    assert_eq!(
+        (manifest["licence"].as_str(), manifest["minimumVersion"].as_str()),
+        (Some("MIT"), Some(env!("CARGO_PKG_VERSION")))
+    );
+    assert_eq!(manifest["files"].as_array().unwrap().len() as u64, report["files"].as_u64().unwrap());
+    let weights = manifest["files"].as_array().unwrap().iter().find(|file| file["name"] == "model.safetensors").unwrap();
+    assert_eq!(weights["bytes"].as_u64(), Some(std::fs::metadata(folder.join("model.safetensors")).unwrap().len()));
+    assert_eq!(weights["sha256"].as_str().map(str::len), Some(64));
+    assert!(manifest["plan"]["weightBytes"].as_u64() > Some(0));
+    let greedy = [
+        "generate",
+        "--model",
+        path,
+        "--device",
+        "cpu",
+        "--quantize",
+        "none",
+        "--prompt",
+        "w9 w10 w11",
+        "--max-tokens",
+        "8",
+        "--temperature",
+        "0",
+    ];
+    let tokens = ids(&json(&greedy, "")["tokenIds"]);
+    for expected in manifest["expected"].as_array().into_iter().flatten() {
+        assert!(tokens.starts_with(&ids(&expected["tokens"])));
+    }
+    let signature = std::fs::read_to_string(folder.join("eyas.manifest.json.sig")).unwrap();
+    assert_eq!(signature.trim().len(), 88);
+
+    // The same folder gives the same manifest; without a key an old signature goes.
+    let before = read();
+    json(&arguments[..arguments.len() - 2], "");
+    assert_eq!(read(), before);
+    assert!(!folder.join("eyas.manifest.json.sig").exists());
+    let failure = run(&["pack", path, "--json", "--minimum-version", "soon"], "");
+    assert!(String::from_utf8_lossy(&failure.stdout).contains("bad-model"));
+    let failure = run(&["pack", path, "--json", "--sign", path], "");
+    assert!(String::from_utf8_lossy(&failure.stdout).contains("bad-input"));
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::remove_file(key).unwrap();
+}

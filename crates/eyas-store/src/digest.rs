@@ -63,14 +63,16 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// A digest in the making, for bytes that come in parts.
 #[derive(Clone, Default)]
-pub(crate) struct RunningDigest(Sha256);
+pub struct RunningDigest(Sha256);
 
 impl RunningDigest {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    /// The digest of all bytes.
+    pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }

@@ -14,6 +14,8 @@
 //! - **Versions.** A newer version is fetched beside the current one, shares what did not change, and takes its place when it was tried; the one before
 //!   stays until the new one has answered, and comes back where the new one fails.
 //!
+//! - **Manifests.** A [`Manifest`] beside the files tells their sizes and hashes before they are fetched; with a [`SignatureCheck`] nothing else is.
+//!
 //! What it does not do: it knows no browser and no disk ([`FileSystem`], [`Network`] and [`Clock`] are the shell's), no model format, and no schedule:
 //! one load at a time works on a model, whoever holds its lock.
 //!
@@ -42,20 +44,23 @@ mod content_range;
 mod damage;
 mod digest;
 mod file_system;
+mod manifest;
 mod meter;
 mod model_file;
 mod model_record;
 mod network;
 mod open_model;
+mod read_manifest;
 mod record_book;
 mod shelf;
 mod store;
 mod update;
 mod validator;
 
-pub use digest::{DIGEST_BYTES, Digest};
+pub use digest::{DIGEST_BYTES, Digest, RunningDigest};
 pub use eyas_core::Clock;
 pub use file_system::{FileSystem, StoreFile};
+pub use manifest::{ExpectedAnswer, MANIFEST_NAME, Manifest, ManifestFile, ManifestWish, SIGNATURE_NAME, SignatureCheck};
 pub use meter::{ByteSource, Meter};
 pub use model_record::{CHUNK_BYTES, FileRecord, ModelRecord, Version};
 pub use network::{Answer, Get, Network};

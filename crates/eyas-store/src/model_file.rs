@@ -34,17 +34,35 @@ pub(crate) struct Download {
     /// Offset of the window's first byte.
     pub(crate) window_start: u64,
     pub(crate) running: RunningDigest,
+    /// Bytes from the beginning that `running` has, where nothing is kept.
+    hashed_bytes: u64,
     /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
     pub(crate) repeated: Option<Digest>,
 }
 
 impl Download {
     pub(crate) fn new(connection: Connection, position: u64) -> Self {
-        Self { connection, window: Vec::new(), window_start: position, running: RunningDigest::default(), repeated: None }
+        Self {
+            connection,
+            window: Vec::new(),
+            window_start: position,
+            running: RunningDigest::default(),
+            hashed_bytes: 0,
+            repeated: None,
+        }
     }
 
     fn end(&self) -> u64 {
         self.window_start + self.window.len() as u64
+    }
+
+    /// Hashes what follows on what was hashed, of a piece that is about to enter the window.
+    fn hash_passing(&mut self, piece: &[u8]) {
+        let known = self.hashed_bytes.checked_sub(self.end()).and_then(|known| usize::try_from(known).ok());
+        if let Some(new) = known.and_then(|known| piece.get(known..)) {
+            self.running.update(new);
+            self.hashed_bytes += new.len() as u64;
+        }
     }
 }
 
@@ -106,7 +124,8 @@ impl ModelFile {
         let mut reading = self.take()?;
         let finished = match &reading.download {
             Some(_) if reading.kept.is_some() => self.fill(&mut reading, self.size, self.size).await,
-            _ => Ok(()),
+            Some(_) => self.check_passed(&mut reading).await,
+            None => Ok(()),
         };
         self.reading.replace(Some(reading));
         finished
@@ -162,6 +181,9 @@ impl ModelFile {
             match download.connection.next().await {
                 Ok(piece) => {
                     self.meter.fetched(piece.len());
+                    if reading.kept.is_none() && reading.expected.is_some() {
+                        download.hash_passing(&piece);
+                    }
                     download.window.extend_from_slice(&piece);
                 }
                 Err(error) => break Err(error),
@@ -174,6 +196,23 @@ impl ModelFile {
         Ok(())
     }
 
+    /// Where nothing is kept, a file was hashed as far as it was read in order; the rest is fetched for its hash alone.
+    async fn check_passed(&self, reading: &mut Reading) -> Result<()> {
+        let (Some(expected), Some(download)) = (reading.expected, &mut reading.download) else { return Ok(()) };
+        if download.hashed_bytes < download.end() || download.end() < self.size {
+            download.connection.seek(download.hashed_bytes);
+            download.window.clear();
+            download.window_start = download.hashed_bytes;
+        }
+        while download.hashed_bytes < self.size {
+            let piece = download.connection.next().await?;
+            self.meter.fetched(piece.len());
+            download.hash_passing(&piece);
+            download.window_start += piece.len() as u64;
+        }
+        require_digest(&self.name, expected, std::mem::take(&mut download.running).finish())
+    }
+
     /// Writes down that the whole file is stored; from here on it is read from there.
     async fn complete(&self, reading: &mut Reading) -> Result<()> {
         let (Some((shelf, chunks)), Some(download)) = (&mut reading.kept, &mut reading.download) else { return Ok(()) };
@@ -183,16 +222,10 @@ impl ModelFile {
         download.connection.seek(self.size);
         let digest = std::mem::take(&mut download.running).finish();
         if let Some(expected) = reading.expected
-            && expected != digest
+            && let Err(error) = require_digest(&self.name, expected, digest)
         {
             shelf.drop_file(&self.name).await?;
-            return Err(Error::new(
-                ErrorKind::Integrity,
-                format!(
-                    "{}: expected the sha256 {expected}, found {digest}; the server has another file than the application expects",
-                    self.name
-                ),
-            ));
+            return Err(error);
         }
         reading.record.sums = Some(chunks.seal().await?);
         reading.record.digest = Some(digest);
@@ -255,6 +288,19 @@ impl ModelFile {
         }
         Ok(bytes)
     }
+}
+
+/// `integrity` where a file is not the one that is expected.
+pub(crate) fn require_digest(name: &str, expected: Digest, found: Digest) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Integrity,
+        format!(
+            "{name}: expected the sha256 {expected}, found {found}; the server has another file than the application or the manifest expects"
+        ),
+    ))
 }
 
 /// Whether `at` is to be taken from the connection. Where nothing is kept, the connection jumps there.

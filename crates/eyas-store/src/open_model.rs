@@ -11,7 +11,9 @@ use crate::{
     connection::{Connection, Known, STALL_MS, Start},
     content_range::number,
     digest::RunningDigest,
-    model_file::{Download, ModelFile, Reading},
+    manifest::{Manifest, ManifestWish},
+    model_file::{Download, ModelFile, Reading, require_digest},
+    read_manifest::is_of_manifest,
     shelf::{Shelf, Which},
 };
 
@@ -34,6 +36,8 @@ pub struct Expectations {
     pub digests: BTreeMap<String, Digest>,
     /// The most bytes of a file that may be fetched without asking a person, where the device is to save data.
     pub unasked_bytes: Option<u64>,
+    /// The manifest that is to be read before anything else, by [`OpenModel::read_manifest`].
+    pub manifest: ManifestWish,
 }
 
 /// Opens a model's files, from the store where they are and from the network otherwise.
@@ -45,6 +49,7 @@ pub struct OpenModel {
     kept: Option<(Store, Rc<Shelf>)>,
     pub(crate) opened: RefCell<Vec<Rc<ModelFile>>>,
     missing: RefCell<Vec<String>>,
+    manifest: RefCell<Option<Rc<Manifest>>>,
 }
 
 impl OpenModel {
@@ -55,7 +60,30 @@ impl OpenModel {
 
     pub(crate) fn new(ports: Ports, expectations: Expectations, kept: Option<(Store, Rc<Shelf>)>) -> Self {
         let meter = Rc::new(Meter::new(ports.clock.clone()));
-        Self { ports, meter, expectations, kept, opened: RefCell::default(), missing: RefCell::default() }
+        Self {
+            ports,
+            meter,
+            expectations,
+            kept,
+            opened: RefCell::default(),
+            missing: RefCell::default(),
+            manifest: RefCell::default(),
+        }
+    }
+
+    /// The manifest that was read; none where there is none.
+    pub fn manifest(&self) -> Option<Rc<Manifest>> {
+        self.manifest.borrow().clone()
+    }
+
+    pub(crate) fn adopt(&self, manifest: Option<Rc<Manifest>>) {
+        self.manifest.replace(manifest);
+    }
+
+    /// What a file's digest must be, as the application or the manifest says.
+    pub(crate) fn expected(&self, name: &str) -> Option<Digest> {
+        let asked = self.expectations.digests.get(name).copied();
+        asked.or_else(|| self.manifest.borrow().as_ref()?.file(name).map(|file| file.sha256))
     }
 
     /// Counts the bytes of this load.
@@ -84,6 +112,9 @@ impl OpenModel {
         if let Some(opened) = opened {
             return Ok(Some(opened));
         }
+        if self.manifest().is_some_and(|manifest| manifest.file(name).is_none()) && !is_of_manifest(name) {
+            return Ok(None); // what the publisher does not list is no part of the model
+        }
         let Some(shelf) = self.shelf() else { return self.open_remote(name, url, page_is_missing, None).await };
         let (record, is_absent) = shelf.version(|version| {
             let is_absent = version.complete && version.absent.iter().any(|absent| absent == name);
@@ -102,10 +133,12 @@ impl OpenModel {
                 self.open_remote(name, url, page_is_missing, Some(begun)).await
             }
             Some(record) => {
-                let expected = self.expectations.digests.get(name);
-                let is_expected = expected.is_none_or(|expected| record.digest.as_ref() == Some(expected));
-                // Files of two versions make no model: what an interrupted load has left is compared with what the server has now.
-                if is_expected && (shelf.version(|version| version.complete) || !self.has_changed(&record).await?) {
+                let expected = self.expected(name);
+                let is_expected = expected.is_none_or(|expected| record.digest == Some(expected));
+                // Files of two versions make no model: what an interrupted load has left is compared with what the server has now, unless its digest
+                // is known.
+                let is_certain = expected.is_some() || shelf.version(|version| version.complete);
+                if is_expected && (is_certain || !self.has_changed(&record).await?) {
                     match self.open_stored(shelf, record).await {
                         // Damaged beyond repair: it is fetched like one that was never here.
                         Err(error) if error.kind() == ErrorKind::Integrity => {}
@@ -216,7 +249,7 @@ impl OpenModel {
 
     /// Whether an answer's head says for certain that it is of the file that is stored, and that is the one that is wanted.
     pub(crate) fn is_same(&self, file: &FileRecord, answer: &dyn Answer) -> bool {
-        let is_wanted = self.expectations.digests.get(&file.name).is_none_or(|expected| Some(expected) == file.digest.as_ref());
+        let is_wanted = self.expected(&file.name).is_none_or(|expected| Some(expected) == file.digest);
         let has_its_size = whole_size(&file.name, answer).is_none_or(|size| size == file.size);
         is_wanted && has_its_size && file.validator.vouches_for(&Validator::of(answer))
     }
@@ -238,6 +271,15 @@ impl OpenModel {
 
     /// Makes a place for a file whose size is known.
     async fn begin(&self, name: &str, url: &str, size: u64, validator: Validator) -> Result<Place> {
+        if let Some(listed) = self.manifest().as_ref().and_then(|manifest| manifest.file(name))
+            && listed.bytes != size
+        {
+            let detail = format!(
+                "{name}: the manifest says {} bytes, the server has {size}; one of them is of another version",
+                listed.bytes
+            );
+            return Err(Error::new(ErrorKind::Integrity, detail));
+        }
         self.prepare(name, size).await?;
         let mut record = FileRecord {
             name: name.into(),
@@ -281,6 +323,9 @@ impl OpenModel {
         let bytes = connection.drain(answer, UNSIZED_LIMIT_BYTES).await?;
         self.meter.fetched(bytes.len());
         if self.kept.is_none() {
+            if let Some(expected) = self.expected(name) {
+                require_digest(name, expected, Digest::of(&bytes))?;
+            }
             return Ok(Rc::new(MemoryReader::new(name, bytes)));
         }
         let size = bytes.len() as u64;
@@ -311,13 +356,7 @@ impl OpenModel {
             name: record.name.clone(),
             size: record.size,
             store: self.kept.as_ref().map(|(store, _)| store.clone()),
-            reading: RefCell::new(Some(Reading {
-                expected: self.expectations.digests.get(&record.name).copied(),
-                record,
-                kept,
-                download,
-                cached: None,
-            })),
+            reading: RefCell::new(Some(Reading { expected: self.expected(&record.name), record, kept, download, cached: None })),
         });
         self.opened.borrow_mut().push(file.clone());
         file

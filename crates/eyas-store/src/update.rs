@@ -5,7 +5,8 @@ use std::rc::Rc;
 use eyas_core::{Error, ErrorKind, Result, within};
 
 use crate::{
-    Expectations, FileRecord, Get, Meter, OpenModel, Ports, Store, Version, connection::STALL_MS, open_model::whole_size,
+    Expectations, FileRecord, Get, MANIFEST_NAME, Manifest, Meter, OpenModel, Ports, Store, Version, connection::STALL_MS,
+    open_model::whole_size, read_manifest::is_of_manifest,
 };
 
 /// A file is fetched in steps of so many bytes, with a report behind each.
@@ -71,32 +72,27 @@ impl OpenModel {
     async fn fetch_newer(&self, id: &str, report: &dyn Fn(Fetching<'_>)) -> Result<Newer> {
         let Some(shelf) = self.shelf().cloned() else { return Ok(Newer::Nothing) };
         let current = shelf.record.borrow().current.clone();
-        let mut standings = Vec::new();
-        for file in &current.files {
-            let url = file.url.clone();
-            standings.push((file.name.clone(), url.clone(), self.standing(Some(file), &url).await?));
-        }
-        // Only a folder's address tells where a file would be that it did not have.
-        for name in current.absent.iter().filter(|_| id.ends_with('/')) {
-            let url = format!("{id}{name}");
-            let standing = self.standing(None, &url).await?;
-            if standing != Standing::Gone {
-                standings.push((name.clone(), url, standing));
-            }
-        }
-        if standings.iter().all(|(.., standing)| *standing == Standing::Same) {
+        let standings = match self.newer_manifest(&current).await? {
+            Described::Same => Vec::new(),
+            Described::By(manifest) => listed(&manifest, &current),
+            Described::Not => self.standings(&current, id).await?,
+        };
+        if standings.iter().all(|listed| listed.standing == Standing::Same) && self.manifest().is_none() {
             shelf.give_up_candidate().await?;
             return Ok(Newer::Nothing);
         }
         shelf.change(|candidate| {
             candidate.files.retain(|file| {
-                let standing = standings.iter().find(|(name, ..)| *name == file.name);
-                standing.is_some_and(|(.., standing)| matches!(standing, Standing::Differs(_)))
+                if is_of_manifest(&file.name) {
+                    return self.manifest().is_some();
+                }
+                let listed = standings.iter().find(|listed| listed.name == file.name);
+                listed.is_some_and(|listed| matches!(listed.standing, Standing::Differs(_)))
             });
         });
-        let total_bytes = standings.iter().map(|(.., standing)| standing.bytes()).sum();
+        let total_bytes = standings.iter().map(|listed| listed.standing.bytes()).sum();
         let mut before_bytes = 0;
-        for (name, url, standing) in &standings {
+        for Listed { name, url, standing } in &standings {
             match standing {
                 Standing::Same if shelf.share(name).await? => {}
                 Standing::Gone => {}
@@ -125,27 +121,72 @@ impl OpenModel {
         Ok(Newer::Nothing)
     }
 
+    /// What the publisher says of the newer version, in place of the heads of all its files.
+    async fn newer_manifest(&self, current: &Version) -> Result<Described> {
+        let wish = &self.expectations.manifest;
+        let Some(url) = &wish.url else { return self.read_manifest().await.map(|_| Described::Not) };
+        let stored = current.file(MANIFEST_NAME);
+        let is_wanted = |file: &FileRecord| {
+            self.expectations.digests.get(&file.name).is_none_or(|wanted| Some(wanted) == file.digest.as_ref())
+        };
+        match self.standing(stored, url).await? {
+            Standing::Same if current.files.iter().all(is_wanted) => Ok(Described::Same),
+            Standing::Gone if wish.signature.is_none() => Ok(Described::Not),
+            _ => {
+                let manifest = self.read_manifest().await?;
+                self.close_whole().await?;
+                Ok(manifest.map_or(Described::Not, Described::By))
+            }
+        }
+    }
+
+    /// Finishes the files that are open, and closes them, so that a load can open what both versions have.
+    async fn close_whole(&self) -> Result<()> {
+        for file in self.opened.take() {
+            file.finish().await?;
+        }
+        Ok(())
+    }
+
+    /// How the files of the current version stand against the server's.
+    async fn standings(&self, current: &Version, id: &str) -> Result<Vec<Listed>> {
+        let mut standings = Vec::new();
+        for file in current.files.iter().filter(|file| !is_of_manifest(&file.name)) {
+            let (name, url) = (file.name.clone(), file.url.clone());
+            let standing = self.standing(Some(file), &url).await?;
+            standings.push(Listed { name, url, standing });
+        }
+        // Only a folder's address tells where a file would be that it did not have.
+        for name in current.absent.iter().filter(|name| id.ends_with('/') && !is_of_manifest(name)) {
+            let url = format!("{id}{name}");
+            let standing = self.standing(None, &url).await?;
+            if standing != Standing::Gone {
+                standings.push(Listed { name: name.clone(), url, standing });
+            }
+        }
+        Ok(standings)
+    }
+
     async fn fetch_file(&self, name: &str, url: &str, report: &dyn Fn(u64)) -> Result<()> {
         if self.open(name, url, true).await?.is_none() {
             return Ok(());
         }
-        // Closed when it is here, so that a load can open what both versions have.
-        for file in self.opened.take() {
+        let opened = self.opened.borrow().clone();
+        for file in opened {
             let mut end = 0;
             while end < file.size {
                 end = (end + STEP_BYTES).min(file.size);
                 file.advance(end).await?;
                 report(end);
             }
-            file.finish().await?;
         }
-        Ok(())
+        self.close_whole().await
     }
 
     /// Asks the server for a file's head, and compares.
     async fn standing(&self, stored: Option<&FileRecord>, url: &str) -> Result<Standing> {
-        let expected = stored.and_then(|file| self.expectations.digests.get(&file.name));
-        if expected.is_some() && expected == stored.and_then(|file| file.digest.as_ref()) {
+        let expected = stored.and_then(|file| self.expected(&file.name));
+        if expected.is_some() && expected == stored.and_then(|file| file.digest) {
             return Ok(Standing::Same);
         }
         let get = Get { url: url.to_owned(), from: 0, until: None, if_range: None, head_only: true };
@@ -166,6 +207,37 @@ impl OpenModel {
             _ => Standing::Differs(whole_size(url, answer.as_ref())),
         })
     }
+}
+
+/// A file of the newer version.
+struct Listed {
+    name: String,
+    url: String,
+    standing: Standing,
+}
+
+/// What a manifest says of the newer version.
+enum Described {
+    /// It is the one that is stored, and so is all that it lists.
+    Same,
+    By(Rc<Manifest>),
+    /// There is none.
+    Not,
+}
+
+/// How the files of the current version stand against what a manifest lists. A file that no load has asked for yet is fetched by the trial, if that
+/// asks for it.
+fn listed(manifest: &Manifest, current: &Version) -> Vec<Listed> {
+    let mut all = Vec::new();
+    for stored in current.files.iter().filter(|file| !is_of_manifest(&file.name)) {
+        let standing = match manifest.file(&stored.name) {
+            None => Standing::Gone,
+            Some(file) if stored.digest == Some(file.sha256) => Standing::Same,
+            Some(file) => Standing::Differs(Some(file.bytes)),
+        };
+        all.push(Listed { name: stored.name.clone(), url: stored.url.clone(), standing });
+    }
+    all
 }
 
 impl Standing {

@@ -132,6 +132,7 @@ impl WasmEngine {
                 let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
             }
         };
+        opening.model.read_manifest().await?;
         let device = open_device().await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;

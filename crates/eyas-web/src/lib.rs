@@ -13,6 +13,8 @@ mod cancel_handle;
 mod clock;
 #[cfg(target_arch = "wasm32")]
 mod engine;
+#[cfg(all(target_arch = "wasm32", feature = "cpu"))]
+mod fetch_newer;
 #[cfg(target_arch = "wasm32")]
 mod host;
 #[cfg(target_arch = "wasm32")]
@@ -49,8 +51,15 @@ pub use self::{
     cancel_handle::CancelHandle,
     engine::WasmEngine,
     plan::plan_model,
-    stored_models::{list_models, remove_model},
+    stored_models::{roll_back_model, settle_model},
     tier::{WasmAnswer, WasmTier},
+    update::try_newer,
+};
+
+#[cfg(all(target_arch = "wasm32", feature = "cpu"))]
+pub use self::{
+    fetch_newer::fetch_newer,
+    stored_models::{list_models, remove_model},
 };
 
 #[cfg(all(target_arch = "wasm32", feature = "parity"))]

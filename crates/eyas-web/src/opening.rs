@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use eyas_core::{Clock, Error, ErrorKind, Progress, Result};
-use eyas_store::{ByteSource, Digest, Expectations, Meter, OpenModel, Ports, Store, Which};
+use eyas_store::{ByteSource, Digest, Expectations, ManifestWish, Meter, OpenModel, Ports, SignatureCheck, Store, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cancel_handle::Cancel,
     host_clock::HostClock,
     http_network::HttpNetwork,
-    store_host::{HostFiles, StoreHost},
+    store_host::{HostFiles, HostSignatures, StoreHost},
 };
 
 /// What the worker asks of the store for a load.
@@ -24,6 +24,12 @@ pub(crate) struct StoreOptions {
     evictable: bool,
     sha256: BTreeMap<String, Digest>,
     unasked_bytes: Option<u64>,
+    /// Where the manifest is; absent where none is to be looked for.
+    manifest_url: Option<String>,
+    /// A file that the manifest must list, to be this model's.
+    manifest_lists: Option<String>,
+    /// The publisher's Ed25519 key in base64, where a signature is demanded.
+    public_key: Option<String>,
 }
 
 impl StoreOptions {
@@ -34,7 +40,17 @@ impl StoreOptions {
 
     pub(crate) fn ports(&self, host: &StoreHost, cancel: &Cancel) -> (Ports, Expectations) {
         let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: self.id.is_some() });
-        let expectations = Expectations { digests: self.sha256.clone(), unasked_bytes: self.unasked_bytes };
+        let signature = self
+            .public_key
+            .clone()
+            .map(|public_key| Rc::new(HostSignatures { host: host.clone(), public_key }) as Rc<dyn SignatureCheck>);
+        let manifest = ManifestWish {
+            url: self.manifest_url.clone(),
+            lists: self.manifest_lists.clone(),
+            eyas_version: env!("CARGO_PKG_VERSION"),
+            signature,
+        };
+        let expectations = Expectations { digests: self.sha256.clone(), unasked_bytes: self.unasked_bytes, manifest };
         (Ports { network, clock: clock(host) }, expectations)
     }
 }
@@ -53,6 +69,18 @@ pub(crate) struct StorageReport {
     previous_kept: bool,
     /// Why this load went back to the version before; absent where it did not.
     rolled_back: Option<String>,
+    /// What the publisher says of the model; absent where there is no manifest.
+    manifest: Option<ManifestReport>,
+}
+
+/// What a manifest says, as an application shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestReport {
+    name: String,
+    licence: Option<String>,
+    /// Whether it carries the signature of the key that the application has pinned.
+    signed: bool,
 }
 
 impl StorageReport {
@@ -88,6 +116,8 @@ pub(crate) struct Opening {
     pub(crate) model: OpenModel,
     /// Why nothing is kept, where that is so.
     not_kept: Option<String>,
+    /// Whether a signature was demanded.
+    is_signed: bool,
 }
 
 impl Opening {
@@ -106,7 +136,7 @@ impl Opening {
         }
         let not_kept = Some(not_kept).filter(|_| kept.is_none());
         let model = kept.unwrap_or_else(|| OpenModel::passing(ports, expectations));
-        Ok(Self { model, not_kept })
+        Ok(Self { model, not_kept, is_signed: options.public_key.is_some() })
     }
 
     /// Opens the newer version of a stored model, which is to be tried.
@@ -114,7 +144,7 @@ impl Opening {
         let (ports, expectations) = options.ports(&host, cancel);
         let id = options.id()?;
         let model = store(host, cancel).open(id, Which::Candidate, options.evictable, ports, expectations).await?;
-        Ok(Self { model, not_kept: None })
+        Ok(Self { model, not_kept: None, is_signed: options.public_key.is_some() })
     }
 
     /// What became of the files, as far as they were read.
@@ -128,6 +158,11 @@ impl Opening {
             version: self.model.version(),
             previous_kept: self.model.has_previous(),
             rolled_back: None,
+            manifest: self.model.manifest().map(|manifest| ManifestReport {
+                name: manifest.name.clone(),
+                licence: manifest.licence.clone(),
+                signed: self.is_signed,
+            }),
         }
     }
 

@@ -44,7 +44,12 @@ pub async fn plan_model(
         let options: LoadOptions = js_value::read(&options, "load options")?;
         let budget: MemoryBudget = js_value::read(&budget, "budget")?;
         let storing: StoreOptions = js_value::read(&storing, "store options")?;
-        let files = model_files(&source, &Rc::new(Opening::new(host, storing, &cancel).await?)).await?;
+        let opening = Rc::new(Opening::new(host, storing, &cancel).await?);
+        if let Err(error) = opening.model.read_manifest().await {
+            opening.model.fail(&error).await?; // nothing of a model that is refused stays
+            return Err(error);
+        }
+        let files = model_files(&source, &opening).await?;
         let headers = ModelHeaders::open(&files).await?;
         let (need, asked) = variant(&headers, &options, &budget)?;
         let mut others = Vec::new();

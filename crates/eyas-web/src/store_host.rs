@@ -4,7 +4,7 @@
 use std::{any::Any, rc::Rc};
 
 use eyas_core::{Error, ErrorKind, Result};
-use eyas_store::{DIGEST_BYTES, Digest, FileSystem, StoreFile};
+use eyas_store::{DIGEST_BYTES, Digest, FileSystem, SignatureCheck, StoreFile};
 use eyas_weights::LocalFuture;
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -40,6 +40,10 @@ extern "C" {
     /// Copies the bytes before it returns.
     #[wasm_bindgen(method)]
     fn digest(this: &StoreHost, bytes: &[u8]) -> Promise;
+
+    /// Resolves to whether `signature` is that of `public_key` over the message, both in base64; rejects where the browser can't tell.
+    #[wasm_bindgen(method)]
+    fn verify(this: &StoreHost, public_key: &str, signature: &str, message: Uint8Array) -> Promise;
 
     /// An open file.
     pub type HostFile;
@@ -151,6 +155,22 @@ impl FileSystem for HostFiles {
             }
             digest.copy_to(&mut bytes);
             Ok(Digest(bytes))
+        })
+    }
+}
+
+/// The browser's Ed25519, with the key that the application has pinned.
+pub(crate) struct HostSignatures {
+    pub(crate) host: StoreHost,
+    pub(crate) public_key: String,
+}
+
+impl SignatureCheck for HostSignatures {
+    fn verify<'a>(&'a self, message: &'a [u8], signature: &'a str) -> LocalFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let verified = JsFuture::from(self.host.verify(&self.public_key, signature, Uint8Array::from(message))).await;
+            let verified = verified.map_err(|error| Error::new(ErrorKind::Integrity, describe(&error)))?;
+            Ok(verified.is_truthy())
         })
     }
 }

@@ -1,10 +1,13 @@
-//! The models on this device, as JavaScript sees them.
+//! The models on this device, as JavaScript sees them. What no engine needs is in the CPU's module only, where the worker asks for it.
 
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use crate::{cancel_handle::CancelHandle, js_error::js_error, js_value, opening::store, store_host::StoreHost};
+#[cfg(feature = "cpu")]
+use crate::js_value;
+use crate::{cancel_handle::CancelHandle, js_error::js_error, opening::store, store_host::StoreHost};
 
 /// All models: `eyas_store::StoredModel[]`.
+#[cfg(feature = "cpu")]
 #[wasm_bindgen(js_name = "listModels")]
 pub async fn list_models(host: StoreHost, cancel: &CancelHandle) -> Result<JsValue, JsValue> {
     let models = store(host, &cancel.share()).list().await;
@@ -12,6 +15,7 @@ pub async fn list_models(host: StoreHost, cancel: &CancelHandle) -> Result<JsVal
 }
 
 /// Removes a model by its id, when no tab is loading it any more; false where there is none.
+#[cfg(feature = "cpu")]
 #[wasm_bindgen(js_name = "removeModel")]
 pub async fn remove_model(host: StoreHost, id: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
     store(host, &cancel.share()).remove(&id).await.map_err(|error| js_error(&error))

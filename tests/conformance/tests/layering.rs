@@ -26,7 +26,10 @@ const LAYERS: [(&str, &[&str]); 10] = [
         "eyas-web",
         &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier", "eyas-store"],
     ),
-    ("eyas-cli", &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier"]),
+    (
+        "eyas-cli",
+        &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier", "eyas-store"],
+    ),
 ];
 
 /// Crates of the workspace that stand outside the layers, since nothing of ours that ships depends on them: these tests, the stand-ins for

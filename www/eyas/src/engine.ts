@@ -108,7 +108,7 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
   const gpuWasm = new URL(assets.gpuWasm, base).href;
   const cpuWasm = new URL(assets.cpuWasm, base).href;
   const { wire: tier, getToken } = wireTierOptions(options);
-  const store = wireStoreOptions(options, source);
+  const store = wireStoreOptions(options, source, base);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   if (store.id !== undefined && !store.evictable) {

@@ -28,6 +28,8 @@ export interface StorageReport {
   previousKept: boolean;
   /** Why this load went back to the version before an update; null where it did not. */
   rolledBack: string | null;
+  /** What the publisher's manifest says, and whether it carries the signature of the key that was pinned; null where there is none. */
+  manifest: { name: string; licence: string | null; signed: boolean } | null;
 }
 
 /** What was loaded, and where. */

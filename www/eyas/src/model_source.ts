@@ -28,9 +28,10 @@ export type WireSource =
 
 const HUB = "https://huggingface.co";
 
-function absolute(text: string, base: string): URL {
+/** The URL that `text` names on the page at `base`; throws `bad-input`. */
+export function absolute(text: string, base: string): URL {
   try {
-    return new URL(text, base);
+    return new URL(text, base || undefined);
   } catch {
     ensure(false, () => `model has a malformed URL: ${shown(text)}`);
   }

@@ -9,6 +9,10 @@ export interface UpdateOptions {
   quantize?: QuantizeChoice;
   /** The SHA-256 of the newer version's files, by name. What is stored with that digest is not asked for. */
   sha256?: LoadOptions["sha256"];
+  /** As for `load`. Where it is the one that is stored, nothing else is asked for. */
+  manifest?: LoadOptions["manifest"];
+  /** As for `load`: a newer version without the publisher's signature is `integrity`, and changes nothing. */
+  publicKey?: LoadOptions["publicKey"];
   /** As for `load`: whether a device that is to save data refuses files above 8 MiB with `over-budget`. Default `respect`. */
   dataSaver?: LoadOptions["dataSaver"];
   /** Called with what is being done, in bytes. */
@@ -29,7 +33,7 @@ export interface UpdateReport {
   fetchedBytes: number;
 }
 
-export const UPDATE_OPTION_NAMES = ["device", "quantize", "sha256", "dataSaver", "onProgress", "signal"] as const;
+export const UPDATE_OPTION_NAMES = ["device", "quantize", "sha256", "manifest", "publicKey", "dataSaver", "onProgress", "signal"] as const;
 
 /** A trial answers a few tokens, and so needs no cache for a long context: the engine in use may need the memory. */
 export const TRIAL_OPTIONS: Omit<EngineOptions, "quantize"> = { prefillChunkTokens: 32 };

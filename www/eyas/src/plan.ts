@@ -48,7 +48,7 @@ export async function planIn(startWorker: () => WorkerLike, cpuWasm: string | UR
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
   const source = wireSource(options.model, base);
   const { wire: tier } = wireTierOptions(options);
-  const store = wireStoreOptions(options, source);
+  const store = wireStoreOptions(options, source, base);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const client = new Client(startWorker());

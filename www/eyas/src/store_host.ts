@@ -1,3 +1,4 @@
+import { EyasError } from "./error.js";
 import { startTimer } from "./timer.js";
 
 /** A file that the store has open. */
@@ -23,6 +24,7 @@ export interface StoreHost {
   freeBytes(): Promise<number | undefined>;
   lock(folder: string, wait: boolean): Promise<(() => void) | undefined>;
   digest(bytes: Uint8Array): Promise<ArrayBuffer>;
+  verify(publicKey: string, signature: string, message: Uint8Array): Promise<boolean>;
 }
 
 /** The part of FileSystemSyncAccessHandle that the store needs; not every version of the DOM's types has it. */
@@ -101,6 +103,26 @@ function readSome(handle: SyncAccessHandle, into: Uint8Array, at: number): numbe
     throw new DOMException("a file of the store could not be read", "NotReadableError");
   }
   return count;
+}
+
+const fromBase64 = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+/** Whether `signature` is that of `publicKey` over `message` (Ed25519, both in base64). Rejects where the browser can't tell. */
+export async function verify(publicKey: string, signature: string, message: Uint8Array): Promise<boolean> {
+  let bytes: Uint8Array;
+  try {
+    bytes = fromBase64(signature);
+  } catch {
+    return false; // no base64
+  }
+  let key: CryptoKey;
+  try {
+    key = await crypto.subtle.importKey("raw", fromBase64(publicKey) as BufferSource, { name: "Ed25519" }, false, ["verify"]);
+  } catch (error) {
+    const { name, message } = error as Error;
+    throw new EyasError("integrity", `the manifest's signature can't be checked here: this browser's WebCrypto took no Ed25519 key (${name}: ${message}); a newer browser can, or load without publicKey`, { cause: error });
+  }
+  return crypto.subtle.verify({ name: "Ed25519" }, key, bytes as BufferSource, message as BufferSource);
 }
 
 async function collected(names: AsyncIterable<string>): Promise<string[]> {
@@ -182,5 +204,6 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
       return request(current ? { signal: current } : {});
     },
     digest: (bytes) => crypto.subtle.digest("SHA-256", bytes as BufferSource),
+    verify,
   };
 }

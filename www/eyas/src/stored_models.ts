@@ -115,7 +115,7 @@ export class StoredModels {
     requireKnownKeys("update options", options, UPDATE_OPTION_NAMES);
     const source = storedSource(model);
     const { device, engine } = engineOptions({ model, ...options });
-    const store = wireStoreOptions({ store: "device", ...options }, source);
+    const store = wireStoreOptions({ store: "device", ...options }, source, pageUrl());
     const { signal, onProgress } = options as UpdateOptions;
     return this.#call<"update">((wasm) => ({ type: "update", source, device, options: { ...engine, ...TRIAL_OPTIONS }, store, ...wasm }), { signal, onProgress });
   }

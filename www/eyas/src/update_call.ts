@@ -5,14 +5,15 @@ import type { Progress } from "./progress.js";
 import type { Call } from "./protocol.js";
 import type { StoreHost } from "./store_host.js";
 import type { WireStoreOptions } from "./store_options.js";
-import type { WasmCancelHandle, WasmModule, WasmStoring } from "./wasm_contract.js";
+import type { WasmCancelHandle, WasmModule, WasmStoreModule, WasmStoring } from "./wasm_contract.js";
 
 /** What an update needs of its worker. */
 export interface UpdateWorker {
   gpu: GpuLike | undefined;
   isSecureContext: boolean;
-  /** Fetches and starts a module. */
-  start(kind: "gpu" | "cpu", url: string): Promise<WasmModule>;
+  /** Fetch and start a module. */
+  startCpu(): Promise<WasmStoreModule>;
+  startGpu(): Promise<WasmModule>;
   storing(wanted: WireStoreOptions): Promise<{ host: StoreHost; storing: WasmStoring }>;
   cancellable<T>(wasm: WasmModule, work: (handle: WasmCancelHandle) => Promise<T>): Promise<T>;
   onProgress(progress: Progress): void;
@@ -26,7 +27,7 @@ export async function updateModel(call: Extract<Call, { type: "update" }>, worke
     throw new EyasError("model-not-found", `no model is kept here: ${storing.reason}`);
   }
   const { id } = storing;
-  const cpu = await worker.start("cpu", call.cpuWasm);
+  const cpu = await worker.startCpu();
   const stored = await worker.cancellable(cpu, async (handle) => (await cpu.listModels(host, handle)).find((model) => model.id === id));
   const { newer, fetchedBytes } = await worker.cancellable(cpu, (handle) => cpu.fetchNewer(worker.onProgress, handle, host, storing));
   const version = stored?.version ?? "";
@@ -35,7 +36,7 @@ export async function updateModel(call: Extract<Call, { type: "update" }>, worke
   }
   let plan = await chooseDevice(call.device, worker.gpu, worker.isSecureContext);
   for (;;) {
-    const wasm = plan.kind === "cpu" ? cpu : await worker.start("gpu", call.gpuWasm);
+    const wasm = plan.kind === "cpu" ? cpu : await worker.startGpu();
     try {
       const tried = await worker.cancellable(wasm, (handle) => wasm.tryNewer(call.source, call.options, worker.onProgress, handle, host, storing));
       return { status: "updated", version: tried ?? "", previousVersion: version, fetchedBytes };

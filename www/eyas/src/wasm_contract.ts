@@ -50,21 +50,28 @@ export interface WasmStoring {
   evictable?: boolean;
   sha256?: Readonly<Record<string, string>>;
   unaskedBytes?: number;
+  manifestUrl?: string;
+  manifestLists?: string;
+  publicKey?: string;
 }
 
-/** What the crate `eyas-web` exports, the same from the GPU module and the CPU module. */
+/** What the crate `eyas-web` exports from the GPU module and the CPU module. */
 export interface WasmModule {
   default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   CancelHandle: new () => WasmCancelHandle;
   WasmTier: new (options: WireTierOptions, host: TierHost) => WasmTier;
   planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<Plan>;
-  listModels(host: StoreHost, cancel: WasmCancelHandle): Promise<StoredModel[]>;
-  removeModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<boolean>;
   settleModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
   rollBackModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
-  fetchNewer(onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<{ newer: boolean; fetchedBytes: number }>;
   tryNewer(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<string | undefined>;
   WasmEngine: {
     load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<WasmEngine>;
   };
+}
+
+/** What only the CPU module exports besides: the store without an engine. */
+export interface WasmStoreModule extends WasmModule {
+  listModels(host: StoreHost, cancel: WasmCancelHandle): Promise<StoredModel[]>;
+  removeModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<boolean>;
+  fetchNewer(onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<{ newer: boolean; fetchedBytes: number }>;
 }

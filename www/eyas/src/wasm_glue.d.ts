@@ -5,11 +5,8 @@ declare module "eyas-gpu-glue" {
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
   export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
-  export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
-  export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
   export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
   export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
-  export const fetchNewer: import("./wasm_contract.js").WasmModule["fetchNewer"];
   export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }
@@ -19,11 +16,11 @@ declare module "eyas-cpu-glue" {
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
   export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
-  export const listModels: import("./wasm_contract.js").WasmModule["listModels"];
-  export const removeModel: import("./wasm_contract.js").WasmModule["removeModel"];
+  export const listModels: import("./wasm_contract.js").WasmStoreModule["listModels"];
+  export const removeModel: import("./wasm_contract.js").WasmStoreModule["removeModel"];
   export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
   export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
-  export const fetchNewer: import("./wasm_contract.js").WasmModule["fetchNewer"];
+  export const fetchNewer: import("./wasm_contract.js").WasmStoreModule["fetchNewer"];
   export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }

@@ -10,14 +10,14 @@ import type { WireStoreOptions } from "./store_options.js";
 import { type Ask, tierHost } from "./tier_host.js";
 import { updateModel } from "./update_call.js";
 import { VersionProof } from "./version_proof.js";
-import type { WasmCancelHandle, WasmEngine, WasmModule, WasmStoring, WasmTier } from "./wasm_contract.js";
+import type { WasmCancelHandle, WasmEngine, WasmModule, WasmStoreModule, WasmStoring, WasmTier } from "./wasm_contract.js";
 
 /** What the worker's environment gives to the host; tests give their own. */
 export interface HostEnvironment {
   post(message: FromWorker): void;
   gpu: GpuLike | undefined;
   isSecureContext: boolean;
-  modules: { gpu: WasmModule; cpu: WasmModule };
+  modules: { gpu: WasmModule; cpu: WasmStoreModule };
   fetchModule(url: string, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<WebAssembly.Module>;
 }
 
@@ -120,7 +120,11 @@ export class WorkerHost {
       case "update":
         return updateModel(call, {
           ...this.#environment,
-          start: async (kind, url) => (await this.#start(kind, url, id, signal)).wasm,
+          startCpu: async () => {
+            await this.#start("cpu", call.cpuWasm, id, signal);
+            return this.#environment.modules.cpu;
+          },
+          startGpu: async () => (await this.#start("gpu", call.gpuWasm, id, signal)).wasm,
           storing: (wanted) => this.#storing(wanted, (progress) => this.#environment.post({ type: "progress", id, progress })),
           cancellable: (wasm, work) => this.#cancellable(wasm, signal, work),
           onProgress: (progress) => this.#environment.post({ type: "progress", id, progress }),
@@ -208,7 +212,7 @@ export class WorkerHost {
     const device: DeviceReport = { kind: "none", name: "no model on this device", isFallbackAdapter: false, reason: `${code}: ${message}` };
     this.#device = device;
     const { model } = call.tier.cloud;
-    return { kind: "none", model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0, version: null, previousKept: false, rolledBack: null } };
+    return { kind: "none", model, architecture: "", device, memoryBytes: 0, contextTokens: 0, vocabSize: 0, quantize: "none", fingerprint: "", hasChatTemplate: true, storage: { kept: false, reason: "no model was loaded", fetchedBytes: 0, storedBytes: 0, version: null, previousKept: false, rolledBack: null, manifest: null } };
   }
 
   /** Fetches the module of a device. */
@@ -296,6 +300,8 @@ export class WorkerHost {
     const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
     const savesData = wanted.respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
     const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
+    const { manifest, publicKey } = wanted;
+    Object.assign(storing, manifest && { manifestUrl: manifest.url, manifestLists: manifest.lists }, publicKey === undefined ? {} : { publicKey });
     if (typeof folder === "string") {
       return { host: storeHost(undefined, () => this.#signal, onWait), storing: { ...storing, reason: folder } };
     }

@@ -121,7 +121,7 @@ fn a_sha256_of_the_application_is_demanded() {
     world.internet.put(&format!("{MODEL}w.bin"), plain(bytes.clone()));
     let mut attempt = |sha256: eyas_store::Digest| {
         block_on(async {
-            let expectations = Expectations { digests: [("w.bin".to_owned(), sha256)].into(), unasked_bytes: None };
+            let expectations = Expectations { digests: [("w.bin".to_owned(), sha256)].into(), ..Expectations::default() };
             let model = world.store().open(MODEL, Which::Current, false, world.ports(), expectations).await?;
             let loaded = load(&model, &["w.bin".into()], &mut random).await;
             if let Err(error) = &loaded {

@@ -4,6 +4,7 @@
 mod damage;
 mod eviction;
 mod faults;
+mod manifests;
 mod power_cuts;
 mod records;
 mod simulation;
