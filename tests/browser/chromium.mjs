@@ -34,6 +34,11 @@ export function launch({ gpu = true, gpuFlags = SOFTWARE_GPU, moreFlags = [] } =
   return chromium.launch({ executablePath, headless: true, args: [...PLAIN, ...(gpu ? gpuFlags : NO_GPU), ...moreFlags] });
 }
 
+/** Launches Chromium with a profile in `folder`, which keeps its storage on the disk; other contexts are private windows and keep theirs in memory. */
+export function launchProfile(folder) {
+  return chromium.launchPersistentContext(folder, { executablePath, headless: true, args: [...PLAIN, ...NO_GPU] });
+}
+
 /** Starts what a test file needs: the browser, a server for the package, and one at another origin for models. */
 export async function startLab(options = {}) {
   const browser = await launch(options);
