@@ -15,6 +15,7 @@
 //!   stays until the new one has answered, and comes back where the new one fails.
 //!
 //! - **Manifests.** A [`Manifest`] beside the files tells their sizes and hashes before they are fetched; with a [`SignatureCheck`] nothing else is.
+//! - **Archives.** A complete model can be written out as one file and taken in elsewhere, checked on both ways.
 //!
 //! What it does not do: it knows no browser and no disk ([`FileSystem`], [`Network`] and [`Clock`] are the shell's), no model format, and no schedule:
 //! one load at a time works on a model, whoever holds its lock.
@@ -46,6 +47,7 @@ mod digest;
 mod file_system;
 mod manifest;
 mod meter;
+mod model_archive;
 mod model_file;
 mod model_record;
 mod network;
@@ -62,6 +64,7 @@ pub use eyas_core::Clock;
 pub use file_system::{FileSystem, StoreFile};
 pub use manifest::{ExpectedAnswer, MANIFEST_NAME, Manifest, ManifestFile, ManifestWish, SIGNATURE_NAME, SignatureCheck};
 pub use meter::{ByteSource, Meter};
+pub use model_archive::{Imported, ModelExport};
 pub use model_record::{CHUNK_BYTES, FileRecord, ModelRecord, Version};
 pub use network::{Answer, Get, Network};
 pub use open_model::{Expectations, OpenModel, Ports};

@@ -15,11 +15,6 @@ use crate::{
 /// Room that is left for records and digests beside a file's own bytes.
 const MARGIN_BYTES: u64 = 1 << 20;
 
-/// The lock of whoever fetches a newer version; it is taken before the folder's own.
-fn update_lock(folder: &str) -> String {
-    format!("{folder}-update")
-}
-
 /// A model on this device, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +97,7 @@ impl Store {
         let folder = Self::folder(id);
         let mut locks = Vec::new();
         if which == Which::Candidate {
-            locks.push(self.lock(&update_lock(&folder)).await?);
+            locks.push(self.lock(&Self::update_lock(&folder)).await?);
         }
         locks.push(self.lock(&folder).await?);
         let stored = read_record(self.files.as_ref(), &folder).await?;
@@ -115,7 +110,20 @@ impl Store {
         Ok(OpenModel::new(ports, expectations, Some((self.clone(), Rc::new(shelf)))))
     }
 
-    fn shelf(&self, folder: String, which: Which, record: ModelRecord, locks: Vec<Box<dyn Any>>) -> Shelf {
+    /// The lock of whoever fetches a newer version; it is taken before the folder's own.
+    pub(crate) fn update_lock(folder: &str) -> String {
+        format!("{folder}-update")
+    }
+
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        self.files.as_ref()
+    }
+
+    pub(crate) fn shared_files(&self) -> Rc<dyn FileSystem> {
+        self.files.clone()
+    }
+
+    pub(crate) fn shelf(&self, folder: String, which: Which, record: ModelRecord, locks: Vec<Box<dyn Any>>) -> Shelf {
         let record = RefCell::new(record);
         Shelf { files: self.files.clone(), folder, which, record, takes_turns: false, _locks: locks }
     }
@@ -124,7 +132,7 @@ impl Store {
     /// such model.
     pub(crate) async fn open_beside(&self, id: &str, ports: Ports, expectations: Expectations) -> Result<OpenModel> {
         let folder = Self::folder(id);
-        let update = self.lock(&update_lock(&folder)).await?;
+        let update = self.lock(&Self::update_lock(&folder)).await?;
         let turn = self.lock(&folder).await?;
         let record = read_record(self.files.as_ref(), &folder).await?.filter(|record| record.current.complete);
         let Some(mut record) = record else {
@@ -166,7 +174,7 @@ impl Store {
         Ok(record.map(|record| self.shelf(folder, Which::Current, record, vec![lock])))
     }
 
-    async fn lock(&self, folder: &str) -> Result<Box<dyn Any>> {
+    pub(crate) async fn lock(&self, folder: &str) -> Result<Box<dyn Any>> {
         let lock = self.files.lock(folder, true).await?;
         lock.ok_or_else(|| Error::internal("a lock that was waited for was not given"))
     }
@@ -216,7 +224,7 @@ impl Store {
     /// Removes a model, when no tab is loading or updating it any more; false where there is none.
     pub async fn remove(&self, id: &str) -> Result<bool> {
         let folder = Self::folder(id);
-        let _update = self.lock(&update_lock(&folder)).await?;
+        let _update = self.lock(&Self::update_lock(&folder)).await?;
         let _lock = self.lock(&folder).await?;
         let was_there = read_record(self.files.as_ref(), &folder).await?.is_some();
         remove_model(&self.files, &folder).await?;
@@ -287,7 +295,7 @@ impl Store {
 
     /// Removes a folder that no tab is loading or updating.
     async fn evict(&self, folder: &str) -> Result<bool> {
-        let Some(_update) = self.files.lock(&update_lock(folder), false).await? else { return Ok(false) };
+        let Some(_update) = self.files.lock(&Self::update_lock(folder), false).await? else { return Ok(false) };
         let Some(_lock) = self.files.lock(folder, false).await? else { return Ok(false) };
         remove_model(&self.files, folder).await?;
         Ok(true)

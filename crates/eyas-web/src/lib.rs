@@ -27,6 +27,8 @@ mod http_network;
 mod js_error;
 #[cfg(target_arch = "wasm32")]
 mod js_value;
+#[cfg(all(target_arch = "wasm32", feature = "cpu"))]
+mod model_archive;
 #[cfg(target_arch = "wasm32")]
 mod opening;
 #[cfg(target_arch = "wasm32")]
@@ -59,6 +61,7 @@ pub use self::{
 #[cfg(all(target_arch = "wasm32", feature = "cpu"))]
 pub use self::{
     fetch_newer::fetch_newer,
+    model_archive::{WasmExport, export_model, import_model},
     stored_models::{list_models, remove_model},
 };
 

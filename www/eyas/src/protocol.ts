@@ -10,7 +10,7 @@ import type { WireSource } from "./model_source.js";
 import type { UpdateReport } from "./model_update.js";
 import type { Plan } from "./plan.js";
 import type { Progress } from "./progress.js";
-import type { StoredModel } from "./stored_models.js";
+import type { ImportedModel, StoredModel } from "./stored_models.js";
 import type { WireStoreOptions } from "./store_options.js";
 import type { Ask } from "./tier_host.js";
 import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
@@ -24,7 +24,7 @@ export interface GenerationRequest {
 }
 
 /** What is asked of the models on this device. */
-export type ModelsRequest = { kind: "list" } | { kind: "remove"; id: string };
+export type ModelsRequest = { kind: "list" } | { kind: "remove" | "export"; id: string } | { kind: "import"; file: Blob; id?: string; evictable: boolean };
 
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
@@ -49,7 +49,7 @@ export interface Answers {
   classify: LabelScore[];
   fork: undefined;
   "close-session": undefined;
-  models: StoredModel[] | boolean;
+  models: StoredModel[] | boolean | Blob | ImportedModel;
   update: UpdateReport;
   memory: MemoryReport;
   dispose: undefined;

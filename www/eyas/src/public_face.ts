@@ -13,6 +13,6 @@ export type { MemoryNeed, Plan, PlanVariant } from "./plan.js";
 export type { LoadPhase, Progress } from "./progress.js";
 export { Session, type SessionOptions } from "./session.js";
 export type { StoreOptions } from "./store_options.js";
-export { type StoredFile, type StoredModel, StoredModels } from "./stored_models.js";
+export { type ImportedModel, type ImportOptions, type StoredFile, type StoredModel, StoredModels, type TransferOptions } from "./stored_models.js";
 export { TextStream } from "./text_stream.js";
 export type { BudgetOptions, CalibrationThreshold, CloudOptions, CloudPrices, CloudRetry, MidStream, Privacy, TierOptions } from "./tier_options.js";

@@ -4,7 +4,8 @@ import { EyasError } from "./error.js";
 import { engineOptions } from "./load_options.js";
 import { type ModelSource, type WireSource, wireSource } from "./model_source.js";
 import { TRIAL_OPTIONS, UPDATE_OPTION_NAMES, type UpdateOptions, type UpdateReport } from "./model_update.js";
-import { requireKnownKeys } from "./option_check.js";
+import { ensure, requireFunction, requireKnownKeys, requireSignal, shown } from "./option_check.js";
+import type { Progress } from "./progress.js";
 import type { Answers, Call, ModelsRequest } from "./protocol.js";
 import { storeId, wireStoreOptions } from "./store_options.js";
 
@@ -38,6 +39,40 @@ export interface StoredModel {
   hasPrevious: boolean;
   /** Its files. */
   files: StoredFile[];
+}
+
+/** Who listens to an export or an import. */
+export interface TransferOptions {
+  /** Called with the bytes that are through. */
+  onProgress?: (progress: Progress) => void;
+  /** Ends it; it then rejects with the signal's own reason. */
+  signal?: AbortSignal;
+}
+
+/** How a model is taken in. */
+export interface ImportOptions extends TransferOptions {
+  /** The model that the file must hold; absent: whichever it says. */
+  model?: ModelSource;
+  /** As for `load`. */
+  evictable?: boolean;
+}
+
+/** What was taken in. */
+export interface ImportedModel {
+  /** The model's address: what `load` takes as `model`. */
+  id: string;
+  /** A name for what its files hold, as `list` tells it. */
+  version: string;
+}
+
+function checkedListeners({ onProgress, signal }: TransferOptions): CallListeners {
+  if (onProgress !== undefined) {
+    requireFunction("onProgress", onProgress);
+  }
+  if (signal !== undefined) {
+    requireSignal(signal);
+  }
+  return { onProgress, signal };
 }
 
 const pageUrl = () => globalThis.document?.baseURI ?? globalThis.location?.href;
@@ -82,8 +117,8 @@ export class StoredModels {
     }
   }
 
-  #ask(request: ModelsRequest): Promise<StoredModel[] | boolean> {
-    return this.#call<"models">(({ cpuWasm }) => ({ type: "models", request, cpuWasm }));
+  #ask(request: ModelsRequest, listeners: CallListeners = {}): Promise<Answers["models"]> {
+    return this.#call<"models">(({ cpuWasm }) => ({ type: "models", request, cpuWasm }), listeners);
   }
 
   /** All models, the last used first; none where the browser keeps nothing for this page. */
@@ -118,6 +153,29 @@ export class StoredModels {
     const store = wireStoreOptions({ store: "device", ...options }, source, pageUrl());
     const { signal, onProgress } = options as UpdateOptions;
     return this.#call<"update">((wasm) => ({ type: "update", source, device, options: { ...engine, ...TRIAL_OPTIONS }, store, ...wasm }), { signal, onProgress });
+  }
+
+  /**
+   * A complete model as one file, for a person to keep or to carry to another device; docs/store.md has its format. Every chunk is checked as it is read:
+   * `integrity` where the store is damaged, `model-not-found` where the model is not complete here.
+   */
+  async export(model: ModelSource, options: TransferOptions = {}): Promise<Blob> {
+    requireKnownKeys("export options", options, ["onProgress", "signal"]);
+    return (await this.#ask({ kind: "export", id: storeId(storedSource(model)) }, checkedListeners(options))) as Blob;
+  }
+
+  /**
+   * Takes in what `export` wrote. Nothing of it counts before every file has the SHA-256 that it should have: `integrity` where a byte differs, `bad-input`
+   * where it is no such file, holds another model than `model`, or is here in another version; `storage-full`. Nothing stays of what was refused.
+   * A file says itself which address its model has, so take it only from where you would take a model, or give `model` and load with `sha256` or `publicKey`.
+   */
+  async import(file: Blob, options: ImportOptions = {}): Promise<ImportedModel> {
+    requireKnownKeys("import options", options, ["model", "evictable", "onProgress", "signal"]);
+    const { model, evictable = false } = options as ImportOptions;
+    ensure(file instanceof Blob, () => `import takes a File or a Blob, found ${shown(file)}`);
+    ensure(typeof evictable === "boolean", () => `evictable must be true or false, found ${shown(evictable)}`);
+    const id = model === undefined ? {} : { id: storeId(storedSource(model)) };
+    return (await this.#ask({ kind: "import", file, evictable, ...id }, checkedListeners(options))) as ImportedModel;
   }
 
   /** Asks the browser not to throw this origin's data away when the device is short of room. Some ask the person. False where it may. */

@@ -7,7 +7,7 @@ import type { Progress } from "./progress.js";
 import type { Plan } from "./plan.js";
 import type { GenerationRequest } from "./protocol.js";
 import type { StoreHost } from "./store_host.js";
-import type { StoredModel } from "./stored_models.js";
+import type { ImportedModel, StoredModel } from "./stored_models.js";
 import type { TierHost } from "./tier_host.js";
 import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
 
@@ -69,8 +69,17 @@ export interface WasmModule {
   };
 }
 
+/** A model on its way out of the store. */
+export interface WasmExport {
+  readonly totalBytes: number;
+  next(): Promise<Uint8Array | undefined>;
+  free(): void;
+}
+
 /** What only the CPU module exports besides: the store without an engine. */
 export interface WasmStoreModule extends WasmModule {
+  exportModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<WasmExport>;
+  importModel(host: StoreHost, file: Blob, id: string | undefined, evictable: boolean, onBytes: (bytes: number) => void, cancel: WasmCancelHandle): Promise<ImportedModel>;
   listModels(host: StoreHost, cancel: WasmCancelHandle): Promise<StoredModel[]>;
   removeModel(host: StoreHost, id: string, cancel: WasmCancelHandle): Promise<boolean>;
   fetchNewer(onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<{ newer: boolean; fetchedBytes: number }>;

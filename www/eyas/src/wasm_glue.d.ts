@@ -23,4 +23,6 @@ declare module "eyas-cpu-glue" {
   export const fetchNewer: import("./wasm_contract.js").WasmStoreModule["fetchNewer"];
   export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
+  export const exportModel: import("./wasm_contract.js").WasmStoreModule["exportModel"];
+  export const importModel: import("./wasm_contract.js").WasmStoreModule["importModel"];
 }

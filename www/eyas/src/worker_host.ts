@@ -3,6 +3,7 @@ import type { Embedding } from "./embedding.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
 import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
+import { answerModels, withoutStore } from "./models_call.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
 import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
@@ -116,7 +117,7 @@ export class WorkerHost {
         this.#loaded().closeSession(call.session);
         return undefined;
       case "models":
-        return this.#models(call, signal);
+        return this.#models(id, call, signal);
       case "update":
         return updateModel(call, {
           ...this.#environment,
@@ -308,18 +309,17 @@ export class WorkerHost {
     return { host: storeHost(folder, () => this.#signal, onWait), storing: { ...storing, id: wanted.id as string } };
   }
 
-  /** The models on this device, listed or removed. */
-  async #models({ request, cpuWasm }: ModelsCall, signal: AbortSignal) {
+  /** The models on this device: listed, removed, written out or taken in. */
+  async #models(id: number, { request, cpuWasm }: ModelsCall, signal: AbortSignal) {
     const folder = await deviceFolder();
     if (typeof folder === "string") {
-      return request.kind === "list" ? [] : false;
+      return withoutStore(request, folder);
     }
-    const { fetchModule, modules } = this.#environment;
-    const module = await fetchModule(cpuWasm, () => {}, signal);
-    signal.throwIfAborted();
-    await modules.cpu.default({ module_or_path: module });
+    await this.#start("cpu", cpuWasm, id, signal);
+    const { cpu } = this.#environment.modules;
     const host = storeHost(folder, () => this.#signal, () => {});
-    return this.#cancellable(modules.cpu, signal, async (handle) => (request.kind === "list" ? modules.cpu.listModels(host, handle) : modules.cpu.removeModel(host, request.id, handle)));
+    const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
+    return this.#cancellable(cpu, signal, (handle) => answerModels(request, { cpu, host, handle, signal, onProgress }));
   }
 
   /** Runs `work` with a handle that the signal cancels. */
