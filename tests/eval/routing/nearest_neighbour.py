@@ -3,7 +3,7 @@
     cargo build --release -p eyas-cli
     python tests/eval/routing/nearest_neighbour.py --cli target/release/eyas-cli --out log.jsonl [--quantize q8]
     eyas-cli calibrate --log log.jsonl --task clinc150 --foreign clinc150-oos --alpha 0.05 --out calibration.json --report clinc150.md
-    eyas-cli calibrate --log log.jsonl --task banking77 --foreign clinc150 --alpha 0.05 --out calibration.json --report banking77.md
+    eyas-cli calibrate --log log.jsonl --task banking77 --alpha 0.05 --out calibration.json --report banking77.md
 
 Tasks, from ../shared/data: `clinc150`, its validation part against all of its training part; `clinc150-oos`, its out-of-scope requests (training and
 validation part: none is in the index), which no label is right for; `banking77`, three tenths of each label of its training part (SEED) against the rest.
