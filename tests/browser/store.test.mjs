@@ -79,7 +79,7 @@ test("the second load needs no network, and says so", async () => {
   const second = await load(page);
   assert.equal(second.text, expected, JSON.stringify(second));
   const { storedBytes: _, version, ...storage } = second.storage;
-  assert.deepEqual(storage, { kept: true, reason: "", fetchedBytes: 0, previousKept: false, rolledBack: null });
+  assert.deepEqual(storage, { kept: true, reason: "", fetchedBytes: 0, previousKept: false, rolledBack: null, manifest: null });
   assert.equal(server.requests.length, requests, "not one request");
   assert.ok(second.seen.some(({ phase, source }) => phase === "weights" && source === "store"));
   assert.ok(first.seen.some(({ phase, source, fetchedBytes }) => phase === "weights" && source === "network" && fetchedBytes > 0));
