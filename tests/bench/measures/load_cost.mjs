@@ -54,6 +54,7 @@ export async function measureLoad({ lab, report }, { model, label, device }) {
         device,
         contextTokens,
         assets: window.metered,
+        store: "none", // what keeping it costs is measured by store_cost.mjs
         onProgress({ phase }) {
           sample();
           began[phase] ??= performance.now() - start;
