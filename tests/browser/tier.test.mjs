@@ -200,6 +200,23 @@ for (const [name, { load, worker, lose, gpu: needsGpu }] of Object.entries(FAILU
   }
 }
 
+test("a device lost where the cloud can't be reached comes back, and answers here", async (t) => {
+  if (!gpu) return t.skip("this Chromium has no WebGPU adapter");
+  const { page, close } = await watchedPage();
+  const seen = await page.evaluate(async () => {
+    const nobody = "http://127.0.0.1:9/v1"; // discard: nothing listens there
+    const eyas = await window.slim.load({ model: window.nano, device: "gpu", assets: window.metered, cloud: { endpoint: nobody, model: "mock", retry: { maxRetries: 0 } } });
+    const undisturbed = (await eyas.chat("book a table for two tomorrow in oslo at eight")).text;
+    const stream = eyas.stream("book a table for two tomorrow in oslo at eight", { midStream: "hold" });
+    new BroadcastChannel("gpu-meter").postMessage("lose");
+    const { text, provenance } = await stream.result();
+    await eyas.dispose();
+    return { text, undisturbed, tier: provenance.tier };
+  });
+  assert.deepEqual([seen.tier, seen.text], ["local", seen.undisturbed], JSON.stringify(seen));
+  await close();
+});
+
 test("a session with a local-only turn keeps it, though the device is lost and another worker goes on", async (t) => {
   if (!gpu) return t.skip("this Chromium has no WebGPU adapter");
   const { page, requests, close } = await watchedPage();

@@ -406,6 +406,10 @@ impl TierAnswer {
             return Ok(());
         }
         Err(match self.local_error.take() {
+            // A device that was lost can be had again, without a network too: whoever can load the model again must hear of it.
+            Some(local) if local.kind() == ErrorKind::DeviceLost => {
+                local.context(format!("the cloud failed ({error}), and this device was lost"))
+            }
             Some(local) => error.context(format!("this device can't answer ({local}), and the cloud failed")),
             None => error,
         })

@@ -79,6 +79,21 @@ fn whatever_fails_on_the_device_the_privacy_decides_who_answers() {
     println!("{cases} cases");
 }
 
+/// In a tunnel a device that was lost must not look like a cloud that failed: whoever can load the model again does so at its code.
+#[test]
+fn a_lost_device_whose_cloud_fails_too_is_a_lost_device() {
+    for (kind, expected) in [(ErrorKind::DeviceLost, "device-lost"), (ErrorKind::OutOfMemory, "cloud-http")] {
+        for mid_stream in ["hold", "replace", "append"] {
+            let world = World::new(&format!(r#"{{"privacy":"prefer-local","midStream":"{mid_stream}",{CLOUD}}}"#));
+            world.plays([Act::Status(404, Vec::new())]);
+            let (_, _, end) = ask(&world, Some((Phase::Decode, kind)), request("hi"));
+            let error = end.unwrap_err();
+            assert_eq!(error.code(), expected, "{mid_stream}: {error}");
+            assert!(error.to_string().contains("404") && error.to_string().contains("the cloud failed"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn each_failure_of_the_cloud_recovers_or_has_its_code() {
     let words = || good(&["good ", "words"]);
