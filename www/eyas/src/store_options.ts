@@ -46,6 +46,15 @@ export const STORE_OPTION_NAMES = ["store", "evictable", "sha256", "manifest", "
 
 const MANIFEST_NAME = "eyas.manifest.json";
 
+/** The file name that a URL's last part stands for; the part itself where its escapes are malformed. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** Where a model's manifest is by default: beside its files. Undefined where no address tells. */
 function manifestBeside(source: WireSource): { url: string; lists?: string } | undefined {
   if (source.kind === "folder") {
@@ -56,7 +65,7 @@ function manifestBeside(source: WireSource): { url: string; lists?: string } | u
     const url = new URL(source.url);
     const [lists = ""] = url.pathname.split("/").slice(-1);
     url.pathname = `${url.pathname.slice(0, -lists.length)}${MANIFEST_NAME}`;
-    return { url: url.href, lists: decodeURIComponent(lists) };
+    return { url: url.href, lists: decoded(lists) };
   }
   const url = source.files.find(({ name }) => name === MANIFEST_NAME)?.url;
   return url === undefined ? undefined : { url };

@@ -34,6 +34,7 @@ test("a manifest is beside its model, or where it is said to be", () => {
   const place = (model, options = {}) => wireStoreOptions(options, source(model), BASE).manifest;
   assert.deepEqual(place("https://m.test/a/b.gguf?token=1"), { url: "https://m.test/a/eyas.manifest.json?token=1", lists: "b.gguf" });
   assert.deepEqual(place("https://m.test/a/my%20model.gguf"), { url: "https://m.test/a/eyas.manifest.json", lists: "my model.gguf" });
+  assert.deepEqual(place("https://m.test/a/half%ZZ.gguf"), { url: "https://m.test/a/eyas.manifest.json", lists: "half%ZZ.gguf" });
   assert.deepEqual(place("./m", { manifest: "/keys/m.json" }), { url: "https://app.test/keys/m.json" });
   assert.equal(place("./m", { manifest: false }), undefined);
   assert.equal(place({ files: { "config.json": "/c" } }), undefined);
