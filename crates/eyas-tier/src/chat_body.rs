@@ -13,6 +13,8 @@ const MOST_STOPS: usize = 4;
 pub(crate) struct Question<'a> {
     pub(crate) messages: &'a [Message],
     pub(crate) options: &'a GenerateOptions,
+    /// The seed is the engine's own: it is not asked for.
+    pub(crate) own_seed: bool,
     pub(crate) has_tools: bool,
     pub(crate) has_template_variables: bool,
 }
@@ -59,7 +61,7 @@ pub(crate) fn chat_body(config: &CloudConfig, question: Question<'_>) -> Result<
     if let Some(max_tokens) = options.max_tokens {
         set("max_tokens", max_tokens.into());
     }
-    if let Some(seed) = options.seed {
+    if let Some(seed) = options.seed.filter(|_| !question.own_seed) {
         set("seed", seed.into());
     }
     if !options.stop.is_empty() && supports("stop") {
@@ -119,7 +121,8 @@ mod tests {
 
     fn body(config: &CloudConfig, options: &GenerateOptions) -> Result<(Value, Vec<String>)> {
         let messages = [Message::user("hi")];
-        let question = Question { messages: &messages, options, has_tools: false, has_template_variables: false };
+        let question =
+            Question { messages: &messages, options, own_seed: false, has_tools: false, has_template_variables: false };
         let body = chat_body(config, question)?;
         Ok((serde_json::from_slice(&body.bytes).unwrap(), body.downgrades))
     }
@@ -168,8 +171,8 @@ mod tests {
     fn tools_and_template_variables_count_as_options() {
         let messages = [Message::user("hi")];
         for (has_tools, has_template_variables) in [(true, false), (false, true)] {
-            let question =
-                Question { messages: &messages, options: &GenerateOptions::default(), has_tools, has_template_variables };
+            let options = &GenerateOptions::default();
+            let question = Question { messages: &messages, options, own_seed: false, has_tools, has_template_variables };
             assert_eq!(chat_body(&config(""), question).unwrap_err().code(), "cloud-refused");
         }
     }

@@ -13,6 +13,8 @@ pub(crate) struct ChatStream {
     pub(crate) completion_tokens: Option<usize>,
     /// The model that the server says answered.
     pub(crate) model: Option<String>,
+    /// Why the model would not answer, in its own words.
+    refusal: String,
 }
 
 impl ChatStream {
@@ -37,9 +39,8 @@ impl ChatStream {
         if let Some(error) = object.get("error").filter(|error| !error.is_null()) {
             return Err(Error::new(ErrorKind::CloudRefused, format!("the cloud reported an error: {}", error_text(error))));
         }
-        let choices =
-            object.get("choices").and_then(Value::as_array).ok_or_else(|| not_the_protocol("an event without choices"))?;
-        if let Some(usage) = object.get("usage") {
+        let usage = object.get("usage").filter(|usage| usage.is_object());
+        if let Some(usage) = usage {
             let count = |name: &str| usage.get(name).and_then(Value::as_u64).map(|count| count as usize);
             self.prompt_tokens = count("prompt_tokens").or(self.prompt_tokens);
             self.completion_tokens = count("completion_tokens").or(self.completion_tokens);
@@ -47,30 +48,72 @@ impl ChatStream {
         if let Some(model) = object.get("model").and_then(Value::as_str).filter(|model| !model.is_empty()) {
             self.model = Some(model.to_owned());
         }
+        let Some(choices) = object.get("choices").and_then(Value::as_array) else {
+            return if usage.is_some() { Ok(String::new()) } else { Err(not_the_protocol("an event without choices")) };
+        };
         // One choice was asked for; a usage event has none.
         let Some(choice) = choices.iter().find(|choice| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0) else {
             return Ok(String::new());
         };
-        match choice.get("finish_reason").and_then(Value::as_str) {
-            None => {}
-            Some("stop" | "eos" | "end_turn") => self.finish = Some(FinishReason::Stop),
-            Some("length" | "max_tokens") => self.finish = Some(FinishReason::Length),
-            Some(other) => {
-                let detail = format!("the cloud ended the answer for the reason {:?}, which is no end of a text", clipped(other));
-                return Err(Error::new(ErrorKind::CloudRefused, detail));
+        let said = choice.get(message);
+        if let Some(refusal) = said.and_then(|said| said.get("refusal")).and_then(Value::as_str) {
+            self.refusal.push_str(refusal);
+        }
+        let text = said.and_then(|said| said.get("content")).map_or(Ok(String::new()), |content| self.content(content))?;
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
+            self.finish = Some(self.finish_reason(reason)?);
+        }
+        Ok(text)
+    }
+
+    /// A text, or a list of parts as newer servers send it.
+    fn content(&mut self, content: &Value) -> Result<String> {
+        let Some(parts) = content.as_array() else { return Ok(content.as_str().unwrap_or_default().to_owned()) };
+        let mut text = String::new();
+        for part in parts {
+            let field = |name: &str| part.get(name).and_then(Value::as_str);
+            match (part.as_str(), field("type")) {
+                (Some(part), _) => text.push_str(part),
+                (None, Some("text" | "output_text")) => text.push_str(field("text").unwrap_or_default()),
+                (None, Some("refusal")) => self.refusal.push_str(field("refusal").unwrap_or_default()),
+                (None, Some("thinking" | "reasoning")) => {}
+                (None, other) => return Err(not_the_protocol(&format!("a part of type {:?}", clipped(other.unwrap_or("none"))))),
             }
         }
-        let text = choice.get(message).and_then(|message| message.get("content")).and_then(Value::as_str);
-        Ok(text.unwrap_or_default().to_owned())
+        Ok(text)
+    }
+
+    fn finish_reason(&self, reason: &str) -> Result<FinishReason> {
+        match reason.to_ascii_lowercase().as_str() {
+            "stop" | "eos" | "end_turn" | "stop_sequence" | "eos_token" => Ok(FinishReason::Stop),
+            "length" | "max_tokens" | "model_length" => Ok(FinishReason::Length),
+            "content_filter" | "refusal" | "safety" => Err(self.declined(&format!("finish reason {}", clipped(reason)))),
+            _ => {
+                let detail =
+                    format!("the cloud ended the answer for the reason {:?}, which is no end of a text", clipped(reason));
+                Err(Error::new(ErrorKind::CloudRefused, detail))
+            }
+        }
+    }
+
+    fn declined(&self, how: &str) -> Error {
+        let words = if self.refusal.is_empty() { how.to_owned() } else { clipped(&self.refusal) };
+        Error::new(ErrorKind::CloudRefused, format!("the cloud's model declined to answer: {words}"))
+    }
+
+    /// Fails with `cloud-refused` where the model would not answer: that is no answer without text.
+    pub(crate) fn check_refusal(&self) -> Result<()> {
+        if self.refusal.is_empty() { Ok(()) } else { Err(self.declined("refusal")) }
     }
 }
 
 /// What an error says: its message, else its code or type.
 pub(crate) fn error_text(error: &Value) -> String {
     let field = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    clipped(
-        error.as_str().or_else(|| field("message")).or_else(|| field("code")).or_else(|| field("type")).unwrap_or("no message"),
-    )
+    // Servers on FastAPI list what is wrong with each field.
+    let first = error.get(0).and_then(|first| first.get("msg")).and_then(Value::as_str);
+    let text = error.as_str().or_else(|| field("message")).or_else(|| field("code")).or_else(|| field("type")).or(first);
+    clipped(text.unwrap_or("no message"))
 }
 
 /// What the body of an error status says, if it says anything.

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, rc::Rc};
 use eyas_core::{CancelToken, Error, ErrorKind, Result, within};
 
 use crate::{
-    Clock, CloudConfig, CloudPermit, Refusal, SseParser, TokenSource,
+    Clock, CloudConfig, CloudPermit, Refusal, TokenSource,
+    answer_body::AnswerBody,
     chat_stream::{ChatStream, error_body_text},
     egress_ledger::{EgressEntry, EgressOutcome},
     network::{CloudRequest, CloudResponse, Gate, NetworkFailure},
@@ -16,6 +17,9 @@ use crate::{
 /// Bytes of an answer in all, and of an error's body: a server that sends more is broken or hostile.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// The longest wait for the usage and `[DONE]` behind a finish reason. Not every server sends them, nor closes the connection.
+const AFTER_FINISH_MS: f64 = 1000.0;
 
 /// The cloud as one engine has it.
 pub(crate) struct Cloud {
@@ -31,6 +35,8 @@ pub(crate) struct Dispatch {
     pub(crate) permit: CloudPermit,
     pub(crate) body: Vec<u8>,
     pub(crate) request: u64,
+    /// Attempts that were made for the same request before.
+    pub(crate) earlier_attempts: u32,
     pub(crate) why: Refusal,
 }
 
@@ -49,7 +55,12 @@ pub(crate) struct CloudCall {
     cancel: CancelToken,
     started_ms: f64,
     retries: u32,
+    /// The token of all attempts, once the application was asked; it may have none.
+    token: Option<Token>,
+    /// The first token was refused: the next one is the last.
     refreshed: bool,
+    /// When the finish reason came.
+    finished_ms: Option<f64>,
     answer: Option<Answer>,
     texts: VecDeque<String>,
     has_text: bool,
@@ -63,11 +74,11 @@ pub(crate) struct CloudCall {
     pub(crate) stream: ChatStream,
 }
 
+struct Token(Option<String>);
+
 struct Answer {
     response: Box<dyn CloudResponse>,
-    sse: SseParser,
-    /// The body of a server that does not stream.
-    whole: Option<Vec<u8>>,
+    body: AnswerBody,
     bytes: usize,
 }
 
@@ -92,7 +103,9 @@ impl CloudCall {
             cancel,
             started_ms,
             retries: 0,
+            token: None,
             refreshed: false,
+            finished_ms: None,
             answer: None,
             texts: VecDeque::new(),
             has_text: false,
@@ -141,10 +154,12 @@ impl CloudCall {
     async fn pause(&mut self, failure: Failure) -> Result<()> {
         let Failure { error, retry } = failure;
         self.answer = None;
+        self.finished_ms = None;
         let Some(pause) = retry.filter(|_| !self.has_text) else { return Err(error) };
         self.stream = ChatStream::default();
         if matches!(pause, Pause::NewToken) {
             self.refreshed = true;
+            self.token = None;
             return Ok(());
         }
         let policy = &self.cloud.config.retry;
@@ -166,16 +181,27 @@ impl CloudCall {
         self.cancel.check()
     }
 
-    /// Sends the request once and looks at the head of what comes back.
-    async fn attempt(&mut self) -> Result<(), Failure> {
+    /// The application's token: asked for once, and once more where it was refused.
+    async fn token(&mut self, patience_ms: f64) -> Result<Option<String>> {
+        if let Some(Token(token)) = &self.token {
+            return Ok(token.clone());
+        }
         let cloud = self.cloud.clone();
-        let patience_ms = self.patience_ms()?;
         let token = within(&*cloud.clock, patience_ms, cloud.tokens.token(self.refreshed)).await;
         self.cancel.check()?;
         let token = token.ok_or_else(|| timeout(format!("getToken gave no token within {patience_ms} ms")))??;
         if let Some(token) = &token {
             token::check(token, cloud.config.dangerously_send_long_lived_secrets_from_the_browser)?;
         }
+        self.token = Some(Token(token.clone()));
+        Ok(token)
+    }
+
+    /// Sends the request once and looks at the head of what comes back.
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        let cloud = self.cloud.clone();
+        let patience_ms = self.patience_ms()?;
+        let token = self.token(patience_ms).await?;
         self.attempts += 1;
         self.bytes_sent += self.dispatch.body.len() as u64;
         let request = CloudRequest { url: cloud.url.clone(), token, body: self.dispatch.body.clone() };
@@ -197,13 +223,12 @@ impl CloudCall {
             return Err(self.status_failure(response).await);
         }
         let kind = response.header("content-type").unwrap_or_default().to_ascii_lowercase();
-        let whole = (!kind.contains("event-stream") && kind.contains("json")).then(Vec::new);
-        if whole.is_none() && !kind.is_empty() && !kind.contains("event-stream") {
+        if !kind.is_empty() && !["event-stream", "json", "text/plain"].iter().any(|known| kind.contains(known)) {
             let kind: String = kind.chars().take(60).collect();
             let detail = format!("the cloud answered with {kind:?} instead of an event stream; is this the address of a model?");
             return Err(Error::new(ErrorKind::CloudRefused, detail).into());
         }
-        self.answer = Some(Answer { response, sse: SseParser::new(), whole, bytes: 0 });
+        self.answer = Some(Answer { response, body: AnswerBody::default(), bytes: 0 });
         Ok(())
     }
 
@@ -213,7 +238,7 @@ impl CloudCall {
             unix_ms: self.cloud.clock.unix_ms(),
             origin: String::new(),
             request: self.dispatch.request,
-            attempt: self.attempts,
+            attempt: self.dispatch.earlier_attempts + self.attempts,
             bytes: 0,
             reason: self.dispatch.why.reason,
             detail: self.dispatch.why.detail.clone(),
@@ -245,14 +270,22 @@ impl CloudCall {
         Failure { error: Error::new(kind, format!("the cloud answered with status {status}{words}")), retry }
     }
 
+    /// The longest that the next bytes may take; none where the answer has ended and what may follow was waited for.
+    fn read_patience_ms(&self) -> Result<Option<f64>, Failure> {
+        let Some(finished_ms) = self.finished_ms else { return self.patience_ms().map(Some) };
+        let left_ms = finished_ms + AFTER_FINISH_MS - self.cloud.clock.now_ms();
+        Ok(Some(left_ms.min(self.left_ms())).filter(|left_ms| *left_ms > 0.0))
+    }
+
     /// Reads the next bytes of the answer.
     async fn read(&mut self) -> Result<Option<CloudStep>, Failure> {
         let cloud = self.cloud.clone();
-        let patience_ms = self.patience_ms()?;
+        let Some(patience_ms) = self.read_patience_ms()? else { return self.end(None) };
         let Some(answer) = &mut self.answer else { return Ok(None) };
         let chunk = within(&*cloud.clock, patience_ms, answer.response.chunk()).await;
         self.cancel.check()?;
         let chunk = match chunk {
+            None if self.finished_ms.is_some() => return self.end(None),
             None => {
                 let error =
                     timeout(format!("the cloud's answer paused for more than {patience_ms} ms (cloud.retry.idleTimeoutMs)"));
@@ -267,12 +300,8 @@ impl CloudCall {
             let detail = format!("the cloud sent more than {MAX_ANSWER_BYTES} bytes for one answer");
             return Err(Error::new(ErrorKind::CloudRefused, detail).into());
         }
-        if let Some(whole) = &mut answer.whole {
-            whole.extend_from_slice(&chunk);
-            return Ok(None);
-        }
         let mut events = Vec::new();
-        let parsed = answer.sse.push(&chunk, &mut events);
+        let parsed = answer.body.push(&chunk, &mut events);
         for data in events {
             if !self.stream.is_done {
                 let text = self.stream.event(&data)?;
@@ -280,7 +309,10 @@ impl CloudCall {
             }
         }
         parsed?;
-        // After the finish reason only the usage and [DONE] can follow; a server that keeps the connection open is not waited for.
+        if self.stream.finish.is_some() {
+            self.finished_ms.get_or_insert(cloud.clock.now_ms());
+        }
+        // A server that keeps the connection open behind [DONE] is not waited for.
         if self.stream.is_done { self.end(None) } else { Ok(None) }
     }
 
@@ -295,10 +327,11 @@ impl CloudCall {
 
     /// The connection has ended. Without a finish reason that is an error, not a short answer.
     fn end(&mut self, failure: Option<String>) -> Result<Option<CloudStep>, Failure> {
-        if let Some(whole) = self.answer.as_mut().and_then(|answer| answer.whole.take()).filter(|_| failure.is_none()) {
+        if let Some(whole) = self.answer.as_mut().and_then(|answer| answer.body.take_whole()).filter(|_| failure.is_none()) {
             let text = self.stream.whole(&whole)?;
             self.text(text);
         }
+        self.stream.check_refusal()?;
         if self.stream.finish.is_none() {
             let words = failure.map(|words| format!(" ({words})")).unwrap_or_default();
             let error = Error::new(ErrorKind::CloudTruncated, format!("the cloud's answer ended without a finish reason{words}"));

@@ -21,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::float_cmp))] // a test fails by panicking; exact values
 
+mod answer_body;
 mod calibration;
 mod chat_body;
 mod chat_stream;
@@ -35,14 +36,17 @@ mod endpoint;
 mod finished;
 mod first_token_speed;
 mod http_date;
+mod leave;
 mod load_sentinel;
 mod local_tier;
 mod memory_plan;
+mod message_texts;
 mod network;
 mod privacy;
 mod provenance;
 mod reason;
 mod retry;
+mod shown_text;
 mod sse;
 mod taint;
 mod tier_answer;
@@ -68,5 +72,5 @@ pub use sse::{MAX_EVENT_BYTES, SseParser};
 pub use taint::Taints;
 pub use tier_answer::TierAnswer;
 pub use tier_config::{Budget, CloudConfig, MidStream, Prices, Saving, TaintRule, TierConfig};
-pub use tiers::{LocalSide, Ports, TierRequest, Tiers};
+pub use tiers::{Earlier, LocalSide, Ports, TierRequest, Tiers};
 pub use token::{TokenSource, looks_like_a_secret};

@@ -1,50 +1,110 @@
-//! What a local-only turn put into a session stays there.
+//! What a local-only turn put into a session stays there, wherever its text turns up again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use eyas_core::{Message, Role};
 
-/// Messages of one session that are kept in mind; beyond that, the session counts as tainted as a whole.
-const MOST: usize = 1 << 16;
+use crate::message_texts::{message_texts, plain};
 
-/// Marks of the messages of one session that must not leave.
+/// Texts of one session that are kept in mind, and their bytes; beyond either, the session counts as tainted as a whole.
+const MOST_TEXTS: usize = 1 << 12;
+const MOST_BYTES: usize = 1 << 20;
+
+/// Shorter texts taint only what equals them: that "yes" stands in another text says nothing of where it came from.
+const LEAST_BYTES: usize = 8;
+
+/// Who said a text that must not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    Request,
+    Device,
+}
+
+/// Texts of one session that must not leave, in the form of [`plain`].
 #[derive(Debug, Clone, Default)]
 struct Marks {
-    messages: BTreeSet<u64>,
-    /// Messages of requests that could leave: a later local-only request of the same session does not make them secret.
+    secrets: BTreeMap<String, Teller>,
+    bytes: usize,
+    /// Hashes of texts that could leave before: a later local-only request of the same session does not make them secret.
     open: BTreeSet<u64>,
     everything: bool,
 }
 
-/// The taints of all sessions. A session whose number is reused without [`Taints::forget`] keeps its taint: it fails closed.
+impl Marks {
+    fn mark(&mut self, text: String, teller: Teller) {
+        if text.is_empty() || self.everything {
+            return;
+        }
+        if !self.secrets.contains_key(&text) {
+            self.bytes += text.len();
+            self.secrets.insert(text, teller);
+        } else if teller == Teller::Device {
+            self.secrets.insert(text, teller);
+        }
+        if self.secrets.len() > MOST_TEXTS || self.bytes > MOST_BYTES {
+            *self = Self { everything: true, ..Self::default() };
+        }
+    }
+
+    fn is_open(&self, text: &str) -> bool {
+        self.open.contains(&fingerprint(text))
+    }
+
+    fn open(&mut self, text: &str) {
+        if self.open.len() < MOST_TEXTS {
+            self.open.insert(fingerprint(text));
+        }
+    }
+
+    /// Whether a text of a message equals, contains or is contained in one that must not leave.
+    fn holds(&self, text: &str, role: &Role) -> bool {
+        if self.secrets.contains_key(text) {
+            return true;
+        }
+        if self.is_open(text) {
+            return false;
+        }
+        let is_long = text.len() >= LEAST_BYTES;
+        self.secrets.iter().any(|(secret, teller)| {
+            (secret.len() >= LEAST_BYTES && text.contains(secret.as_str()))
+                || (is_long && secret.contains(text))
+                // What was shown of an answer before it was broken off, however little.
+                || (*role == Role::Assistant && *teller == Teller::Device && secret.starts_with(text))
+        })
+    }
+}
+
+/// The taints of all sessions. A message is known by its texts, whatever its role: its content, what stands in its other fields, and what is
+/// quoted in JSON there. Case, punctuation and white space make no difference. A session whose number is reused without [`Taints::forget`]
+/// keeps its taint: it fails closed.
 #[derive(Debug, Default)]
 pub struct Taints {
     sessions: BTreeMap<u32, Marks>,
 }
 
 impl Taints {
-    /// Marks `messages` of a session, for good.
-    pub fn mark<'a>(&mut self, session: u32, messages: impl IntoIterator<Item = &'a Message>) {
+    /// Marks those texts of `messages` that no request that could leave has had before.
+    pub fn mark_new(&mut self, session: u32, messages: &[Message]) {
         let marks = self.sessions.entry(session).or_default();
-        marks.messages.extend(messages.into_iter().map(fingerprint));
-        if marks.messages.len() > MOST {
-            *marks = Marks { everything: true, ..Marks::default() };
+        for text in messages.iter().flat_map(message_texts) {
+            if !marks.is_open(&text) {
+                marks.mark(text, Teller::Request);
+            }
         }
     }
 
-    /// Marks those of `messages` that no request that could leave has had before.
-    pub fn mark_new(&mut self, session: u32, messages: &[Message]) {
-        let marks = self.sessions.entry(session).or_default();
-        let new: Vec<_> = messages.iter().filter(|message| !marks.open.contains(&fingerprint(message))).collect();
-        self.mark(session, new);
+    /// Marks what the device said, finished or not. A beginning of it is marked too.
+    pub fn mark_answer(&mut self, session: u32, text: &str) {
+        self.sessions.entry(session).or_default().mark(plain(text), Teller::Device);
     }
 
     /// Remembers messages of a request that could leave.
     pub fn mark_open(&mut self, session: u32, messages: &[Message]) {
         let marks = self.sessions.entry(session).or_default();
-        if marks.open.len() < MOST {
-            marks.open.extend(messages.iter().map(fingerprint));
-        }
+        messages.iter().flat_map(message_texts).for_each(|text| marks.open(&text));
     }
 
     /// Marks a session as a whole: text without messages can't be told apart.
@@ -54,12 +114,14 @@ impl Taints {
 
     /// Whether a message of this session must not leave.
     pub fn holds(&self, session: u32, message: &Message) -> bool {
-        self.sessions.get(&session).is_some_and(|marks| marks.everything || marks.messages.contains(&fingerprint(message)))
+        self.sessions
+            .get(&session)
+            .is_some_and(|marks| marks.everything || message_texts(message).iter().any(|text| marks.holds(text, &message.role)))
     }
 
     /// Whether anything at all of this session must not leave.
     pub fn is_tainted(&self, session: u32) -> bool {
-        self.sessions.get(&session).is_some_and(|marks| marks.everything || !marks.messages.is_empty())
+        self.sessions.get(&session).is_some_and(|marks| marks.everything || !marks.secrets.is_empty())
     }
 
     /// A fork knows what its origin knows.
@@ -75,41 +137,89 @@ impl Taints {
     }
 }
 
-/// FNV-1a over role and text. A collision keeps a message at home that might have left, never the other way round.
-fn fingerprint(message: &Message) -> u64 {
-    let role = match message.role {
-        Role::System => 0_u8,
-        Role::User => 1,
-        Role::Assistant => 2,
-        Role::Tool => 3,
-    };
-    let text = message.content.as_deref().unwrap_or_default().trim();
-    let bytes = std::iter::once(role).chain(text.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECRET: &str = "My results: HIV positive, 350 cells.";
+
+    fn system(text: &str) -> Message {
+        Message::new(Role::System, text)
+    }
+
+    fn tainted() -> Taints {
+        let mut taints = Taints::default();
+        taints.mark_new(1, &[Message::user(SECRET)]);
+        taints.mark_answer(1, "You should see Dr. Olsen soon.");
+        taints.mark_answer(1, "Yes.");
+        taints
+    }
+
+    #[test]
+    fn a_text_is_known_in_every_role_and_place() {
+        let taints = tainted();
+        let quoted = |role| Message::new(role, SECRET);
+        for role in [Role::System, Role::User, Role::Assistant, Role::Tool] {
+            assert!(taints.holds(1, &quoted(role)));
+        }
+        for text in [
+            "my results HIV positive,\n  350 cells",
+            "Summary so far: my results: HIV positive, 350 cells. Go on from there.",
+            "> My results: HIV positive,\n> 350 cells.\nWhat next?",
+            "HIV positive",
+            "The assistant said \"You should see Dr. Olsen soon.\" Is that right?",
+            "yes",
+        ] {
+            assert!(taints.holds(1, &system(text)), "{text}");
+        }
+        for text in ["What is the capital of Norway?", "yes, and what is the capital of Norway?", "HIV", "", "350"] {
+            assert!(!taints.holds(1, &system(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn calls_and_results_of_tools_are_texts() {
+        let taints = tainted();
+        let call = |arguments: &str| {
+            let text = serde_json::json!({ "role": "assistant", "content": null, "tool_calls": [
+                { "id": "c1", "type": "function", "function": { "name": "look_up", "arguments": arguments } }] });
+            serde_json::from_value::<Message>(text).unwrap()
+        };
+        assert!(taints.holds(1, &call(&serde_json::json!({ "note": [SECRET] }).to_string())));
+        assert!(taints.holds(1, &Message::new(Role::Tool, serde_json::json!({ "said": "a \"b\"", "n": SECRET }).to_string())));
+        assert!(!taints.holds(1, &call(r#"{"city":"Oslo"}"#)));
+        // And the other way round: what a local-only call said is known in a later text.
+        let mut taints = Taints::default();
+        taints.mark_new(1, &[call(r#"{"patient":"Ola Nordmann"}"#)]);
+        assert!(taints.holds(1, &system("Ask about Ola Nordmann.")));
+        assert!(!taints.holds(1, &call(r#"{"city":"Oslo"}"#)), "the same function may be called with other arguments");
+    }
+
+    #[test]
+    fn a_beginning_of_an_answer_is_known_however_short() {
+        let taints = tainted();
+        let answer = |text: &str| Message::new(Role::Assistant, text);
+        assert!(taints.holds(1, &answer("You")) && taints.holds(1, &answer("You should s")));
+        assert!(!taints.holds(1, &Message::user("you")), "a person may say the same word");
+        assert!(!taints.holds(1, &answer("Norway")));
+    }
+
     #[test]
     fn forks_keep_the_taint_and_other_sessions_have_none() {
-        let mut taints = Taints::default();
-        let secret = Message::user("my results");
-        taints.mark(1, [&secret]);
+        let mut taints = tainted();
+        let secret = Message::user(SECRET);
         taints.fork(1, 2);
         assert!(taints.holds(1, &secret) && taints.holds(2, &secret));
         assert!(!taints.holds(1, &Message::user("something else")) && taints.is_tainted(1));
         assert!(!taints.holds(3, &secret) && !taints.is_tainted(3));
         taints.forget(1);
         assert!(!taints.holds(1, &secret) && taints.holds(2, &secret));
-    }
-
-    #[test]
-    fn a_role_or_white_space_does_not_free_a_text_of_its_taint() {
-        let mut taints = Taints::default();
-        taints.mark(1, [&Message::user("results")]);
-        assert!(taints.holds(1, &Message::user(" results\n")));
         taints.mark_everything(4);
         assert!(taints.holds(4, &Message::new(Role::Assistant, "anything")));
     }
@@ -117,7 +227,7 @@ mod tests {
     #[test]
     fn what_could_leave_before_stays_open() {
         let mut taints = Taints::default();
-        let (open, secret) = (Message::user("hello"), Message::user("my results"));
+        let (open, secret) = (Message::user("What is diabetes?"), Message::user("I have it. What is diabetes?"));
         taints.mark_open(1, std::slice::from_ref(&open));
         taints.mark_new(1, &[open.clone(), secret.clone()]);
         assert!(!taints.holds(1, &open) && taints.holds(1, &secret));
@@ -127,9 +237,14 @@ mod tests {
 
     #[test]
     fn more_than_can_be_remembered_taints_everything() {
+        let never = Message::user("never said");
         let mut taints = Taints::default();
-        let messages: Vec<_> = (0..=MOST).map(|i| Message::user(i.to_string())).collect();
-        taints.mark(1, &messages);
-        assert!(taints.holds(1, &Message::user("never said")));
+        let messages: Vec<_> = (0..=MOST_TEXTS).map(|i| Message::user(i.to_string())).collect();
+        taints.mark_new(1, &messages[..MOST_TEXTS]);
+        assert!(!taints.holds(1, &never));
+        taints.mark_new(1, &messages);
+        assert!(taints.holds(1, &never));
+        taints.mark_answer(2, &"word ".repeat(MOST_BYTES / 4));
+        assert!(taints.holds(2, &never));
     }
 }

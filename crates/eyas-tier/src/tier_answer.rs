@@ -2,16 +2,20 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use eyas_core::{CancelToken, Completion, Error, ErrorKind, Event, Message, Result, Role};
+use eyas_core::{CancelToken, Completion, Error, ErrorKind, Event, Message, Result, Role, Tier};
 
 use crate::{
-    CloudAllowed, CloudPermit, Confidence, LocalAnswer, LocalSide, LocalTier, MidStream, Privacy, Reason, Refusal, TaintRule,
-    TierEvent, TierRequest,
-    chat_body::{Question, chat_body},
+    Confidence, LocalAnswer, LocalSide, LocalTier, MidStream, Privacy, Reason, Refusal, Signal, TierCompletion, TierEvent,
+    TierRequest,
     cloud_call::{CloudCall, CloudStep, Dispatch},
     finished::{CloudEnd, Finished, LocalEnd},
+    leave::leave,
+    shown_text::ShownText,
     tiers::{Shared, is_inability},
 };
+
+/// The task whose answers are JSON without the request saying so.
+const EXTRACTION: &str = "extraction";
 
 /// An answer that is computed step by step. Dropping it stops both tiers.
 pub struct TierAnswer {
@@ -28,9 +32,9 @@ pub struct TierAnswer {
     cloud: Result<Dispatch, Refusal>,
     downgrades: Vec<String>,
     hold: bool,
-    /// Local text so far, and whether the application has seen any of it.
-    local_text: String,
-    is_shown: bool,
+    /// Whether what the device says here must not leave either.
+    is_secret: bool,
+    shown: ShownText,
     /// Why the device's attempt ended without an answer.
     local_error: Option<Error>,
     /// A local run that is too slow, in case that the cloud fails.
@@ -54,78 +58,39 @@ enum Stage {
 impl TierAnswer {
     pub(crate) fn new(shared: Rc<Shared>, id: u64, request: TierRequest, local: LocalSide, cancel: CancelToken) -> Self {
         let privacy = request.privacy.iter().fold(shared.config.privacy, |strictest, privacy| strictest.combine(*privacy));
-        let mut answer = Self {
+        let is_secret = privacy == Privacy::LocalOnly || holds_secrets(&shared, &request);
+        if privacy == Privacy::LocalOnly {
+            taint_question(&shared, &request);
+        }
+        let left = leave(&shared, id, privacy, &request);
+        let mid_stream = request.mid_stream.unwrap_or(shared.config.mid_stream);
+        let hold = mid_stream == MidStream::Hold && left.is_ok();
+        let (cloud, downgrades) = match left {
+            Ok((dispatch, downgrades)) => (Ok(dispatch), downgrades),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        Self {
             id,
             privacy,
             cancel,
             started_ms: shared.clock.now_ms(),
             stage: Stage::Begin,
             local: Some(local),
-            cloud: Err(Refusal::may_not("")),
-            downgrades: Vec::new(),
-            hold: false,
-            local_text: String::new(),
-            is_shown: false,
+            cloud,
+            downgrades,
+            hold,
+            is_secret,
+            shown: ShownText::after(&request.earlier.shown_text),
             local_error: None,
             paused: None,
             doubted: None,
-            runs: 0,
-            cloud_attempts: 0,
-            cloud_bytes: 0,
+            runs: request.earlier.runs,
+            cloud_attempts: request.earlier.cloud_attempts,
+            cloud_bytes: request.earlier.bytes_sent,
             outbox: VecDeque::new(),
             shared,
             request,
-        };
-        if privacy == Privacy::LocalOnly {
-            answer.taint_question();
         }
-        answer.cloud = answer.way_to_the_cloud();
-        let mid_stream = answer.request.mid_stream.unwrap_or(answer.shared.config.mid_stream);
-        answer.hold = mid_stream == MidStream::Hold && answer.cloud.is_ok();
-        answer
-    }
-
-    /// What a local-only request says stays in its session, whether or not it is ever answered.
-    fn taint_question(&self) {
-        let mut taints = self.shared.taints.borrow_mut();
-        match &self.request.messages {
-            Some(messages) => taints.mark_new(self.request.session, messages),
-            None => taints.mark_everything(self.request.session),
-        }
-    }
-
-    /// The leave to ask the cloud with what it would be asked, or why there is none. This decides alone over what may leave.
-    fn way_to_the_cloud(&mut self) -> Result<Dispatch, Refusal> {
-        let allowed = CloudAllowed::by(self.privacy)?;
-        let (Some(cloud), Some(endpoint)) = (&self.shared.cloud, &self.shared.endpoint) else {
-            return Err(Refusal::may_not("the application configured no cloud"));
-        };
-        let Some(messages) = &self.request.messages else {
-            return Err(Refusal::cannot("text to continue has no place in the cloud's chat protocol"));
-        };
-        let session = self.request.session;
-        let mut taints = self.shared.taints.borrow_mut();
-        let may_leave: Vec<Message> = messages.iter().filter(|message| !taints.holds(session, message)).cloned().collect();
-        if may_leave.len() < messages.len() {
-            let is_question = messages.last().is_some_and(|last| taints.holds(session, last));
-            if cloud.config.taint == TaintRule::Refuse || is_question {
-                return Err(Refusal::may_not("the session holds what a local-only request put there"));
-            }
-        }
-        taints.mark_open(session, &may_leave);
-        let question = Question {
-            messages: &may_leave,
-            options: &self.request.options,
-            has_tools: self.request.has_tools,
-            has_template_variables: self.request.has_template_variables,
-        };
-        let body = chat_body(&cloud.config, question).map_err(|error| Refusal::cannot(error.to_string()))?;
-        if may_leave.len() < messages.len() {
-            self.downgrades.push("messages of local-only requests".into());
-        }
-        self.downgrades.extend(body.downgrades);
-        let permit = CloudPermit::grant(allowed, endpoint);
-        Ok(Dispatch { permit, body: body.bytes, request: self.id, why: Refusal::cannot("") })
     }
 
     /// The next event; [`TierEvent::Done`] comes once, at the end. Fails once at most; after the end, or a failure, with `bad-input`.
@@ -144,6 +109,7 @@ impl TierAnswer {
             if let Err(error) = step {
                 self.stage = Stage::Over;
                 self.outbox.clear();
+                self.keep_secret();
                 return Err(error);
             }
         }
@@ -252,13 +218,11 @@ impl TierAnswer {
                 }
             }
             Ok(Event::Delta { text, reasoning, .. }) => {
-                self.local_text.push_str(&text);
-                if !self.hold && !reasoning.is_empty() {
-                    self.is_shown = true;
+                let (text, reasoning) = if self.hold { Default::default() } else { (text, reasoning) };
+                self.shown.say(&text, &reasoning);
+                if !reasoning.is_empty() {
                     self.outbox.push_back(TierEvent::Reasoning { text: reasoning });
                 }
-                let text = if self.hold { String::new() } else { text };
-                self.is_shown |= !text.is_empty();
                 self.outbox.push_back(TierEvent::Delta { text });
                 Ok(())
             }
@@ -273,8 +237,11 @@ impl TierAnswer {
         let usage = completion.usage;
         speed.measured(usage.prompt_tokens - usage.cached_tokens.min(usage.prompt_tokens), completion.timing.prefill_ms);
         self.shared.speed.set(speed);
+        let expects_json = self.request.expects_json
+            || self.request.task.as_deref() == Some(EXTRACTION)
+            || threshold.as_ref().is_some_and(|threshold| threshold.signal == Signal::Structure);
         let signals = (!local.signals().is_empty())
-            .then(|| Confidence::of(local.signals(), &completion.text, &self.question_text(), self.request.expects_json));
+            .then(|| Confidence::of(local.signals(), &completion.text, &self.question_text(), expects_json));
         let confidence = threshold.as_ref().zip(signals.as_ref()).map(|(threshold, signals)| threshold.signal.of(signals));
         let end = LocalEnd { completion, signals, confidence, threshold: threshold.as_ref().map(|entry| entry.threshold) };
         let doubt = end.confidence.zip(end.threshold).filter(|(confidence, least)| confidence < least);
@@ -301,25 +268,41 @@ impl TierAnswer {
     }
 
     fn finish_local(&mut self, end: LocalEnd, refusal: Refusal) {
-        if self.hold && !end.completion.reasoning.is_empty() {
-            self.outbox.push_back(TierEvent::Reasoning { text: end.completion.reasoning.clone() });
+        let Completion { text, reasoning, .. } = &end.completion;
+        if self.hold {
+            self.shown.say(text, reasoning);
+            if !reasoning.is_empty() {
+                self.outbox.push_back(TierEvent::Reasoning { text: reasoning.clone() });
+            }
+            if !text.is_empty() {
+                self.outbox.push_back(TierEvent::Delta { text: text.clone() });
+            }
         }
-        if self.hold && !end.completion.text.is_empty() {
-            self.outbox.push_back(TierEvent::Delta { text: end.completion.text.clone() });
+        self.end_with(|finished| finished.local(end), refusal);
+    }
+
+    fn end_with(&mut self, completion: impl FnOnce(Finished<'_>) -> TierCompletion, refusal: Refusal) {
+        let completion = completion(self.finished(refusal));
+        self.keep_secret();
+        let (session, mut taints) = (self.request.session, self.shared.taints.borrow_mut());
+        if completion.provenance.tier == Tier::Cloud && completion.provenance.parts.is_empty() || !self.is_secret {
+            taints.mark_open(session, &[Message::new(Role::Assistant, completion.text.as_str())]);
+        } else if completion.provenance.tier == Tier::Cloud {
+            taints.mark_answer(session, &completion.text);
         }
-        self.taint_answer(&end.completion.text);
-        let finished = self.finished(refusal);
-        self.outbox.push_back(TierEvent::Done(Box::new(finished.local(end))));
+        drop(taints);
+        self.outbox.push_back(TierEvent::Done(Box::new(completion)));
         self.stage = Stage::Over;
     }
 
-    /// Local text about what must not leave must not leave either, also where the cloud's text was appended to it.
-    fn taint_answer(&self, text: &str) {
-        let session = self.request.session;
-        let mut taints = self.shared.taints.borrow_mut();
-        let messages = self.request.messages.as_deref().unwrap_or_default();
-        if self.privacy == Privacy::LocalOnly || messages.iter().any(|message| taints.holds(session, message)) {
-            taints.mark(session, [&Message::new(Role::Assistant, text)]);
+    /// What was shown of what the device said about what must not leave must not leave either, whether or not it was finished, and also where it was
+    /// withdrawn or the cloud's text was appended to it.
+    fn keep_secret(&mut self) {
+        if self.is_secret {
+            let mut taints = self.shared.taints.borrow_mut();
+            for text in self.shown.take_said() {
+                taints.mark_answer(self.request.session, &text);
+            }
         }
     }
 
@@ -332,58 +315,66 @@ impl TierAnswer {
             attempts: self.runs + self.cloud_attempts,
             bytes_sent: self.cloud_bytes,
             ms: self.shared.clock.now_ms() - self.started_ms,
-            seed: self.request.options.seed,
+            // A seed that the application did not ask for is not sent, so the server drew its own.
+            seed: self.request.options.seed.filter(|_| !self.request.own_seed),
         }
     }
 
     fn cloud_step(&mut self, step: Result<CloudStep>) -> Result<()> {
+        let has_more = self.doubted.is_some() || self.shown.is_there() || self.has_device_left();
         let Stage::Cloud { call, why, text: cloud_text } = &mut self.stage else {
             return Err(Error::internal("a step of no call"));
         };
         match step {
             Ok(CloudStep::Text(text)) => {
-                if cloud_text.is_empty() && self.is_shown {
+                if cloud_text.is_empty() && self.shown.is_there() {
                     let (reason, detail) = (why.reason, why.detail.clone());
                     let mid_stream = self.request.mid_stream.unwrap_or(self.shared.config.mid_stream);
                     self.outbox.push_back(match mid_stream {
                         MidStream::Append => TierEvent::Appended { reason, detail },
-                        MidStream::Hold | MidStream::Replace => TierEvent::Withdrawn { reason, detail },
+                        MidStream::Hold | MidStream::Replace => {
+                            self.shown.withdraw();
+                            TierEvent::Withdrawn { reason, detail }
+                        }
                     });
-                    if mid_stream != MidStream::Append {
-                        self.is_shown = false;
-                    }
                 }
                 cloud_text.push_str(&text);
                 self.outbox.push_back(TierEvent::Delta { text });
                 Ok(())
             }
             Ok(CloudStep::Done) => {
+                let text = std::mem::take(cloud_text);
+                self.cloud_attempts += call.attempts;
+                self.cloud_bytes += call.bytes_sent;
+                if text.is_empty() && has_more {
+                    let nothing = Error::new(ErrorKind::CloudRefused, "the cloud's answer has no text");
+                    return self.cloud_failed(nothing, false);
+                }
                 let end = CloudEnd {
-                    text: std::mem::take(cloud_text),
+                    text,
                     // Local text that stays is part of the answer.
-                    local_text: if self.is_shown { std::mem::take(&mut self.local_text) } else { String::new() },
+                    local_text: self.shown.text().to_owned(),
                     first_text_ms: call.first_text_ms,
                     stream: std::mem::take(&mut call.stream),
                     local: self.doubted.take(),
                     downgrades: std::mem::take(&mut self.downgrades),
                 };
                 let why = why.clone();
-                (self.cloud_attempts, self.cloud_bytes) = (call.attempts, call.bytes_sent);
-                let has_local_text = !end.local_text.is_empty();
-                let completion = self.finished(why).cloud(end);
-                if has_local_text {
-                    self.taint_answer(&completion.text);
-                }
-                self.outbox.push_back(TierEvent::Done(Box::new(completion)));
-                self.stage = Stage::Over;
+                self.end_with(|finished| finished.cloud(end), why);
                 Ok(())
             }
             Err(error) => {
-                (self.cloud_attempts, self.cloud_bytes) = (call.attempts, call.bytes_sent);
+                self.cloud_attempts += call.attempts;
+                self.cloud_bytes += call.bytes_sent;
                 let has_text = !cloud_text.is_empty();
                 self.cloud_failed(error, has_text)
             }
         }
+    }
+
+    /// Whether the device can still be asked, or go on.
+    fn has_device_left(&self) -> bool {
+        self.paused.is_some() || matches!(self.local, Some(Ok(_)))
     }
 
     /// The cloud could not: the device's answer counts if there is one, or if the device was not asked yet and nothing was shown.
@@ -397,7 +388,7 @@ impl TierAnswer {
             self.finish_local(end, refusal);
             return Ok(());
         }
-        if self.paused.is_some() || matches!(self.local, Some(Ok(_))) {
+        if self.has_device_left() {
             self.cloud = Err(refusal);
             self.hold = false;
             self.downgrades.clear();
@@ -413,6 +404,30 @@ impl TierAnswer {
             Some(local) => error.context(format!("this device can't answer ({local}), and the cloud failed")),
             None => error,
         })
+    }
+}
+
+impl Drop for TierAnswer {
+    fn drop(&mut self) {
+        self.keep_secret();
+    }
+}
+
+/// What a local-only request says stays in its session, whether or not it is ever answered.
+fn taint_question(shared: &Shared, request: &TierRequest) {
+    let mut taints = shared.taints.borrow_mut();
+    match &request.messages {
+        Some(messages) => taints.mark_new(request.session, messages),
+        None => taints.mark_everything(request.session),
+    }
+}
+
+/// Whether a request tells the device what must not leave. Text to continue can't be told apart from what the session holds.
+fn holds_secrets(shared: &Shared, request: &TierRequest) -> bool {
+    let taints = shared.taints.borrow();
+    match &request.messages {
+        Some(messages) => messages.iter().any(|message| taints.holds(request.session, message)),
+        None => taints.is_tainted(request.session),
     }
 }
 

@@ -38,7 +38,7 @@ pub struct TierRequest {
     pub mid_stream: Option<MidStream>,
     /// The task, by which the calibration is found; `default` where none is named.
     pub task: Option<String>,
-    /// The answer should be JSON.
+    /// The answer should be JSON. It also should where the task is `extraction`, or the task's threshold is one of structure.
     pub expects_json: bool,
     /// Tell the signals even where nothing depends on them.
     pub signals: bool,
@@ -46,10 +46,30 @@ pub struct TierRequest {
     pub messages: Option<Vec<Message>>,
     /// How to sample.
     pub options: GenerateOptions,
+    /// The seed in the options is the engine's own, so that an answer can be computed again; the application asked for none.
+    pub own_seed: bool,
+    /// What became of this request before.
+    pub earlier: Earlier,
     /// The device's template gets tools.
     pub has_tools: bool,
     /// The device's template gets variables.
     pub has_template_variables: bool,
+}
+
+/// What became of a request whose device was lost, before it began anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Earlier {
+    /// Times that the cloud was asked, each with all its attempts.
+    pub cloud_rounds: u32,
+    /// Requests that were handed to the network.
+    pub cloud_attempts: u32,
+    /// Bytes of their bodies.
+    pub bytes_sent: u64,
+    /// Runs on the device.
+    pub runs: u32,
+    /// Text that was shown and not withdrawn. The device says it again; where the cloud takes over, it is withdrawn or appended to.
+    pub shown_text: String,
 }
 
 /// The device's side of one request: a model, or why there is none.

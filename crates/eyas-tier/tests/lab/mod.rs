@@ -138,6 +138,8 @@ pub enum Act {
     Status(u16, Vec<(&'static str, &'static str)>),
     /// A stream: pieces with a pause before each, and how it ends.
     Stream(Vec<(f64, Vec<u8>)>, End),
+    /// A body at once, of this content type.
+    Body(&'static str, String),
 }
 
 /// How a stream ends.
@@ -172,6 +174,18 @@ pub struct FakeNetwork {
     pub bytes: Cell<u64>,
     pub bodies: RefCell<Vec<String>>,
     pub tokens: RefCell<Vec<Option<String>>>,
+    /// Connections that nobody has let go yet, and the most at one time.
+    pub open: Rc<Cell<usize>>,
+    pub most_open: Cell<usize>,
+}
+
+/// One connection, from the request to the moment at which everybody has let it go.
+struct Connection(Rc<Cell<usize>>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Network for FakeNetwork {
@@ -186,9 +200,14 @@ impl Network for FakeNetwork {
         self.bodies.borrow_mut().push(String::from_utf8(request.body).unwrap());
         self.tokens.borrow_mut().push(request.token);
         let act = self.script.borrow_mut().pop_front().unwrap_or(Act::Refuse(1.0));
+        self.open.set(self.open.get() + 1);
+        self.most_open.set(self.most_open.get().max(self.open.get()));
+        let connection = Connection(self.open.clone());
         Box::pin(async move {
-            let response =
-                |status, headers, pieces, end| FakeResponse { clock: self.clock.clone(), status, headers, pieces, end };
+            let response = |status, headers, pieces, end| {
+                let clock = self.clock.clone();
+                FakeResponse { clock, status, headers, pieces, end, _connection: connection }
+            };
             match act {
                 Act::Refuse(ms) => {
                     self.clock.sleep(ms).await;
@@ -210,6 +229,11 @@ impl Network for FakeNetwork {
                     Ok(Box::new(response(200, vec![("content-type", "text/event-stream")], pieces.into(), end))
                         as Box<dyn CloudResponse>)
                 }
+                Act::Body(kind, body) => {
+                    self.clock.sleep(5.0).await;
+                    let pieces = VecDeque::from([(0.0, body.into_bytes())]);
+                    Ok(Box::new(response(200, vec![("content-type", kind)], pieces, End::Close)) as Box<dyn CloudResponse>)
+                }
             }
         })
     }
@@ -221,6 +245,7 @@ struct FakeResponse {
     headers: Vec<(&'static str, &'static str)>,
     pieces: VecDeque<(f64, Vec<u8>)>,
     end: End,
+    _connection: Connection,
 }
 
 impl CloudResponse for FakeResponse {
@@ -277,6 +302,12 @@ pub struct FakeDevice {
     pub logprob: f32,
     pub step_ms: f64,
     pub fails: Option<(Phase, ErrorKind)>,
+}
+
+impl std::fmt::Debug for FakeDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {} {} ms {:?}", self.words, self.logprob, self.step_ms, self.fails)
+    }
 }
 
 impl FakeDevice {
@@ -366,13 +397,16 @@ impl LocalAnswer for FakeAnswer {
     }
 }
 
-/// Tokens: the first one, then new ones at every refresh.
-pub struct FakeTokens(pub Cell<u32>);
+/// Tokens: the first one, then new ones at every refresh. Keeps what it was asked.
+#[derive(Default)]
+pub struct FakeTokens(pub RefCell<Vec<bool>>);
 
 impl TokenSource for FakeTokens {
     fn token(&self, refresh: bool) -> LocalFuture<'_, Result<Option<String>>> {
-        self.0.set(self.0.get() + u32::from(refresh));
-        Box::pin(std::future::ready(Ok(Some(format!("token-{}", self.0.get())))))
+        let mut asked = self.0.borrow_mut();
+        asked.push(refresh);
+        let refreshed = asked.iter().filter(|refresh| **refresh).count();
+        Box::pin(std::future::ready(Ok(Some(format!("token-{refreshed}")))))
     }
 }
 
@@ -380,6 +414,7 @@ impl TokenSource for FakeTokens {
 pub struct World {
     pub clock: SharedClock,
     pub network: Rc<FakeNetwork>,
+    pub tokens: Rc<FakeTokens>,
     pub tiers: Tiers,
 }
 
@@ -397,16 +432,14 @@ impl World {
             bytes: Cell::new(0),
             bodies: RefCell::default(),
             tokens: RefCell::default(),
+            open: Rc::default(),
+            most_open: Cell::new(0),
         });
-        let ports = Ports {
-            clock: Rc::new(clock.clone()),
-            network: network.clone(),
-            tokens: Rc::new(FakeTokens(Cell::new(0))),
-            listener: None,
-        };
+        let tokens = Rc::new(FakeTokens::default());
+        let ports = Ports { clock: Rc::new(clock.clone()), network: network.clone(), tokens: tokens.clone(), listener: None };
         let tiers = Tiers::new(config, ports).unwrap();
         tiers.set_model("model", "q8");
-        Self { clock, network, tiers }
+        Self { clock, network, tokens, tiers }
     }
 
     pub fn plays(&self, acts: impl IntoIterator<Item = Act>) {
@@ -424,9 +457,9 @@ impl World {
     }
 
     /// Runs an answer to its end: what a reader of the stream has seen at the end, how often text was withdrawn or appended to, and the
-    /// result. Checks that it ends exactly once.
+    /// result. Checks that it ends exactly once, and that no connection outlives its attempt.
     pub fn run(&self, mut answer: TierAnswer) -> (String, usize, Result<TierCompletion>) {
-        self.clock.0.run(async {
+        let run = self.clock.0.run(async {
             let (mut shown, mut thoughts, mut switches) = (String::new(), String::new(), 0);
             let end = loop {
                 match answer.next().await {
@@ -448,7 +481,10 @@ impl World {
             }
             assert_eq!(answer.next().await.unwrap_err().code(), "bad-input", "an answer ends once");
             (shown, switches, end)
-        })
+        });
+        assert_eq!(self.network.open.get(), 0, "the answer has ended, and a connection is still open");
+        assert!(self.network.most_open.get() <= 1, "an attempt began before the one before it was given up");
+        run
     }
 }
 
