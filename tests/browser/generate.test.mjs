@@ -99,6 +99,29 @@ test("quantised weights, chunked prefill and a small context work", async (t) =>
   await page.close();
 });
 
+test("tokens that the GPU draws are those that the host draws from the same logits", async (t) => {
+  if (!haveStories) return t.skip(NO_STORIES);
+  if (noAdapter("gpu")) return t.skip(noAdapter("gpu"));
+  const page = await lab.page();
+  const seen = await page.evaluate(async () => {
+    const eyas = await window.eyas.load({ model: `${window.models}/stories/`, device: "gpu" });
+    const warm = { maxTokens: 40, temperature: 1, seed: 7 };
+    const options = [warm, { ...warm, topK: 12 }, { ...warm, topP: 0.8 }, { ...warm, minP: 0.1 }, { ...warm, topK: 50, topP: 0.9, repetitionPenalty: 1.3, frequencyPenalty: 0.2, logitBias: { 403: 2 } }, { maxTokens: 40, presencePenalty: 3 }];
+    const pairs = [];
+    for (const each of options) {
+      // Log-probabilities need the logits on the host, which then draws, too.
+      const byHost = await eyas.chat({ prompt: "Once upon a time" }, { ...each, logprobs: true });
+      const byDevice = await eyas.chat({ prompt: "Once upon a time" }, each);
+      pairs.push([byDevice.tokenIds, byHost.tokenIds]);
+    }
+    await eyas.dispose();
+    return pairs;
+  });
+  for (const [byDevice, byHost] of seen) assert.deepEqual(byDevice, byHost);
+  assert.ok(new Set(seen.map(([ids]) => ids.join())).size > 3, "the options make a difference");
+  await page.close();
+});
+
 test("logprobs, stop strings, seeds and logit bias reach the engine", async (t) => {
   if (!haveStories) return t.skip(NO_STORIES);
   const page = await lab.page();

@@ -209,7 +209,7 @@ impl Generation {
     /// How many tokens the device may choose by itself now; 0 where the host must.
     fn tokens_ahead(&self) -> usize {
         let answered = self.sequence.len() - self.prompt_tokens;
-        let needs_logits = self.top_logprobs.is_some() || self.signals.is_some() || !self.sampler.is_plain_greedy();
+        let needs_logits = self.top_logprobs.is_some() || self.signals.is_some();
         if self.logits.is_some() || answered == 0 || needs_logits {
             return 0;
         }
@@ -221,7 +221,7 @@ impl Generation {
         // At the length where the rotary frequencies change, everything is computed again, which `compute` does.
         let room =
             decoder.config().rope.switch_at().filter(|switch| computed <= *switch).map_or(usize::MAX, |switch| switch - computed);
-        let most = decoder.greedy_in_flight().min(self.max_tokens - answered).min(room);
+        let most = decoder.most_in_flight().min(self.max_tokens - answered).min(room);
         most.min(self.pace.tokens_in_flight())
     }
 
@@ -229,7 +229,16 @@ impl Generation {
         let started_ms = self.engine.now_ms();
         let cache = self.lease.cache(&self.engine).await?;
         let last = self.sequence[self.sequence.len() - 1];
-        let picked = cache.decode_greedy(self.engine.decoder(), last, count).await?;
+        let picked = if self.sampler.is_plain_greedy() {
+            cache.decode_ahead(self.engine.decoder(), last, count, None).await?
+        } else {
+            let units = self.sampler.units(count);
+            let table = || self.sampler.adjustment_table();
+            let picked =
+                cache.decode_ahead(self.engine.decoder(), last, count, Some(&self.sampler.draws(&units, &table))).await?;
+            self.sampler.accept_ahead(&picked);
+            picked
+        };
         self.pace.measured((self.engine.now_ms() - started_ms) / count as f64);
         self.ahead.extend(picked);
         match self.ahead.pop_front() {

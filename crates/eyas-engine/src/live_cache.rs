@@ -3,6 +3,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use eyas_core::Result;
+use eyas_kernels::Draws;
 use eyas_model::{Decoder, KvCache, LogitsOf};
 
 /// Bytes of all live caches of an engine.
@@ -74,11 +75,20 @@ impl LiveCache {
         Ok(logits)
     }
 
-    /// Computes `id` after the tokens that are there, and then the most probable tokens, `count` in all, without a word from the host in between;
-    /// returns the tokens chosen, of which the last is not computed yet.
-    pub(crate) async fn decode_greedy(&mut self, decoder: &Decoder, id: u32, count: usize) -> Result<Vec<u32>> {
+    /// Computes `id` after the tokens that are there, and then tokens that the device chooses (draws, or takes the most probable), `count` in all, without a word from
+    /// the host in between; returns the tokens chosen, of which the last is not computed yet.
+    pub(crate) async fn decode_ahead(
+        &mut self,
+        decoder: &Decoder,
+        id: u32,
+        count: usize,
+        draws: Option<&Draws<'_>>,
+    ) -> Result<Vec<u32>> {
         self.settle();
-        let picked = decoder.decode_greedy(&mut self.cache, id, count).await?;
+        let picked = match draws {
+            None => decoder.decode_greedy(&mut self.cache, id, count).await?,
+            Some(draws) => decoder.decode_drawn(&mut self.cache, id, draws).await?,
+        };
         self.ids.push(id);
         self.ids.extend_from_slice(&picked[..picked.len().saturating_sub(1)]);
         Ok(picked)

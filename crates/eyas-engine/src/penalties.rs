@@ -1,15 +1,23 @@
 //! What lowers the logits of tokens that were used before, and what the caller adds to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use eyas_core::GenerateOptions;
+use eyas_kernels::{Adjustments, DrawSpec};
 
 /// A bias beyond this would only overflow; it already bans or forces a token.
 const BIAS_LIMIT: f32 = 1e30;
 
 /// Logit bias, repetition, presence and frequency penalties, with the tokens that they look at.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Penalties {
+    /// Tells one answer's from another's.
+    id: u64,
+    /// Tokens of the answer so far.
+    tokens: usize,
     bias: BTreeMap<u32, f32>,
     repetition: f32,
     presence: f32,
@@ -21,7 +29,10 @@ pub struct Penalties {
 impl Penalties {
     /// The penalties of `options` for an answer to `prompt_ids`.
     pub fn new(options: &GenerateOptions, prompt_ids: &[u32]) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            tokens: 0,
             bias: options.logit_bias.iter().map(|(&id, bias)| (id, bias.clamp(-BIAS_LIMIT, BIAS_LIMIT))).collect(),
             repetition: options.repetition_penalty,
             presence: options.presence_penalty,
@@ -39,7 +50,34 @@ impl Penalties {
 
     /// Counts a token of the answer.
     pub fn accept(&mut self, id: u32) {
+        self.tokens += 1;
         *self.answer.entry(id).or_default() += 1;
+    }
+
+    /// What a device needs to apply the same to logits of its own; nothing where they pass through unchanged.
+    pub(crate) fn adjustments<'a>(&self, table: &'a dyn Fn() -> Vec<(f32, u32)>) -> Option<Adjustments<'a>> {
+        (!self.is_neutral()).then_some(Adjustments { answer: self.id, tokens: self.tokens, table })
+    }
+
+    /// For each of the first ids, up to the largest that is concerned, its bias and how often it was used; see [`Adjustments::table`].
+    pub(crate) fn table(&self) -> Vec<(f32, u32)> {
+        let last = [self.bias.keys().next_back(), self.prompt.last(), self.answer.keys().next_back()].into_iter().flatten().max();
+        let mut table = vec![(0.0, 0); last.map_or(0, |id| *id as usize + 1)];
+        for (&id, &bias) in &self.bias {
+            table[id as usize].0 = bias;
+        }
+        for (&id, &count) in &self.answer {
+            table[id as usize].1 = count;
+        }
+        for &id in &self.prompt {
+            table[id as usize].1 |= Adjustments::IN_PROMPT;
+        }
+        table
+    }
+
+    /// The penalties of a draw.
+    pub(crate) fn fill(&self, spec: DrawSpec) -> DrawSpec {
+        DrawSpec { repetition: self.repetition, presence: self.presence, frequency: self.frequency, ..spec }
     }
 
     /// Changes `logits` `[vocab]` in this order: bias; repetition (divides a positive logit, multiplies a negative one, once for each

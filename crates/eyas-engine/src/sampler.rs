@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use eyas_core::{Error, ErrorKind, GenerateOptions, Result};
+use eyas_kernels::{DrawSpec, Draws};
 
 use crate::{logprobs::largest, penalties::Penalties, random::Random};
 
@@ -15,7 +16,7 @@ use crate::{logprobs::largest, penalties::Penalties, random::Random};
 const FIRST_SORTED: usize = 64;
 
 /// Chooses tokens as the options say.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Sampler {
     penalties: Penalties,
     temperature: f32,
@@ -82,6 +83,31 @@ impl Sampler {
     /// Whether it always chooses the most probable token, the lowest id among equals: then the device may choose.
     pub fn is_plain_greedy(&self) -> bool {
         self.temperature == 0.0 && self.penalties.is_neutral()
+    }
+
+    /// For each of the next tokens where in the probability mass it lies. They are used up: the device draws with them.
+    pub(crate) fn units(&mut self, count: usize) -> Vec<f32> {
+        const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
+        (0..count).map(|_| (self.random.next_unit() as f32).min(BELOW_ONE)).collect()
+    }
+
+    /// What a device needs to draw tokens by itself, with `table` from [`Sampler::adjustment_table`].
+    pub(crate) fn draws<'a>(&self, units: &'a [f32], table: &'a dyn Fn() -> Vec<(f32, u32)>) -> Draws<'a> {
+        let Self { temperature, top_k, top_p, min_p, .. } = *self;
+        let spec = DrawSpec { temperature, top_k, top_p, min_p, repetition: 1.0, presence: 0.0, frequency: 0.0 };
+        Draws { spec: self.penalties.fill(spec), units, adjustments: self.penalties.adjustments(table) }
+    }
+
+    /// Biases and uses of tokens by id.
+    pub(crate) fn adjustment_table(&self) -> Vec<(f32, u32)> {
+        self.penalties.table()
+    }
+
+    /// Counts tokens that the device drew as part of the answer.
+    pub(crate) fn accept_ahead(&mut self, ids: &[u32]) {
+        for id in ids {
+            self.penalties.accept(*id);
+        }
     }
 
     fn draw(&mut self, logits: &[f32]) -> u32 {

@@ -20,6 +20,7 @@ mod attention_spec;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod device;
+mod draw;
 mod extension;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -35,6 +36,7 @@ mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
 pub use device::KernelDevice;
+pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Tensor, TensorData};
 use eyas_kernels::{
-    KernelDevice, Recording, Tuning,
+    Choice, KernelDevice, Recording, Tuning,
     parity::{runner, suites},
 };
 use proptest::prelude::*;
@@ -116,7 +116,7 @@ fn greedy_choices() {
             for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
                 let device = gpu.clone().with_tuning(tuning);
                 let values = Tensor::<2>::from_data(TensorData::new(logits.clone(), [1, vocab]), device.burn());
-                let recording = Recording::capture(&device, 0, 0, 0, |_, held| {
+                let recording = Recording::capture(&device, 0, 0, vocab, Choice::Greedy, |_, held| {
                     held.push(values.clone());
                     values.clone()
                 })

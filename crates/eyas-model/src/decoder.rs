@@ -7,7 +7,9 @@ use burn::{
     tensor::{Int, Tensor},
 };
 use eyas_core::{CancelToken, Error, ErrorKind, ProgressSink, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, Tuning, copy_rows, read_f32, softcap, write_step};
+#[cfg(feature = "gpu")]
+use eyas_kernels::Choice;
+use eyas_kernels::{Draws, KernelDevice, Tuning, copy_rows, read_f32, softcap, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
@@ -185,7 +187,7 @@ impl Decoder {
             cache.rope_tables = self.rope_tables.get(&self.config, &self.device, cache.capacity(), is_long);
             #[cfg(feature = "gpu")]
             {
-                cache.recording = None;
+                cache.recordings = Default::default();
             }
         }
         cache.len()
@@ -233,8 +235,8 @@ impl Decoder {
         Ok(values)
     }
 
-    /// Tokens that [`Decoder::decode_greedy`] computes at most in one call; 0 where the device can't choose tokens itself.
-    pub fn greedy_in_flight(&self) -> usize {
+    /// Tokens that the device computes at most in one call, each from the one that it chose before; 0 where it can't choose tokens itself.
+    pub fn most_in_flight(&self) -> usize {
         if self.choices == 0 || !self.device.is_gpu() {
             return 0;
         }
@@ -251,8 +253,17 @@ impl Decoder {
     ///
     /// Fails with `context-overflow` or `bad-input` before anything is computed.
     pub async fn decode_greedy(&self, cache: &mut KvCache, id: u32, count: usize) -> Result<Vec<u32>> {
-        if count == 0 || count > self.greedy_in_flight() {
-            let most = self.greedy_in_flight();
+        self.decode_ahead(cache, id, count, None).await
+    }
+
+    /// As [`Decoder::decode_greedy`], but each token is drawn; as many as `draws` has units.
+    pub async fn decode_drawn(&self, cache: &mut KvCache, id: u32, draws: &Draws<'_>) -> Result<Vec<u32>> {
+        self.decode_ahead(cache, id, draws.units.len(), Some(draws)).await
+    }
+
+    async fn decode_ahead(&self, cache: &mut KvCache, id: u32, count: usize, draws: Option<&Draws<'_>>) -> Result<Vec<u32>> {
+        if count == 0 || count > self.most_in_flight() {
+            let most = self.most_in_flight();
             return Err(Error::bad_input(format!(
                 "{count} tokens were to be in flight on this device, which allows 1 to {most}"
             )));
@@ -263,39 +274,48 @@ impl Decoder {
         {
             let position = cache.len();
             cache.written = cache.written.max(position + count);
-            let picked = self.recording(cache, id)?.replay_greedy(&self.device, position, id, count).await?;
+            let picked = match draws {
+                None => self.recording(cache, id, Choice::Greedy)?.replay_greedy(&self.device, position, id, count).await?,
+                Some(draws) => self.recording(cache, id, Choice::Drawn)?.replay_drawn(&self.device, position, id, draws).await?,
+            };
             cache.len += count;
             Ok(picked)
         }
         #[cfg(not(feature = "gpu"))]
-        Err(Error::internal("a device without a GPU was asked to choose tokens"))
+        {
+            let _ = draws;
+            Err(Error::internal("a device without a GPU was asked to choose tokens"))
+        }
     }
 
     /// One token through the recorded step.
     #[cfg(feature = "gpu")]
     async fn decode_recorded(&self, cache: &mut KvCache, id: u32) -> Result<Vec<f32>> {
         let position = cache.len();
-        let logits = self.recording(cache, id)?.replay(&self.device, position, id).await?;
+        let logits = self.recording(cache, id, Choice::Greedy)?.replay(&self.device, position, id).await?;
         cache.len += 1;
         Ok(logits)
     }
 
-    /// The cache's recorded step, which is made at the first token decoded on it.
+    /// The cache's recorded step, which is made at the first token that is chosen in this way on it.
     #[cfg(feature = "gpu")]
-    fn recording<'a>(&self, cache: &'a mut KvCache, id: u32) -> Result<&'a eyas_kernels::Recording> {
+    fn recording<'a>(&self, cache: &'a mut KvCache, id: u32, choice: Choice) -> Result<&'a eyas_kernels::Recording> {
         let position = cache.len();
-        if cache.recording.is_none() {
+        let at = choice as usize;
+        if cache.recordings[at].is_none() {
             let weights = cache.weights.clone();
             let template = self.step(write_step(&self.device, position, &[id], 1), cache);
             let layers = &mut cache.layers;
-            let recording = eyas_kernels::Recording::capture(&self.device, position, id, self.choices, |words, held| {
+            // Where every choice is the host's, nobody asks for the recording's.
+            let choices = if self.choices == 0 { self.config.vocab_size } else { self.choices };
+            let recording = eyas_kernels::Recording::capture(&self.device, position, id, choices, choice, |words, held| {
                 let step = Step { words, rope_tables: template.rope_tables.clone(), tuning: template.tuning };
                 let hidden = weights.hidden(layers, &step, 1, Hold::All, held);
                 weights.logits(hidden, step.tuning, held)
             })?;
-            cache.recording = Some(recording);
+            cache.recordings[at] = Some(Box::new(recording));
         }
-        cache.recording.as_ref().ok_or_else(|| Error::internal("the decode step was not recorded"))
+        cache.recordings[at].as_deref().ok_or_else(|| Error::internal("the decode step was not recorded"))
     }
 
     /// Fails where `ids`, and tokens up to `count`, can't be computed behind what is in the cache.

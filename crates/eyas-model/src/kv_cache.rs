@@ -78,9 +78,9 @@ pub struct KvCache {
     pub(crate) rope_tables: RopeTables,
     /// The weights that a recording's launches read must live as long as the recording.
     pub(crate) weights: Rc<Weights>,
-    /// The recorded decode step, made at the first token decoded on this cache.
+    /// The recorded decode steps, one for each [`eyas_kernels::Choice`], made at the first token of that kind on this cache.
     #[cfg(feature = "gpu")]
-    pub(crate) recording: Option<eyas_kernels::Recording>,
+    pub(crate) recordings: [Option<Box<eyas_kernels::Recording>>; 2],
 }
 
 impl std::fmt::Debug for KvCache {
@@ -110,7 +110,7 @@ impl KvCache {
             rope_tables,
             weights,
             #[cfg(feature = "gpu")]
-            recording: None,
+            recordings: Default::default(),
         }
     }
 
@@ -176,7 +176,7 @@ impl KvCache {
             rope_tables: self.rope_tables.clone(),
             weights: self.weights.clone(),
             #[cfg(feature = "gpu")]
-            recording: None,
+            recordings: Default::default(),
         })
     }
 }

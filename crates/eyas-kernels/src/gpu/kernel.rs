@@ -70,10 +70,18 @@ pub(super) enum Kernel {
     PickChunk {
         vocab: usize,
         chunks: u32,
+        /// Whether biases and penalties come before.
+        adjusts: bool,
         lanes: u32,
     },
     /// The best of the parts: it becomes the step's token.
     PickBest {
+        chunks: u32,
+        lanes: u32,
+    },
+    /// A draw from the adjusted logits: it becomes the step's token.
+    Draw {
+        vocab: usize,
         chunks: u32,
         lanes: u32,
     },
@@ -91,7 +99,8 @@ impl Kernel {
             | Self::RopeAppend { lanes, .. }
             | Self::Attention { lanes, .. }
             | Self::PickChunk { lanes, .. }
-            | Self::PickBest { lanes, .. } => lanes,
+            | Self::PickBest { lanes, .. }
+            | Self::Draw { lanes, .. } => lanes,
             Self::Matmul { rows, lanes, .. } => rows * lanes,
         }
     }
@@ -145,25 +154,23 @@ impl Kernel {
                 .buffer("step", "u32")
                 .buffer("y", "f32")
                 .body(include_str!("wgsl/attention.wgsl")),
-            Self::PickChunk { vocab, chunks, lanes } => Wgsl::new()
-                .size("VOCAB", vocab)
-                .size("CHUNK", vocab.div_ceil(chunks as usize))
-                .size("LANES", lanes as usize)
-                .size("GROUP_THREADS", lanes as usize)
-                .buffer("logits", "f32")
-                .buffer("chunks", "u32")
-                .body(include_str!("wgsl/candidate.wgsl"))
-                .body(include_str!("wgsl/pick_chunk.wgsl")),
-            Self::PickBest { chunks, lanes } => Wgsl::new()
-                .size("CHUNKS", chunks as usize)
-                .size("RING", super::picker::RING)
-                .size("LANES", lanes as usize)
-                .size("GROUP_THREADS", lanes as usize)
-                .buffer("chunks", "u32")
+            Self::PickChunk { vocab, chunks, adjusts, lanes } => pick_chunk(vocab, chunks, adjusts, lanes),
+            Self::PickBest { chunks, lanes } => choice(chunks, lanes)
                 .buffer("step", "u32")
                 .buffer("picked", "u32")
-                .body(include_str!("wgsl/candidate.wgsl"))
+                .body(include_str!("wgsl/best_of_chunks.wgsl"))
                 .body(include_str!("wgsl/pick_best.wgsl")),
+            Self::Draw { vocab, chunks, lanes } => choice(chunks, lanes)
+                .size("VOCAB", vocab)
+                .size("CHUNK", vocab.div_ceil(chunks as usize))
+                .buffer("step", "u32")
+                .buffer("picked", "u32")
+                .buffer("logits", "f32")
+                .buffer("adjustments", "u32")
+                .buffer("parameters", "u32")
+                .body(include_str!("wgsl/parameters.wgsl"))
+                .body(include_str!("wgsl/best_of_chunks.wgsl"))
+                .body(include_str!("wgsl/draw.wgsl")),
             Self::Copy => Wgsl::new()
                 .size("GRID_X", GRID_X as usize)
                 .buffer("x", "f32")
@@ -173,6 +180,30 @@ impl Kernel {
         }
         .finish()
     }
+}
+
+/// A kernel that looks at the best of each chunk.
+fn choice(chunks: u32, lanes: u32) -> Wgsl {
+    Wgsl::new()
+        .size("CHUNKS", chunks as usize)
+        .size("RING", super::picker::RING)
+        .size("LANES", lanes as usize)
+        .size("GROUP_THREADS", lanes as usize)
+        .buffer("chunks", "u32")
+        .body(include_str!("wgsl/candidate.wgsl"))
+}
+
+fn pick_chunk(vocab: usize, chunks: u32, adjusts: bool, lanes: u32) -> Wgsl {
+    let wgsl = choice(chunks, lanes).size("VOCAB", vocab).size("CHUNK", vocab.div_ceil(chunks as usize)).buffer("logits", "f32");
+    let wgsl = if adjusts {
+        wgsl.buffer("adjustments", "u32")
+            .buffer("parameters", "u32")
+            .body(include_str!("wgsl/parameters.wgsl"))
+            .body(include_str!("wgsl/adjust.wgsl"))
+    } else {
+        wgsl.body(include_str!("wgsl/as_is.wgsl"))
+    };
+    wgsl.body(include_str!("wgsl/pick_chunk.wgsl"))
 }
 
 /// A kernel that makes `changed` of every value of `x`.

@@ -2,6 +2,7 @@
 
 mod backend;
 pub(crate) mod device_setup;
+mod drawer;
 mod kernel;
 mod picker;
 pub(crate) mod read_queue;

@@ -1,4 +1,4 @@
-//! Greedy choice where the logits are: the most probable token becomes the input of the next step without leaving the GPU.
+//! The choice of a token where the logits are: it becomes the input of the next step without leaving the GPU.
 
 use burn::{
     backend::wgpu::CubeTensor,
@@ -6,14 +6,17 @@ use burn::{
 };
 use eyas_core::{Error, ErrorKind, Result};
 
-use super::{backend::launch, device_setup::GpuContext, kernel::Kernel, small_read::SmallRead};
-use crate::{KernelDevice, Tuning};
+use super::{backend::launch, device_setup::GpuContext, drawer::Drawer, kernel::Kernel, small_read::SmallRead};
+use crate::{Choice, KernelDevice, Tuning};
 
 /// Picked tokens that the host may leave unread: 64 bytes.
 pub(super) const RING: usize = 16;
 
 /// Parts of the vocabulary that are searched side by side.
 const CHUNKS: u32 = 64;
+
+/// Threads that draw a token, where barriers are cheap.
+const DRAW_LANES: u32 = 256;
 
 /// What a logit that is not finite leaves in the ring.
 const BAD: u32 = u32::MAX;
@@ -23,26 +26,35 @@ pub(super) struct Picker {
     chunks: CubeTensor,
     /// The token picked at position `p` is in word `p % RING`.
     ring: SmallRead,
+    /// Ids below this may be chosen.
+    vocab: usize,
+    /// Present where tokens are drawn.
+    pub(super) drawer: Option<Drawer>,
 }
 
 impl Picker {
-    /// Allocates on the device of `like`.
-    pub(super) fn new(like: &CubeTensor, context: &GpuContext) -> Result<Self> {
-        let words = |count: usize| {
-            let handle = like.client.create(Bytes::from_elems(vec![0_u32; count]));
-            CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([count]), handle, DType::U32)
-        };
-        Ok(Self { chunks: words(2 * CHUNKS as usize), ring: SmallRead::new(words(RING), context)? })
+    /// Allocates on the device of `like`, for a choice among ids below `vocab`.
+    pub(super) fn new(like: &CubeTensor, vocab: usize, choice: Choice, context: &GpuContext) -> Result<Self> {
+        let drawer = (choice == Choice::Drawn).then(|| Drawer::new(like, vocab));
+        let ring = SmallRead::new(words(like, RING), context)?;
+        Ok(Self { chunks: words(like, 2 * CHUNKS as usize), ring, vocab, drawer })
     }
 
-    /// Launches the choice among the first `choices` of `logits` `[1, vocab]` (the lowest id among equals; 0 stands for all). `step` then holds the next position and the token picked.
-    pub(super) fn launch(&self, logits: &CubeTensor, choices: usize, step: &CubeTensor, tuning: Tuning) {
-        let all = logits.meta.shape().num_elements();
-        let (vocab, lanes) = (if choices == 0 { all } else { choices.min(all) }, tuning.reduce_lanes);
-        let chunk = Kernel::PickChunk { vocab, chunks: CHUNKS, lanes };
-        launch(logits, chunk, [CHUNKS, 1, 1], &[&logits.handle, &self.chunks.handle]);
-        let best = Kernel::PickBest { chunks: CHUNKS, lanes };
-        launch(logits, best, [1, 1, 1], &[&self.chunks.handle, &step.handle, &self.ring.tensor().handle]);
+    /// Launches the choice from `logits` `[1, vocab or more]`. `step` then holds the next position and the token picked. A draw changes the logits.
+    pub(super) fn launch(&self, logits: &CubeTensor, step: &CubeTensor, tuning: Tuning) {
+        let (vocab, lanes, ring) = (self.vocab, tuning.reduce_lanes, &self.ring.tensor().handle);
+        let chunk = Kernel::PickChunk { vocab, chunks: CHUNKS, adjusts: self.drawer.is_some(), lanes };
+        let buffers = [&self.chunks.handle, &logits.handle];
+        let Some(drawer) = &self.drawer else {
+            launch(logits, chunk, [CHUNKS, 1, 1], &buffers);
+            launch(logits, Kernel::PickBest { chunks: CHUNKS, lanes }, [1, 1, 1], &[&self.chunks.handle, &step.handle, ring]);
+            return;
+        };
+        let (adjustments, parameters) = (&drawer.adjustments.handle, &drawer.parameters.handle);
+        launch(logits, chunk, [CHUNKS, 1, 1], &[buffers[0], buffers[1], adjustments, parameters]);
+        let lanes = if lanes < Tuning::HARDWARE.reduce_lanes { lanes } else { DRAW_LANES };
+        let buffers = [&self.chunks.handle, &step.handle, ring, &logits.handle, adjustments, parameters];
+        launch(logits, Kernel::Draw { vocab, chunks: CHUNKS, lanes }, [1, 1, 1], &buffers);
     }
 
     /// Reads the tokens that were picked at `count` positions from `position` on.
@@ -54,4 +66,10 @@ impl Picker {
         }
         Ok(picked)
     }
+}
+
+/// Zeros on the device of `like`.
+pub(super) fn words(like: &CubeTensor, count: usize) -> CubeTensor {
+    let handle = like.client.create(Bytes::from_elems(vec![0_u32; count]));
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([count]), handle, DType::U32)
 }

@@ -10,7 +10,7 @@ use cubecl::client::Graph;
 use eyas_core::{Error, ErrorKind, Result};
 
 use super::picker::{Picker, RING};
-use crate::{KernelDevice, operations::step_words, write_step};
+use crate::{Choice, Draws, KernelDevice, operations::step_words, write_step};
 
 /// A recorded step of one token over fixed buffers.
 ///
@@ -31,12 +31,13 @@ impl Recording {
 
     /// Runs `step` twice, the second time recording instead of computing. `step` gets the step tensor `[position, 1, id]` and returns the output;
     /// it must push every activation that it makes into the vector, and neither read nor write from the host. The output is `[1, vocab]`; ids below
-    /// `choices` may be chosen (all of them where it is 0, when nobody asks for the choice).
+    /// `choices`, which is at most that, may be chosen as `choice` says.
     pub fn capture(
         device: &KernelDevice,
         position: usize,
         id: u32,
         choices: usize,
+        choice: Choice,
         mut step: impl FnMut(Tensor<1, Int>, &mut Vec<Tensor<2>>) -> Tensor<2>,
     ) -> Result<Self> {
         let failed =
@@ -46,12 +47,12 @@ impl Recording {
         let client = step_primitive.client.clone();
         client.graph_prepare().map_err(|error| failed(error.to_string()))?;
         let context = device.gpu_context().ok_or_else(|| Error::internal("a step is recorded on a device without a GPU"))?;
-        let picker = Picker::new(&step_primitive, context)?;
+        let picker = Picker::new(&step_primitive, choices, choice, context)?;
         let mut run = |held: &mut Vec<Tensor<2>>| -> Result<CubeTensor> {
             let output = step(step_tensor.clone(), held)
                 .try_into_primitive::<Cube>()
                 .map_err(|error| Error::internal(format!("the decode step's output is not on the GPU: {error:?}")))?;
-            picker.launch(&output, choices, &step_primitive, device.tuning());
+            picker.launch(&output, &step_primitive, device.tuning());
             Ok(output)
         };
         // The warm-up leaves in the pools exactly the buffers that the recorded run takes.
@@ -65,7 +66,7 @@ impl Recording {
         Ok(Self { graph, step: step_primitive, output: output?, picker, next: Cell::new(None), _held: held })
     }
 
-    /// Computes the step for another position and id, and reads its output back.
+    /// Computes the step for another position and id, and reads its output back; for a greedy recording, since a draw changes the output.
     pub async fn replay(&self, device: &KernelDevice, position: usize, id: u32) -> Result<Vec<f32>> {
         self.submit(position, id, 1)?;
         device.reads().read(&self.output).await
@@ -79,6 +80,13 @@ impl Recording {
         let picked = self.picker.read(device, position, count).await?;
         self.next.set(picked.last().map(|id| (position + count, *id)));
         Ok(picked)
+    }
+
+    /// As [`Recording::replay_greedy`], but each token is drawn; `draws` has a unit for each of them. Only for a recording that draws.
+    pub async fn replay_drawn(&self, device: &KernelDevice, position: usize, id: u32, draws: &Draws<'_>) -> Result<Vec<u32>> {
+        let drawer = self.picker.drawer.as_ref().ok_or_else(|| Error::internal("a greedy recording was asked to draw"))?;
+        drawer.prepare(position, draws);
+        self.replay_greedy(device, position, id, draws.units.len()).await
     }
 
     fn submit(&self, position: usize, id: u32, count: usize) -> Result<()> {

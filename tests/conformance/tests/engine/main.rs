@@ -6,6 +6,7 @@ mod abort;
 mod answers;
 mod bad_input;
 mod config_fuzz;
+mod device_draws;
 mod encoder_goldens;
 mod encoder_refusals;
 mod family_goldens;

@@ -87,7 +87,7 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
             let logits = block_on(decoder.forward(&mut cache, &expected[expected.len() - 1..], LogitsOf::Last)).unwrap();
             expected.push(most_probable(&logits));
         }
-        for in_flight in [1, 3, 4, decoder.greedy_in_flight()] {
+        for in_flight in [1, 3, 4, decoder.most_in_flight()] {
             cache.truncate(prompt.len());
             let mut found = vec![first];
             while found.len() <= 48 {
@@ -97,7 +97,7 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
             }
             assert_eq!(found[..expected.len()], expected, "{in_flight} in flight, {tuning:?}");
         }
-        let too_many = decoder.greedy_in_flight() + 1;
+        let too_many = decoder.most_in_flight() + 1;
         assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, too_many)).unwrap_err().code(), "bad-input");
         let mut full = decoder.new_cache(4, 4).unwrap();
         assert_eq!(block_on(decoder.decode_greedy(&mut full, 1, 5)).unwrap_err().code(), "context-overflow");
@@ -118,7 +118,7 @@ fn a_gpu_passes_the_canary_with_every_kind_of_weights() {
 #[test]
 fn a_cpu_leaves_the_choice_to_the_host() {
     let decoder = decoder(&cpu());
-    assert_eq!(decoder.greedy_in_flight(), 0);
+    assert_eq!(decoder.most_in_flight(), 0);
     let mut cache = decoder.new_cache(8, 8).unwrap();
     assert_eq!(block_on(decoder.decode_greedy(&mut cache, 1, 1)).unwrap_err().code(), "bad-input");
 }

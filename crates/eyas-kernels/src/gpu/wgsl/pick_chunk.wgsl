@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var id = group.x * CHUNK + local; id < end; id += LANES) {
         let value = logits[id];
         if (is_finite(value)) {
-            best = better(best, Candidate(value, id));
+            best = better(best, Candidate(adjusted(value, id), id));
         } else {
             best = Candidate(LARGEST, BAD);
         }
