@@ -11,8 +11,13 @@ use crate::{
 
 /// After so many bytes the device is asked to make them survive a power cut; a tab that dies loses at most one chunk anyway.
 const FLUSH_BYTES: u64 = 16 << 20;
+/// Bytes of a mark: the digest of the file up to an offset, and that offset, little-endian.
+const MARK_BYTES: usize = DIGEST_BYTES + size_of::<u64>();
 
 /// A file in the store: its bytes, and the digest of each chunk.
+///
+/// What came of a chunk that is not whole yet lies in its place among the bytes. Behind the place of its digest are two marks, which take turns and tell
+/// how far the bytes go and what they are; the digests and marks of the chunks behind it lie over them later.
 pub(crate) struct ChunkFile {
     files: Rc<dyn FileSystem>,
     data: Rc<dyn StoreFile>,
@@ -20,7 +25,19 @@ pub(crate) struct ChunkFile {
     chunk_bytes: u64,
     size: u64,
     digests: Vec<[u8; DIGEST_BYTES]>,
+    /// Bytes that are there of the chunk at hand.
+    part_bytes: u64,
+    /// Which of the two marks is written next.
+    turn: u64,
     unflushed_bytes: u64,
+}
+
+/// What an earlier visit stored of a file.
+pub(crate) struct Resumed {
+    /// Of the chunk at hand.
+    pub(crate) part: Vec<u8>,
+    /// The digest of the chunk at hand, where it is to be fetched again for comparison.
+    pub(crate) repeated: Option<Digest>,
 }
 
 /// The names of the files of a slot.
@@ -34,7 +51,17 @@ impl ChunkFile {
         let [data, sums] = slot_names(slot);
         let (data, sums) = (files.open(folder, &data).await?, files.open(folder, &sums).await?);
         let chunk_bytes = u64::from(chunk_bytes.max(1));
-        Ok(Self { files: files.clone(), data, sums, chunk_bytes, size, digests: Vec::new(), unflushed_bytes: 0 })
+        Ok(Self {
+            files: files.clone(),
+            data,
+            sums,
+            chunk_bytes,
+            size,
+            digests: Vec::new(),
+            part_bytes: 0,
+            turn: 0,
+            unflushed_bytes: 0,
+        })
     }
 
     /// Makes the files of a slot empty; when it returns, nothing that was there before can come back.
@@ -52,6 +79,11 @@ impl ChunkFile {
         (self.digests.len() as u64 * self.chunk_bytes).min(self.size)
     }
 
+    /// Where the stored bytes end, with those of the chunk at hand.
+    pub(crate) fn end(&self) -> u64 {
+        self.stored_bytes() + self.part_bytes
+    }
+
     /// Where the chunk at hand ends.
     pub(crate) fn next_end(&self) -> u64 {
         (self.stored_bytes() + self.chunk_bytes).min(self.size)
@@ -67,17 +99,67 @@ impl ChunkFile {
         (start, start.saturating_add(self.chunk_bytes).min(self.size))
     }
 
-    /// Adds the next chunk, which is whole.
+    /// Adds the next chunk, which is whole; what is there of it already is not written again.
     pub(crate) async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let digest = self.files.digest(bytes).await?;
-        self.data.write(self.stored_bytes(), bytes)?;
+        self.data.write(self.end(), &bytes[self.part_bytes as usize..])?;
         self.sums.write((self.digests.len() * DIGEST_BYTES) as u64, &digest.0)?;
         self.digests.push(digest.0);
+        self.part_bytes = 0;
         self.unflushed_bytes += bytes.len() as u64;
         if self.unflushed_bytes >= FLUSH_BYTES {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Adds what came of the chunk at hand, which stays less than the whole; `digest` is that of the file up to its end.
+    pub(crate) fn append_part(&mut self, bytes: &[u8], digest: Digest) -> Result<()> {
+        let end = self.end() + bytes.len() as u64;
+        self.data.write(self.end(), bytes)?;
+        let mut mark = [0; MARK_BYTES];
+        mark[..DIGEST_BYTES].copy_from_slice(&digest.0);
+        mark[DIGEST_BYTES..].copy_from_slice(&end.to_le_bytes());
+        self.sums.write(self.mark_offset(self.turn), &mark)?;
+        self.turn = 1 - self.turn;
+        self.part_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn mark_offset(&self, turn: u64) -> u64 {
+        ((self.digests.len() + 1) * DIGEST_BYTES) as u64 + turn * MARK_BYTES as u64
+    }
+
+    /// What is there of the chunk at hand, as far as a mark vouches for it. Feeds it to `running`, which has the chunks before it.
+    fn resume_part(&mut self, running: &mut RunningDigest) -> Result<Vec<u8>> {
+        let start = self.stored_bytes();
+        let mut marks = Vec::new();
+        for turn in 0..2 {
+            let mut mark = [0; MARK_BYTES];
+            if self.sums.read(self.mark_offset(turn), &mut mark)? < MARK_BYTES {
+                continue;
+            }
+            let (digest, end) = mark.split_at(DIGEST_BYTES);
+            let end = end.try_into().map_or(0, u64::from_le_bytes);
+            if end > start && end < self.next_end() {
+                marks.push((end, turn, digest.to_vec()));
+            }
+        }
+        marks.sort_unstable();
+        for (end, turn, digest) in marks.into_iter().rev() {
+            let mut bytes = vec![0; (end - start) as usize];
+            let mut ahead = running.clone();
+            if self.data.read(start, &mut bytes)? == bytes.len() {
+                ahead.update(&bytes);
+            }
+            if ahead.clone().finish().0[..] == digest {
+                *running = ahead;
+                self.part_bytes = end - start;
+                self.turn = 1 - turn;
+                return Ok(bytes);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Puts a fetched chunk in the place of a damaged one, where it is the one that was there.
@@ -106,10 +188,11 @@ impl ChunkFile {
         Ok((self.data.read(start, &mut bytes)? == bytes.len()).then_some(bytes))
     }
 
-    /// Finds how far an interrupted download came: the chunks from the beginning on that are whole. Feeds their bytes to `running`. With
-    /// `repeat_last`, the last of them counts as not there, and its digest is returned.
-    pub(crate) async fn resume(&mut self, running: &mut RunningDigest, repeat_last: bool) -> Result<Option<Digest>> {
+    /// Finds how far an interrupted download came: the chunks from the beginning on that are whole, and what came of the next one. Feeds their bytes to
+    /// `running`. With `repeat_last`, the last whole one and all behind it count as not there, and its digest is returned.
+    pub(crate) async fn resume(&mut self, running: &mut RunningDigest, repeat_last: bool) -> Result<Resumed> {
         self.digests.clear();
+        self.part_bytes = 0;
         let mut before_last = running.clone();
         while self.stored_bytes() < self.size {
             let chunk = self.digests.len() as u64;
@@ -126,10 +209,10 @@ impl ChunkFile {
             self.digests.push(sum);
         }
         if !repeat_last {
-            return Ok(None);
+            return Ok(Resumed { part: self.resume_part(running)?, repeated: None });
         }
         running.clone_from(&before_last);
-        Ok(self.digests.pop().map(Digest))
+        Ok(Resumed { part: Vec::new(), repeated: self.digests.pop().map(Digest) })
     }
 
     /// The digest of the last chunk.

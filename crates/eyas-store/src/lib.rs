@@ -4,11 +4,12 @@
 //! [`eyas_weights::RangeReader`]s. Reading one that is not there yet fetches it from the [`Network`], in order, and hands the bytes to the reader and
 //! to the store at once.
 //!
-//! - **Chunks.** A file is kept in chunks of 1 MiB, each with its SHA-256. A tab that dies loses at most the chunk at hand. Every chunk is checked
-//!   whenever it is read; a damaged one is fetched again alone.
+//! - **Chunks.** A file is kept in chunks of 1 MiB, each with its SHA-256. What came of a chunk is stored
+//!   ten times a second, with marks that tell how far it goes: a tab that dies loses what came since. Every chunk is checked whenever it is read; a
+//!   damaged one is fetched again alone.
 //! - **Records.** What counts as stored is what a model's [`ModelRecord`] says. It is written after the bytes, in one of two files that take turns,
 //!   with its own SHA-256: whatever cuts a writing short, the record before it is whole.
-//! - **Resuming.** A connection that breaks or stalls is made anew behind the last byte; a later visit goes on behind the last whole chunk. Validators
+//! - **Resuming.** A connection that breaks or stalls is made anew behind the last byte; a later visit goes on behind the last byte that was stored. Validators
 //!   and lengths tell whether the server still has the same file, and where nothing tells, a chunk is fetched again and compared.
 //! - **Room.** Before a download the quota is asked; models that the application called evictable go, the least recently used first.
 //! - **Versions.** A newer version is fetched beside the current one, shares what did not change, and takes its place when it was tried; the one before
@@ -44,6 +45,7 @@ mod content_range;
 #[path = "../../../tests/fuzz/damage.rs"]
 mod damage;
 mod digest;
+mod download;
 mod file_system;
 mod manifest;
 mod meter;

@@ -6,8 +6,7 @@ use eyas_core::{Error, ErrorKind, Result, within};
 use eyas_weights::{LocalFuture, RangeReader};
 
 use crate::{
-    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, connection::Connection, connection::STALL_MS,
-    digest::RunningDigest, shelf::Shelf,
+    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, connection::STALL_MS, download::Download, shelf::Shelf,
 };
 
 /// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.
@@ -24,46 +23,6 @@ pub(crate) struct Reading {
     pub(crate) cached: Option<(u64, Vec<u8>)>,
     /// What the application says that the whole file's digest is.
     pub(crate) expected: Option<Digest>,
-}
-
-/// A download under way.
-pub(crate) struct Download {
-    pub(crate) connection: Connection,
-    /// The last bytes that came: at least those that are not stored yet.
-    pub(crate) window: Vec<u8>,
-    /// Offset of the window's first byte.
-    pub(crate) window_start: u64,
-    pub(crate) running: RunningDigest,
-    /// Bytes from the beginning that `running` has, where nothing is kept.
-    hashed_bytes: u64,
-    /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
-    pub(crate) repeated: Option<Digest>,
-}
-
-impl Download {
-    pub(crate) fn new(connection: Connection, position: u64) -> Self {
-        Self {
-            connection,
-            window: Vec::new(),
-            window_start: position,
-            running: RunningDigest::default(),
-            hashed_bytes: 0,
-            repeated: None,
-        }
-    }
-
-    fn end(&self) -> u64 {
-        self.window_start + self.window.len() as u64
-    }
-
-    /// Hashes what follows on what was hashed, of a piece that is about to enter the window.
-    fn hash_passing(&mut self, piece: &[u8]) {
-        let known = self.hashed_bytes.checked_sub(self.end()).and_then(|known| usize::try_from(known).ok());
-        if let Some(new) = known.and_then(|known| piece.get(known..)) {
-            self.running.update(new);
-            self.hashed_bytes += new.len() as u64;
-        }
-    }
 }
 
 /// Random access to a file of a model.
@@ -153,7 +112,7 @@ impl ModelFile {
             at += part.len() as u64;
         }
         if let Some(download) = &mut reading.download {
-            trim(download, reading.kept.as_ref(), end);
+            download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), end);
         }
         Ok(bytes)
     }
@@ -161,10 +120,11 @@ impl ModelFile {
     /// Fetches until `end` is there. Keeps the bytes from `keep` on in the window, and stores every chunk that is whole. When the file is complete
     /// and nothing of it is to be kept in the window, the download ends.
     async fn fill(&self, reading: &mut Reading, end: u64, keep: u64) -> Result<()> {
+        let clock = self.ports.clock.as_ref();
         let Some(download) = &mut reading.download else { return Ok(()) };
         let outcome = loop {
             if let Some((shelf, chunks)) = &mut reading.kept
-                && let Err(error) = store_whole_chunks(shelf, chunks, download, &reading.record).await
+                && let Err(error) = download.store_whole_chunks(shelf, chunks, &reading.record, clock).await
             {
                 if error.kind() == ErrorKind::StorageFull
                     && let Some(store) = &self.store
@@ -177,8 +137,8 @@ impl ModelFile {
             if download.end() >= end {
                 break Ok(());
             }
-            trim(download, reading.kept.as_ref(), keep);
-            match download.connection.next().await {
+            download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), keep);
+            match download.next(reading.kept.as_mut().map(|(_, chunks)| chunks), clock).await {
                 Ok(piece) => {
                     self.meter.fetched(piece.len());
                     if reading.kept.is_none() && reading.expected.is_some() {
@@ -316,36 +276,4 @@ fn comes_from_network(reading: &mut Reading, at: u64) -> bool {
         download.window_start = at;
     }
     true
-}
-
-/// Drops bytes before `keep` from the window that are stored already, or that nobody keeps.
-fn trim(download: &mut Download, kept: Option<&(Rc<Shelf>, ChunkFile)>, keep: u64) {
-    let limit = kept.map_or(keep, |(_, chunks)| keep.min(chunks.stored_bytes()));
-    let cut = limit.saturating_sub(download.window_start).min(download.window.len() as u64);
-    download.window.drain(..cut as usize);
-    download.window_start += cut;
-}
-
-async fn store_whole_chunks(
-    shelf: &Rc<Shelf>,
-    chunks: &mut ChunkFile,
-    download: &mut Download,
-    record: &FileRecord,
-) -> Result<()> {
-    while chunks.stored_bytes() < record.size && download.end() >= chunks.next_end() {
-        let (start, end) = (chunks.stored_bytes(), chunks.next_end());
-        let bytes = &download.window[(start - download.window_start) as usize..(end - download.window_start) as usize];
-        chunks.append(bytes).await?;
-        if let Some(earlier) = download.repeated.take()
-            && chunks.last() != Some(earlier)
-        {
-            shelf.drop_file(&record.name).await?;
-            return Err(Error::new(
-                ErrorKind::DownloadFailed,
-                format!("{}: the file changed on the server since its download began; load the model again", record.name),
-            ));
-        }
-        download.running.update(bytes);
-    }
-    Ok(())
 }

@@ -7,12 +7,13 @@ use eyas_weights::{MemoryReader, RangeReader};
 
 use crate::{
     Answer, CHUNK_BYTES, Clock, Digest, FileRecord, Get, Meter, Network, Store, Validator,
-    chunk_file::ChunkFile,
+    chunk_file::{ChunkFile, Resumed},
     connection::{Connection, Known, STALL_MS, Start},
     content_range::number,
     digest::RunningDigest,
+    download::Download,
     manifest::{Manifest, ManifestWish},
-    model_file::{Download, ModelFile, Reading, require_digest},
+    model_file::{ModelFile, Reading, require_digest},
     read_manifest::is_of_manifest,
     shelf::{Shelf, Which},
 };
@@ -176,9 +177,9 @@ impl OpenModel {
         let mut chunks = ChunkFile::open(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
         let mut running = RunningDigest::default();
         // Where nothing tells whether the server still has the same file, one chunk is fetched again and compared.
-        let repeated = chunks.resume(&mut running, !record.validator.is_known()).await?;
-        self.meter.read(usize::try_from(chunks.stored_bytes()).unwrap_or(usize::MAX));
-        Ok(Begun { record, shelf: shelf.clone(), chunks, running, repeated })
+        let resumed = chunks.resume(&mut running, !record.validator.is_known()).await?;
+        self.meter.read(usize::try_from(chunks.end()).unwrap_or(usize::MAX));
+        Ok(Begun { record, shelf: shelf.clone(), chunks, running, resumed })
     }
 
     /// Opens a file over the network, behind what an earlier visit stored of it.
@@ -192,7 +193,7 @@ impl OpenModel {
         let start = match begun {
             None => Connection::open(self.net(), name, url, 0, None).await?,
             Some(begun) => {
-                let (from, size) = (begun.chunks.stored_bytes(), begun.record.size);
+                let (from, size) = (begun.chunks.end(), begun.record.size);
                 let known = Known { size, validator: &begun.record.validator };
                 match Connection::open(self.net(), name, url, from, Some(known)).await? {
                     Start::Same(mut connection, answer) => {
@@ -228,7 +229,7 @@ impl OpenModel {
                 let file = self.begin(name, url, size, validator.clone()).await?;
                 let mut connection = connection;
                 connection.stream(answer, size, validator);
-                Ok(Some(self.add(file, Some(Download::new(connection, 0)))))
+                Ok(Some(self.add(file, Some(Download::new(connection, 0, self.ports.clock.now_ms())))))
             }
             None => self.keep_whole(name, url, &connection, answer, validator).await.map(Some),
         }
@@ -330,7 +331,7 @@ impl OpenModel {
         }
         let size = bytes.len() as u64;
         let place = self.begin(name, url, size, validator).await?;
-        let mut download = Download::new(Connection::at_end(self.net(), name, url, size), 0);
+        let mut download = Download::new(Connection::at_end(self.net(), name, url, size), 0, self.ports.clock.now_ms());
         download.window = bytes;
         let file = self.add(place, Some(download));
         file.finish().await?;
@@ -338,10 +339,11 @@ impl OpenModel {
     }
 
     fn go_on(&self, begun: Begun, connection: Connection) -> Rc<dyn RangeReader> {
-        let Begun { record, shelf, chunks, running, repeated } = begun;
-        let mut download = Download::new(connection, chunks.stored_bytes());
+        let Begun { record, shelf, chunks, running, resumed } = begun;
+        let mut download = Download::new(connection, chunks.stored_bytes(), self.ports.clock.now_ms());
+        download.window = resumed.part;
         download.running = running;
-        download.repeated = repeated;
+        download.repeated = resumed.repeated;
         self.add((record, Some((shelf, chunks))), Some(download))
     }
 
@@ -428,7 +430,7 @@ struct Begun {
     shelf: Rc<Shelf>,
     chunks: ChunkFile,
     running: RunningDigest,
-    repeated: Option<Digest>,
+    resumed: Resumed,
 }
 
 /// A file's size as an answer with the whole file tells it. A compressed body's length is not the file's, and another origin's answer hides that it

@@ -180,3 +180,33 @@ fn a_device_that_saves_data_is_asked_first() {
     attempt(Some(300)).unwrap();
     attempt(Some(0)).unwrap(); // nothing is left to fetch
 }
+
+#[test]
+fn where_only_connections_break_every_byte_is_fetched_once() {
+    let mut failed = 0;
+    for run in 0..1_000 {
+        let mut random = Random(run ^ 0x0ce);
+        let world = World::new(run);
+        world.internet.faults.set(1 + random.below(3));
+        world.internet.piece_ms.set([0.0, 40.0, 100.0][random.below(3) as usize]);
+        let size = random.below(1500);
+        let remote = plain(random.bytes(size));
+        world.internet.put(&format!("{MODEL}w.bin"), remote.clone());
+        for attempt in 0.. {
+            let seen = block_on(async { load(&world.open(MODEL, Which::Current).await?, &["w.bin".into()], &mut random).await });
+            match seen {
+                Ok(seen) => {
+                    assert_eq!(seen, [Some(remote.bytes)], "run {run}");
+                    break;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::DownloadFailed, "run {run}: {error}"),
+            }
+            failed += 1;
+            if attempt > 40 {
+                world.internet.faults.set(0);
+            }
+        }
+        assert_eq!(world.internet.served_bytes.get(), size, "run {run}");
+    }
+    assert!(failed > 200, "{failed} visits failed: the simulation is too kind");
+}

@@ -3,7 +3,7 @@
 use pollster::block_on;
 
 use crate::simulation::{CHUNK, Cut, MODEL, Random, Remote, World, cut_error, load};
-use eyas_store::Which;
+use eyas_store::{Expectations, Which};
 
 const RUNS: u64 = 12_000;
 
@@ -26,6 +26,7 @@ fn whatever_is_cut_the_next_load_goes_on() {
     for run in 0..RUNS {
         let mut random = Random(run);
         let world = World::new(run);
+        world.internet.piece_ms.set([0.0, 30.0, 100.0][random.below(3) as usize]);
         let mut files = Vec::new();
         let mut total = 0;
         let mut may_resume = true;
@@ -82,11 +83,50 @@ fn whatever_is_cut_the_next_load_goes_on() {
     println!("{RUNS} runs, {cuts} cuts, {resumed} loads went on with what was there");
 }
 
+/// Where every piece takes as long as the store waits before it stores what came, a tab that is killed loses the piece at hand and the rest of the one
+/// before it, whatever write it died in, and however large the chunks are.
+#[test]
+fn a_killed_tab_loses_the_piece_at_hand() {
+    let (mut lost, mut all_kills) = (0, 0);
+    for run in 0..3_000 {
+        let mut random = Random(run);
+        let world = World::new(run);
+        world.internet.piece_ms.set(100.0);
+        let size = random.below(3_000);
+        let mut remote = remote(&mut random, size);
+        (remote.has_ranges, remote.etag) = (true, Some("\"1\"".to_owned()));
+        let bytes = remote.bytes.clone();
+        world.internet.put(&format!("{MODEL}w.bin"), remote);
+        let files = ["w.bin".to_owned()];
+        let store = world.store().with_chunk_bytes(1_000);
+        let mut kills = 0;
+        loop {
+            world.device.cut_after(Some(random.below(60)).filter(|_| kills < 6));
+            let attempt = async {
+                let model = store.open(MODEL, Which::Current, true, world.ports(), Expectations::default()).await?;
+                load(&model, &files, &mut random).await
+            };
+            match block_on(attempt) {
+                Ok(seen) => break assert_eq!(seen, [Some(bytes)], "run {run}"),
+                Err(error) => assert!(cut_error(&error), "run {run}: {error}"),
+            }
+            world.device.restart(Cut::Kill);
+            kills += 1;
+        }
+        let twice = world.internet.served_bytes.get() - size;
+        assert!(twice <= kills * 64, "run {run}: {twice} bytes fetched twice in {kills} kills");
+        (lost, all_kills) = (lost + twice, all_kills + kills);
+    }
+    assert!(lost > 0 && all_kills > 3_000, "{lost} bytes lost in {all_kills} kills: the simulation is too kind");
+    println!("{all_kills} kills, {lost} bytes fetched twice");
+}
+
 #[test]
 fn what_lay_in_a_slot_before_never_comes_back() {
     for run in 0..3_000 {
         let mut random = Random(run);
         let world = World::new(run);
+        world.internet.piece_ms.set([0.0, 100.0][random.below(2) as usize]);
         let files = ["w.bin".to_owned()];
         let mut remote = Remote { has_ranges: true, ..remote(&mut random, 0) };
         for attempt in 0..4 {

@@ -44,6 +44,8 @@ struct State {
     folders: Folders,
     locked: BTreeSet<String>,
     random: Option<Random>,
+    /// Changes that were made.
+    made: u64,
     /// Changes until the cut.
     left: Option<u64>,
     is_dead: bool,
@@ -89,6 +91,7 @@ impl State {
             }
             *left -= 1;
         }
+        self.made += 1;
         Ok(())
     }
 
@@ -138,6 +141,11 @@ impl Device {
     /// Cuts the device off after so many changes.
     pub fn cut_after(&self, changes: Option<u64>) {
         self.0.borrow_mut().left = changes;
+    }
+
+    /// How many changes were made, in all.
+    pub fn changes(&self) -> u64 {
+        self.0.borrow().made
     }
 
     pub fn set_quota(&self, bytes: Option<u64>) {

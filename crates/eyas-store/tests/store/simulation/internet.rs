@@ -10,7 +10,7 @@ use eyas_core::{Error, ErrorKind, Result};
 use eyas_store::{Answer, Get, Network};
 use eyas_weights::LocalFuture;
 
-use super::Random;
+use super::{Random, Time};
 
 /// A file on a server.
 #[derive(Clone)]
@@ -35,10 +35,13 @@ pub struct Internet {
     pub is_down: Cell<bool>,
     pub requests: Cell<u64>,
     pub served_bytes: Rc<Cell<u64>>,
+    /// What a piece of a body takes.
+    pub piece_ms: Cell<f64>,
+    time: Rc<Time>,
 }
 
 impl Internet {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, time: Rc<Time>) -> Self {
         Self {
             remotes: RefCell::default(),
             random: RefCell::new(Random(seed)),
@@ -46,6 +49,8 @@ impl Internet {
             is_down: Cell::new(false),
             requests: Cell::new(0),
             served_bytes: Rc::default(),
+            piece_ms: Cell::default(),
+            time,
         }
     }
 
@@ -67,8 +72,8 @@ impl Internet {
         let fault = if has_fault { random.below(5) } else { 9 };
         let seed = random.next();
         let reply = |status, headers, body, end| {
-            let (random, served_bytes) = (Random(seed), self.served_bytes.clone());
-            Reply { random, served_bytes, status, headers, body, at: 0, end }
+            let (random, served_bytes, time) = (Random(seed), self.served_bytes.clone(), self.time.clone());
+            Reply { random, served_bytes, time, piece_ms: self.piece_ms.get(), status, headers, body, at: 0, end }
         };
         match fault {
             0 => return Err(Self::failed("the connection was refused")),
@@ -121,6 +126,8 @@ enum End {
 struct Reply {
     random: Random,
     served_bytes: Rc<Cell<u64>>,
+    time: Rc<Time>,
+    piece_ms: f64,
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -145,6 +152,7 @@ impl Reply {
         let piece = self.body[self.at as usize..(self.at + length) as usize].to_vec();
         self.at += length;
         self.served_bytes.set(self.served_bytes.get() + length);
+        self.time.pass(self.piece_ms);
         Some(Ok(Some(piece)))
     }
 }

@@ -17,9 +17,15 @@ pub const CHUNK: u32 = 64;
 /// What the tests call their model.
 pub const MODEL: &str = "https://models.test/m/";
 
-/// Time passes only by sleeping, which takes none.
+/// Time passes by sleeping, and as the network's pieces come; none of it takes any.
 #[derive(Default)]
 pub struct Time(Cell<f64>);
+
+impl Time {
+    fn pass(&self, ms: f64) {
+        self.0.set(self.0.get() + ms);
+    }
+}
 
 impl Clock for Time {
     fn now_ms(&self) -> f64 {
@@ -27,12 +33,12 @@ impl Clock for Time {
     }
 
     fn unix_ms(&self) -> f64 {
-        self.0.set(self.0.get() + 1.0); // two loads are never at the same time
+        self.pass(1.0); // two loads are never at the same time
         self.0.get()
     }
 
     fn sleep(&self, ms: f64) -> LocalFuture<'static, ()> {
-        self.0.set(self.0.get() + ms);
+        self.pass(ms);
         Box::pin(std::future::ready(()))
     }
 }
@@ -46,7 +52,9 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        Self { device: Rc::new(Device::new(seed)), internet: Rc::new(Internet::new(seed ^ 0x5eed)), time: Rc::default() }
+        let time = Rc::<Time>::default();
+        let internet = Rc::new(Internet::new(seed ^ 0x5eed, time.clone()));
+        Self { device: Rc::new(Device::new(seed)), internet, time }
     }
 
     pub fn store(&self) -> Store {

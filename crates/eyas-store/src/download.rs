@@ -1,0 +1,145 @@
+//! A file's bytes on their way from the network into the store.
+
+use std::pin::pin;
+
+use eyas_core::{Clock, Error, ErrorKind, Result, within};
+
+use crate::{Digest, FileRecord, chunk_file::ChunkFile, connection::Connection, digest::RunningDigest, shelf::Shelf};
+
+/// What came of a chunk is stored so often: a tab that dies loses what came in this time, and what was on its way.
+const PART_MS: f64 = 100.0;
+
+/// A download under way.
+pub(crate) struct Download {
+    pub(crate) connection: Connection,
+    /// The last bytes that came: at least those that are in no stored chunk yet.
+    pub(crate) window: Vec<u8>,
+    /// Offset of the window's first byte.
+    pub(crate) window_start: u64,
+    /// Has the bytes that are stored; where nothing is kept, those that were hashed in passing.
+    pub(crate) running: RunningDigest,
+    /// Bytes from the beginning that `running` has, where nothing is kept.
+    pub(crate) hashed_bytes: u64,
+    /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
+    pub(crate) repeated: Option<Digest>,
+    /// When bytes were stored last.
+    stored_ms: f64,
+}
+
+impl Download {
+    /// A download that stands at `position`, begun at `now_ms` of the store's clock.
+    pub(crate) fn new(connection: Connection, position: u64, now_ms: f64) -> Self {
+        Self {
+            connection,
+            window: Vec::new(),
+            window_start: position,
+            running: RunningDigest::default(),
+            hashed_bytes: 0,
+            repeated: None,
+            stored_ms: now_ms,
+        }
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.window_start + self.window.len() as u64
+    }
+
+    /// Hashes what follows on what was hashed, of a piece that is about to enter the window.
+    pub(crate) fn hash_passing(&mut self, piece: &[u8]) {
+        let known = self.hashed_bytes.checked_sub(self.end()).and_then(|known| usize::try_from(known).ok());
+        if let Some(new) = known.and_then(|known| piece.get(known..)) {
+            self.running.update(new);
+            self.hashed_bytes += new.len() as u64;
+        }
+    }
+
+    /// Drops bytes before `keep` from the window that are in a stored chunk already, or that nobody keeps.
+    pub(crate) fn trim(&mut self, kept: Option<&ChunkFile>, keep: u64) {
+        let limit = kept.map_or(keep, |chunks| keep.min(chunks.stored_bytes()));
+        let cut = limit.saturating_sub(self.window_start).min(self.window.len() as u64);
+        self.window.drain(..cut as usize);
+        self.window_start += cut;
+    }
+
+    /// The connection's next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`PART_MS`], also while nothing
+    /// comes, and where the connection fails.
+    pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Vec<u8>> {
+        let end = self.end();
+        // A chunk that is fetched again for comparison must not take the place of what it is compared with.
+        let Some(chunks) = kept.filter(|chunks| self.repeated.is_none() && chunks.end() < end) else {
+            return self.connection.next().await;
+        };
+        let mut part = Part {
+            bytes: &self.window[(chunks.end() - self.window_start) as usize..],
+            chunks,
+            running: &mut self.running,
+            stored_ms: &mut self.stored_ms,
+        };
+        let left_ms = *part.stored_ms + PART_MS - clock.now_ms();
+        if left_ms <= 0.0 {
+            part.store(clock)?;
+            return self.connection.next().await;
+        }
+        let mut next = pin!(self.connection.next());
+        match within(clock, left_ms, next.as_mut()).await {
+            Some(Ok(piece)) => Ok(piece),
+            Some(Err(error)) => {
+                // What the store makes of it does not hide why the connection failed.
+                let _ = part.store(clock);
+                Err(error)
+            }
+            None => {
+                part.store(clock)?;
+                next.await
+            }
+        }
+    }
+
+    pub(crate) async fn store_whole_chunks(
+        &mut self,
+        shelf: &Shelf,
+        chunks: &mut ChunkFile,
+        record: &FileRecord,
+        clock: &dyn Clock,
+    ) -> Result<()> {
+        while chunks.stored_bytes() < record.size && self.end() >= chunks.next_end() {
+            let (start, hashed, end) = (chunks.stored_bytes(), chunks.end(), chunks.next_end());
+            let within = |offset: u64| (offset - self.window_start) as usize;
+            chunks.append(&self.window[within(start)..within(end)]).await?;
+            if let Some(earlier) = self.repeated.take()
+                && chunks.last() != Some(earlier)
+            {
+                shelf.drop_file(&record.name).await?;
+                let detail =
+                    format!("{}: the file changed on the server since its download began; load the model again", record.name);
+                return Err(Error::new(ErrorKind::DownloadFailed, detail));
+            }
+            self.running.update(&self.window[within(hashed)..within(end)]);
+            self.stored_ms = clock.now_ms();
+        }
+        Ok(())
+    }
+}
+
+/// What came of the chunk at hand and is not stored yet.
+struct Part<'a> {
+    bytes: &'a [u8],
+    chunks: &'a mut ChunkFile,
+    running: &'a mut RunningDigest,
+    stored_ms: &'a mut f64,
+}
+
+impl Part<'_> {
+    /// Stores it. Where the device is full nothing is lost yet: that is said where the whole chunk is stored.
+    fn store(&mut self, clock: &dyn Clock) -> Result<()> {
+        let mut ahead = self.running.clone();
+        ahead.update(self.bytes);
+        *self.stored_ms = clock.now_ms();
+        match self.chunks.append_part(self.bytes, ahead.clone().finish()) {
+            Ok(()) => *self.running = ahead,
+            Err(error) if error.kind() == ErrorKind::StorageFull => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
