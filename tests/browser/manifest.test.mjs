@@ -47,10 +47,10 @@ async function openPage(script = "") {
     const outcome = (promise) => promise.then((value) => ({ value }), ({ code, message }) => ({ error: { code, message } }));
     const once = async (options) => {
       const eyas = await window.slim.load({ model: window.address, device: "cpu", assets, ...options });
-      const { text } = await eyas.chat(prompt, { maxTokens: 40 });
-      const { storage } = eyas.info;
+      const { text, provenance } = await eyas.chat(prompt, { maxTokens: 40 });
+      const { storage, fingerprint, quantize } = eyas.info;
       await eyas.dispose();
-      return { text, storage };
+      return { text, provenance, storage, fingerprint, quantize };
     };
     window.once = (options) => outcome(once(options));
     window.plan = (options) => outcome(window.slim.plan({ model: window.address, device: "cpu", assets, ...options }));
@@ -190,5 +190,27 @@ test("an update goes by the manifest, and what it says of answers decides", asyn
   assert.equal(right.value?.status, "updated", JSON.stringify(right));
   server.fault = () => ({ status: 500 });
   assert.equal((await load(page, { publicKey: KEY })).value?.text, expected);
+  await page.context().close();
+});
+
+test("the manifest's calibration counts where the application gives none, and one that makes no sense is said before the weights", async () => {
+  publish();
+  const page = await openPage();
+  const ask = (options) => load(page, { store: "none", ...options });
+  const { value: plain } = await ask({});
+  assert.equal(plain.provenance.calibration, "uncalibrated");
+  const entry = (threshold) => ({ model: plain.fingerprint, quantize: plain.quantize, task: "default", signal: "meanLogprob", threshold, alpha: 0.1, examples: 100, baseRisk: 0.2, deferralRate: 0.3 });
+  publish((manifest) => (manifest.calibration = { thresholds: [entry(-9)] }));
+  const said = await ask({});
+  assert.equal(said.value?.provenance.calibration, "calibrated", JSON.stringify(said));
+  assert.equal(said.value.provenance.threshold, -9);
+  const { value: own } = await ask({ calibration: { thresholds: [entry(-8)] } });
+  assert.equal(own.provenance.threshold, -8, "the application's own wins");
+
+  publish((manifest) => (manifest.calibration = { thresholds: [{ ...entry(-9), alpha: 7 }] }));
+  const { error } = await ask({});
+  assert.equal(error?.code, "bad-model");
+  assert.match(error.message, /calibration can't be used/);
+  assert.equal(weightRequests(), 0);
   await page.context().close();
 });

@@ -14,7 +14,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * - `status`: an answer without the file; `html`: a page in its place; `redirect`: another path;
  * - `cutAt`, `resetAt`, `stallAt`: at this byte of the file the connection is closed, is reset (what was on its way is lost), or falls silent;
  * - `noRanges`, `gzip`, `noLength`, `extraBytes`, `noCors`, `hideHeaders`; `etag` in place of the right one, or null for none;
- * - `headMs`: a pause behind the head; `sliceMs`: one behind every 16 KiB.
+ * - `headMs`: a pause behind the head; `sliceMs`: one behind every 16 KiB; `hold`: a promise that the rest behind the first MiB waits for.
  */
 export async function startModelServer(mounts = {}) {
   const server = { files: new Map(), fault: () => undefined, requests: [], servedBytes: 0, openStalls: 0 };
@@ -103,6 +103,9 @@ export async function startModelServer(mounts = {}) {
       server.servedBytes += slice.length;
       if (fault.sliceMs) {
         await pause(fault.sliceMs);
+      }
+      if (fault.hold && at >= 2 ** 20) {
+        await fault.hold;
       }
     }
     if (limit < body.length && fault.stallAt !== undefined) {

@@ -321,7 +321,7 @@ test("a device that is to save data asks first", async () => {
 test("an aborted load can be gone on with", async () => {
   server.reset();
   const page = await openPage();
-  server.fault = ({ name }) => (name === "model.safetensors" ? { sliceMs: 2 } : undefined);
+  server.fault = ({ name, attempt }) => (name === "model.safetensors" && attempt === 1 ? { stallAt: 3_000_000 } : undefined);
   const message = await page.evaluate(async () => {
     const controller = new AbortController();
     const loading = window.eyas.load({ model: window.address, device: "cpu", signal: controller.signal, onProgress: ({ fetchedBytes }) => fetchedBytes > 2_500_000 && controller.abort("enough") });

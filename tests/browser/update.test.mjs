@@ -1,41 +1,19 @@
 // A newer version of a stored model: fetched beside the one in use, tried before it counts, and gone again where it is broken, whatever is cut off.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { dist, startLab, thorough } from "./chromium.mjs";
 import { startModelServer } from "./model_server.mjs";
+import { otherWeights, turnNorm, weights } from "./other_weights.mjs";
 
 const CHUNK = 2 ** 20;
 const PROMPT = "play some jazz by miles davis";
 const folder = join(dist, "models/eyas-nano");
-const weights = readFileSync(join(folder, "model.safetensors"));
 const names = readdirSync(folder).filter((name) => name !== "README.md");
 const totalBytes = names.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** The weights under another header, whose length differs; `change` may alter a copy of the tensors. */
-function otherWeights(note, change = () => {}) {
-  const headerBytes = Number(weights.readBigUInt64LE(0));
-  const header = JSON.parse(weights.subarray(8, 8 + headerBytes).toString());
-  header.__metadata__ = { ...header.__metadata__, note };
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const data = Buffer.from(weights.subarray(8 + headerBytes));
-  change(data, header);
-  return Buffer.concat([length, text, data]);
-}
-
-/** Turns the signs of half of the last norm's weights, whatever their type: another model, and still one. */
-function turnNorm(data, header) {
-  const { dtype, data_offsets: [begin, end] } = header["model.norm.weight"];
-  const size = { F32: 4, F16: 2, BF16: 2 }[dtype];
-  for (let at = begin; at < begin + (end - begin) / 2; at += size) {
-    data[at + size - 1] ^= 0x80;
-  }
-}
 
 const second = otherWeights("the second version, which answers otherwise", turnNorm);
 
@@ -130,7 +108,10 @@ test("an engine goes on undisturbed while its model is updated, and the next loa
   await startOver(page);
   const { version } = await stored(page);
   publish(second);
-  server.fault = ({ name, method }) => (name === "model.safetensors" && method === "GET" ? { sliceMs: 2 } : undefined);
+  let goOn;
+  const hold = new Promise((resolve) => (goOn = resolve));
+  server.fault = ({ name, method }) => (name === "model.safetensors" && method === "GET" ? { hold } : undefined);
+  await page.exposeFunction("letTheDownloadGoOn", () => goOn());
   const seen = await page.evaluate(async (prompt) => {
     const eyas = await window.eyas.load({ model: window.address, device: "cpu" });
     let isUpdating = true;
@@ -144,6 +125,7 @@ test("an engine goes on undisturbed while its model is updated, and the next loa
         const began = performance.now();
         const other = await window.once({});
         loads = { ms: performance.now() - began, text: other.text, isUpdating };
+        await window.letTheDownloadGoOn();
       }
     }
     const updated = await updating;
@@ -217,15 +199,15 @@ test("a network that is lost in the middle: nothing changes, and the next update
 test("an aborted update rejects with the signal's reason, and can be gone on with", async () => {
   await startOver(page);
   publish(second);
-  server.fault = ({ name, method }) => (name === "model.safetensors" && method === "GET" ? { sliceMs: 2 } : undefined);
+  server.fault = ({ name, method, attempt }) => (name === "model.safetensors" && method === "GET" && attempt === 2 ? { stallAt: 2_500_000 } : undefined);
   const reason = await page.evaluate(() => {
     const controller = new AbortController();
-    const onProgress = ({ loadedBytes }) => loadedBytes > 2_000_000 && controller.abort("enough");
+    const onProgress = ({ phase, loadedBytes }) => phase !== "start" && loadedBytes > 2_000_000 && controller.abort("enough");
     return window.eyas.models.update(window.address, { device: "cpu", signal: controller.signal, onProgress }).then(() => "updated", (reason) => reason);
   });
   assert.equal(reason, "enough");
   assert.equal((await update(page)).value?.status, "updated");
-  assert.ok(resumedAt() >= 2_000_000 - CHUNK, `it went on at ${resumedAt()}`);
+  assert.ok(resumedAt() >= 2 * CHUNK, `it went on at ${resumedAt()}`);
 });
 
 test("a new version that is damaged before it has answered makes way for the one before", async () => {

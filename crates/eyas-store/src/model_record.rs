@@ -100,6 +100,14 @@ pub struct ModelRecord {
     /// The version before the current one, until that has proved itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Version>,
+    /// While the version before is kept: how often in a row the current one was loaded, or asked for its first answer, and that came to no end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl ModelRecord {
@@ -114,6 +122,7 @@ impl ModelRecord {
             current: Version::default(),
             candidate: None,
             previous: None,
+            tries: 0,
         }
     }
 

@@ -364,6 +364,15 @@ impl OpenModel {
         file
     }
 
+    /// Before a load of the current version, while the version before is kept: writes down that it is tried, until [`OpenModel::finish`] or
+    /// [`OpenModel::fail`]. Where earlier tries never ended, the version before comes back, and this tells why.
+    pub async fn begin_try(&self) -> Result<Option<String>> {
+        match self.shelf() {
+            Some(shelf) => shelf.begin_try().await,
+            None => Ok(None),
+        }
+    }
+
     /// After a load that succeeded: fetches what no read has asked for yet, and writes down that the model is complete.
     pub async fn finish(&self) -> Result<()> {
         let opened = self.opened.borrow().clone();
@@ -378,6 +387,9 @@ impl OpenModel {
             version.absent.dedup();
         });
         shelf.record.borrow_mut().last_used_ms = store.now_ms();
+        if shelf.which == Which::Current {
+            shelf.record.borrow_mut().tries = 0;
+        }
         shelf.save().await?;
         shelf.sweep().await
     }
@@ -388,6 +400,7 @@ impl OpenModel {
         let Some((store, shelf)) = &self.kept else { return Ok(false) };
         let kinds = [ErrorKind::BadModel, ErrorKind::ModelNotFound, ErrorKind::UnsupportedModel, ErrorKind::Integrity];
         if !kinds.contains(&error.kind()) {
+            shelf.end_try().await?;
             return Ok(false);
         }
         self.opened.take(); // closes the files

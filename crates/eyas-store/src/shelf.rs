@@ -10,6 +10,9 @@ use crate::{
     record_book::{read_record, slot_of, write_record},
 };
 
+/// So often in a row a person may leave in the middle of a new version's first load or answer, before that counts as its fault.
+const MAX_TRIES: u32 = 3;
+
 /// Which version of a model a load works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -156,6 +159,7 @@ impl Shelf {
                 ));
             };
             record.previous = Some(std::mem::replace(&mut record.current, candidate));
+            record.tries = 0;
         }
         self.save().await?;
         self.sweep().await
@@ -167,6 +171,7 @@ impl Shelf {
             let mut record = self.record.borrow_mut();
             let Some(previous) = record.previous.take() else { return Ok(false) };
             record.current = previous;
+            record.tries = 0;
         }
         self.save().await?;
         self.sweep().await?;
@@ -178,7 +183,34 @@ impl Shelf {
         if self.record.borrow_mut().previous.take().is_none() {
             return Ok(());
         }
+        self.record.borrow_mut().tries = 0;
         self.save().await?;
         self.sweep().await
+    }
+
+    /// Writes down that the current version is being tried. Where it was tried before and that never ended, too often to be chance, the version before
+    /// comes back, and this tells why. Nothing happens where no version is kept before it.
+    pub(crate) async fn begin_try(&self) -> Result<Option<String>> {
+        let tries = self.record.borrow().tries;
+        if self.record.borrow().previous.is_none() || self.which == Which::Candidate {
+            return Ok(None);
+        }
+        if tries >= MAX_TRIES {
+            self.roll_back().await?;
+            return Ok(Some(format!(
+                "{tries} visits in a row ended in the middle of the new version's load or of its first answer"
+            )));
+        }
+        self.record.borrow_mut().tries = tries + 1;
+        self.save().await?;
+        Ok(None)
+    }
+
+    /// The try came to an end, whatever it was.
+    pub(crate) async fn end_try(&self) -> Result<()> {
+        if self.which == Which::Candidate || std::mem::take(&mut self.record.borrow_mut().tries) == 0 {
+            return Ok(());
+        }
+        self.save().await
     }
 }

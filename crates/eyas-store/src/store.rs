@@ -166,6 +166,35 @@ impl Store {
         }
     }
 
+    /// Before the first answer of `version`, a model's current one, while the version before is kept: writes down that it is tried, so that it shows
+    /// where its worker breaks. False where nothing is to be proved.
+    pub async fn begin_try(&self, id: &str, version: &str) -> Result<bool> {
+        match self.unproven(id, version).await? {
+            Some(shelf) => shelf.begin_try().await.map(|_| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The answer came to an end that says nothing of the version. False where nothing is to be proved.
+    pub async fn end_try(&self, id: &str, version: &str) -> Result<bool> {
+        match self.unproven(id, version).await? {
+            Some(shelf) => shelf.end_try().await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// After a worker broke: where that was in a load or in the first answer of a new version, the version before comes back. False where nothing was
+    /// being tried.
+    pub async fn put_back(&self, id: &str) -> Result<bool> {
+        let folder = Self::folder(id);
+        let lock = self.lock(&folder).await?;
+        let record = read_record(self.files.as_ref(), &folder).await?;
+        match record.filter(|record| record.tries > 0 && record.previous.is_some()) {
+            Some(record) => self.shelf(folder, Which::Current, record, vec![lock]).roll_back().await,
+            None => Ok(false),
+        }
+    }
+
     async fn unproven(&self, id: &str, version: &str) -> Result<Option<Shelf>> {
         let folder = Self::folder(id);
         let lock = self.lock(&folder).await?;

@@ -1,7 +1,7 @@
 //! Both tiers of one engine, with what they share: the policy, the ledger, the taints and the measured speed.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
 };
 
@@ -9,8 +9,8 @@ use eyas_core::{CancelToken, Error, GenerateOptions, Message, Result};
 use serde::Deserialize;
 
 use crate::{
-    Clock, EgressLedger, EgressListener, Endpoint, LocalTier, MidStream, Network, Privacy, Taints, Threshold, TierAnswer,
-    TierConfig, TokenSource, cloud_call::Cloud, first_token_speed::FirstTokenSpeed, network::Gate,
+    Calibration, Clock, EgressLedger, EgressListener, Endpoint, LocalTier, MidStream, Network, Privacy, Taints, Threshold,
+    TierAnswer, TierConfig, TokenSource, cloud_call::Cloud, first_token_speed::FirstTokenSpeed, network::Gate,
 };
 
 /// What the shell gives.
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) taints: RefCell<Taints>,
     pub(crate) speed: Cell<FirstTokenSpeed>,
     pub(crate) model: RefCell<ModelIdentity>,
+    /// What the model's publisher says, where the application says nothing.
+    offered: OnceCell<Calibration>,
     last_request: Cell<u64>,
 }
 
@@ -117,6 +119,7 @@ impl Tiers {
             taints: RefCell::default(),
             speed: Cell::default(),
             model: RefCell::default(),
+            offered: OnceCell::new(),
             last_request: Cell::new(0),
         };
         Ok(Self { shared: Rc::new(shared), ledger })
@@ -125,6 +128,12 @@ impl Tiers {
     /// Says which model the device has, for the calibration.
     pub fn set_model(&self, fingerprint: &str, quantize: &str) {
         *self.shared.model.borrow_mut() = ModelIdentity { fingerprint: fingerprint.into(), quantize: quantize.into() };
+    }
+
+    /// A calibration that came with the model: it counts where the configuration has none, from now on. The first one stays.
+    pub fn offer_calibration(&self, calibration: Calibration) {
+        // A second one of the same engine is of the same manifest.
+        let _ = self.shared.offered.set(calibration);
     }
 
     /// Begins an answer. Nothing happens before its first [`TierAnswer::next`], except that a local-only request marks its session.
@@ -164,7 +173,11 @@ impl Shared {
     /// The threshold for this engine's model and a task.
     pub(crate) fn threshold(&self, task: Option<&str>) -> Option<&Threshold> {
         let model = self.model.borrow();
-        self.config.calibration.as_ref()?.find(&model.fingerprint, &model.quantize, task.unwrap_or("default"))
+        self.config.calibration.as_ref().or(self.offered.get())?.find(
+            &model.fingerprint,
+            &model.quantize,
+            task.unwrap_or("default"),
+        )
     }
 }
 

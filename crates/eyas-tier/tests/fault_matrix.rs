@@ -5,7 +5,7 @@
 mod lab;
 
 use eyas_core::{CancelToken, ErrorKind, GenerateOptions, Message, Role, Tier};
-use eyas_tier::{Calibrated, Clock, EgressOutcome, Privacy, Reason, TierCompletion, TierRequest};
+use eyas_tier::{Calibrated, Calibration, Clock, EgressOutcome, Privacy, Reason, TierCompletion, TierRequest};
 use lab::{Act, CLOUD, End, Phase, World, delta, finish, good, user};
 
 fn request(text: &str) -> TierRequest {
@@ -236,6 +236,33 @@ fn structure_and_grounding_are_signals_where_the_answer_should_be_json() {
         let provenance = end.unwrap().provenance;
         let signals = provenance.signals.unwrap();
         assert_eq!((signals.structure, signals.grounding, provenance.tier), (structure, grounding, tier), "{words}");
+    }
+}
+
+#[test]
+fn a_calibration_that_came_with_the_model_counts_where_the_application_has_none() {
+    let threshold = |model: &str, threshold: f64| {
+        let text = format!(
+            r#"{{"thresholds":[{{"model":"{model}","quantize":"q8","task":"default","signal":"meanLogprob",
+            "threshold":{threshold:?},"alpha":0.1,"examples":100,"baseRisk":0.2,"deferralRate":0.3}}]}}"#
+        );
+        serde_json::from_str::<Calibration>(&text).unwrap()
+    };
+    let own = |calibration: &Calibration| format!(r#","calibration":{}"#, serde_json::to_string(calibration).unwrap());
+    for (application, offered, counts) in [
+        (None, threshold("model", -3.0), Some(-3.0)),
+        (Some(threshold("model", -4.0)), threshold("model", -3.0), Some(-4.0)),
+        // One of another model or task is none, and the application's own silence is its word too.
+        (None, threshold("other", -3.0), None),
+        (Some(Calibration::default()), threshold("model", -3.0), None),
+    ] {
+        let world = World::new(&format!("{{{CLOUD}{}}}", application.as_ref().map(own).unwrap_or_default()));
+        world.tiers.offer_calibration(offered);
+        let device = world.device(&["sure"]);
+        let (_, _, end) = world.run(world.tiers.start(request("hi"), device.side(), CancelToken::new()));
+        let provenance = end.unwrap().provenance;
+        assert_eq!((provenance.tier, provenance.threshold), (Tier::Local, counts));
+        assert_eq!(provenance.calibration == Calibrated::Calibrated, counts.is_some());
     }
 }
 

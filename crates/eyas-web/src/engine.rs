@@ -5,6 +5,8 @@ use std::rc::Rc;
 use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult};
 use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
+use eyas_store::MANIFEST_NAME;
+use eyas_tier::Calibration;
 use js_sys::{Float32Array, Function, Object, Reflect};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
@@ -24,7 +26,18 @@ use crate::{
 pub struct WasmEngine {
     model: Model,
     storage: StorageReport,
+    /// What the manifest says of it.
+    calibration: Option<Calibration>,
     _device: DeviceOwner,
+}
+
+/// The manifest's calibration, if it has one that makes sense.
+fn calibration(opening: &Opening) -> EyasResult<Option<Calibration>> {
+    let Some(value) = opening.model.manifest().and_then(|manifest| manifest.calibration.clone()) else { return Ok(None) };
+    let wrong = |what: String| Error::bad_model(format!("{MANIFEST_NAME}: its calibration can't be used: {what}"));
+    let calibration: Calibration = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+    calibration.validate().map_err(|error| wrong(error.detail().to_owned()))?;
+    Ok(Some(calibration))
 }
 
 pub(crate) enum Model {
@@ -51,13 +64,15 @@ impl WasmEngine {
             let mut rolled_back = None;
             loop {
                 let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
+                rolled_back = opening.model.begin_try().await?.or(rolled_back);
                 let (loaded, went_back) =
                     opening.conclude(Self::read(&source, &options, &on_progress, &opening, &cancel).await).await;
                 match loaded {
                     Err(error) if went_back => rolled_back = Some(error.to_string()),
                     loaded => {
                         let (model, device) = loaded?;
-                        return Ok(Self { model, storage: opening.report().rolled_back(rolled_back), _device: device });
+                        let storage = opening.report().rolled_back(rolled_back);
+                        return Ok(Self { model, storage, calibration: calibration(&opening)?, _device: device });
                     }
                 }
             }
@@ -133,6 +148,7 @@ impl WasmEngine {
             }
         };
         opening.model.read_manifest().await?;
+        calibration(opening)?; // what is wrong with it is said before anything else is fetched
         let device = open_device().await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
@@ -148,6 +164,11 @@ impl WasmEngine {
             }
         };
         Ok((model, device))
+    }
+
+    /// What the model's manifest says of how certain its answers are.
+    pub(crate) fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// The model, where it writes texts.

@@ -53,7 +53,7 @@ pub use self::{
     cancel_handle::CancelHandle,
     engine::WasmEngine,
     plan::plan_model,
-    stored_models::{roll_back_model, settle_model},
+    stored_models::judge_model,
     tier::{WasmAnswer, WasmTier},
     update::try_newer,
 };

@@ -1,5 +1,6 @@
 //! The models on this device, as JavaScript sees them. What no engine needs is in the CPU's module only, where the worker asks for it.
 
+use eyas_core::Error;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 #[cfg(feature = "cpu")]
@@ -21,14 +22,24 @@ pub async fn remove_model(host: StoreHost, id: String, cancel: &CancelHandle) ->
     store(host, &cancel.share()).remove(&id).await.map_err(|error| js_error(&error))
 }
 
-/// After the first answer of `version`: the one before it goes. False where another one is current by now, or none was before it.
-#[wasm_bindgen(js_name = "settleModel")]
-pub async fn settle_model(host: StoreHost, id: String, version: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
-    store(host, &cancel.share()).settle(&id, &version).await.map_err(|error| js_error(&error))
-}
-
-/// Where `version` does not answer: the one before it comes back. False where another one is current by now, or none was before it.
-#[wasm_bindgen(js_name = "rollBackModel")]
-pub async fn roll_back_model(host: StoreHost, id: String, version: String, cancel: &CancelHandle) -> Result<bool, JsValue> {
-    store(host, &cancel.share()).roll_back(&id, &version).await.map_err(|error| js_error(&error))
+/// What becomes of `version`, a model's current one, while the version before is kept: `begin` and `end` stand around its first answer, `settle` and
+/// `roll-back` decide, and `put-back` is for a worker that broke, whatever the version. False where there was nothing to be decided any more.
+#[wasm_bindgen(js_name = "judgeModel")]
+pub async fn judge_model(
+    host: StoreHost,
+    id: String,
+    version: String,
+    judgement: String,
+    cancel: &CancelHandle,
+) -> Result<bool, JsValue> {
+    let store = store(host, &cancel.share());
+    let judged = match judgement.as_str() {
+        "begin" => store.begin_try(&id, &version).await,
+        "end" => store.end_try(&id, &version).await,
+        "settle" => store.settle(&id, &version).await,
+        "roll-back" => store.roll_back(&id, &version).await,
+        "put-back" => store.put_back(&id).await,
+        _ => Err(Error::internal(format!("a model can't be judged by {judgement:?}"))),
+    };
+    judged.map_err(|error| js_error(&error))
 }

@@ -67,10 +67,13 @@ impl WasmTier {
     /// The device's model.
     pub fn attach(&mut self, engine: &WasmEngine) {
         match engine.decoder() {
-            Ok(engine) => {
-                let info = engine.info();
+            Ok(decoder) => {
+                let info = decoder.info();
                 self.tiers.set_model(&info.fingerprint, info.quantize.name());
-                self.engine = Ok(engine);
+                if let Some(calibration) = engine.calibration() {
+                    self.tiers.offer_calibration(calibration.clone());
+                }
+                self.engine = Ok(decoder);
             }
             // It answers embed() and classify() only.
             Err(error) => self.engine = Err((error.kind(), error.detail().to_owned())),

@@ -52,7 +52,19 @@ export class LastingClient {
 
   /** Loads the model for the first time. */
   async load(listeners: CallListeners): Promise<void> {
-    this.#info = await this.#client.call<"load">(() => this.#load, listeners);
+    const client = this.#client;
+    try {
+      this.#info = await client.call<"load">(() => this.#load, listeners);
+    } catch (error) {
+      if (!this.#recovers || this.#disposed || !client.isBroken || !(error instanceof EyasError) || this.#load.store.id === undefined) {
+        throw error;
+      }
+      // What broke the worker may be a newer version of the model, behind which the one before is kept.
+      const broke = { code: error.code, message: error.message, again: false };
+      const next = this.#start(0);
+      this.#client = next;
+      this.#info = await next.call<"load">(() => ({ ...this.#load, broke }), listeners);
+    }
   }
 
   /** As `Client.call`; answers, embeddings and labels outlive their device. */
@@ -180,6 +192,9 @@ export class LastingClient {
       } else {
         throw loss;
       }
+    }
+    if (lost.isBroken) {
+      load = { ...load, broke: { code: loss.code, message: loss.message, again: true } };
     }
     this.#retired.add(lost);
     this.#privacy.lost();

@@ -26,9 +26,17 @@ export interface GenerationRequest {
 /** What is asked of the models on this device. */
 export type ModelsRequest = { kind: "list" } | { kind: "remove" | "export"; id: string } | { kind: "import"; file: Blob; id?: string; evictable: boolean };
 
+/** Why a load's worker takes the place of another one. Where a newer version of the model broke that one, the version before comes back. */
+export interface BrokenWorker {
+  code: ErrorCode;
+  message: string;
+  /** Whether the model is loaded also where nothing comes back; otherwise the load fails with code and message. */
+  again: boolean;
+}
+
 /** The calls that the worker answers, each with its arguments. Sessions are numbered by the page and made when first used. */
 export type Call =
-  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string; givenUp?: { code: ErrorCode; message: string } }
+  | { type: "load"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; gpuWasm: string; cpuWasm: string; because?: string; givenUp?: { code: ErrorCode; message: string }; broke?: BrokenWorker }
   | { type: "plan"; source: WireSource; device: DeviceChoice; options: EngineOptions; tier: WireTierOptions; store: WireStoreOptions; cpuWasm: string }
   | { type: "generate"; session: number; request: GenerationRequest; tier: WireTierRequest }
   | { type: "embed"; texts: string[]; prompt?: string }

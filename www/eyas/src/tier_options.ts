@@ -86,7 +86,10 @@ export interface TierOptions {
   cloud?: CloudOptions;
   /** Bounds on memory, download and waiting. */
   budget?: BudgetOptions;
-  /** Thresholds for confidence; without one for this model, quantisation and task, confidence decides nothing. */
+  /**
+   * Thresholds for confidence; without one for this model, quantisation and task, confidence decides nothing. Default: those of the model's
+   * `eyas.manifest.json`, where it has some.
+   */
   calibration?: { thresholds: readonly CalibrationThreshold[] };
   /** What becomes of local text when the cloud takes over; default `hold`. */
   midStream?: MidStream;

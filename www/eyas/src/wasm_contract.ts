@@ -10,6 +10,7 @@ import type { StoreHost } from "./store_host.js";
 import type { ImportedModel, StoredModel } from "./stored_models.js";
 import type { TierHost } from "./tier_host.js";
 import type { WireTierOptions, WireTierRequest } from "./tier_options.js";
+import type { Judgement } from "./version_proof.js";
 
 /** An answer in the making: each `next` computes or receives one part. Freeing it leaves the session usable. */
 export interface WasmAnswer {
@@ -61,8 +62,7 @@ export interface WasmModule {
   CancelHandle: new () => WasmCancelHandle;
   WasmTier: new (options: WireTierOptions, host: TierHost) => WasmTier;
   planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<Plan>;
-  settleModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
-  rollBackModel(host: StoreHost, id: string, version: string, cancel: WasmCancelHandle): Promise<boolean>;
+  judgeModel(host: StoreHost, id: string, version: string, judgement: Judgement | "put-back", cancel: WasmCancelHandle): Promise<boolean>;
   tryNewer(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<string | undefined>;
   WasmEngine: {
     load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<WasmEngine>;

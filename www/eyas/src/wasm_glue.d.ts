@@ -5,8 +5,7 @@ declare module "eyas-gpu-glue" {
   export const CancelHandle: import("./wasm_contract.js").WasmModule["CancelHandle"];
   export const WasmTier: import("./wasm_contract.js").WasmModule["WasmTier"];
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
-  export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
-  export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
+  export const judgeModel: import("./wasm_contract.js").WasmModule["judgeModel"];
   export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];
 }
@@ -18,8 +17,7 @@ declare module "eyas-cpu-glue" {
   export const planModel: import("./wasm_contract.js").WasmModule["planModel"];
   export const listModels: import("./wasm_contract.js").WasmStoreModule["listModels"];
   export const removeModel: import("./wasm_contract.js").WasmStoreModule["removeModel"];
-  export const settleModel: import("./wasm_contract.js").WasmModule["settleModel"];
-  export const rollBackModel: import("./wasm_contract.js").WasmModule["rollBackModel"];
+  export const judgeModel: import("./wasm_contract.js").WasmModule["judgeModel"];
   export const fetchNewer: import("./wasm_contract.js").WasmStoreModule["fetchNewer"];
   export const tryNewer: import("./wasm_contract.js").WasmModule["tryNewer"];
   export const WasmEngine: import("./wasm_contract.js").WasmModule["WasmEngine"];

@@ -10,8 +10,8 @@ import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
 import type { WireStoreOptions } from "./store_options.js";
 import { type Ask, tierHost } from "./tier_host.js";
 import { updateModel } from "./update_call.js";
-import { VersionProof } from "./version_proof.js";
-import type { WasmCancelHandle, WasmEngine, WasmModule, WasmStoreModule, WasmStoring, WasmTier } from "./wasm_contract.js";
+import { type Judgement, VersionProof } from "./version_proof.js";
+import type { WasmAnswer, WasmCancelHandle, WasmEngine, WasmModule, WasmStoreModule, WasmStoring, WasmTier } from "./wasm_contract.js";
 
 /** What the worker's environment gives to the host; tests give their own. */
 export interface HostEnvironment {
@@ -46,6 +46,7 @@ export class WorkerHost {
   #engine: WasmEngine | undefined;
   #memory: WebAssembly.Memory | undefined;
   #proof: VersionProof | undefined;
+  #putBack: Promise<string | undefined> | undefined;
   #device: DeviceReport | undefined;
   #last: Promise<void> = Promise.resolve();
 
@@ -109,7 +110,7 @@ export class WorkerHost {
       case "embed":
         return this.#embed(call.texts, call.prompt, signal);
       case "classify":
-        return this.#model().classify(call.text, call.second);
+        return this.#proving(() => this.#model().classify(call.text, call.second));
       case "fork":
         await this.#loaded().fork(call.session, call.to);
         return undefined;
@@ -160,12 +161,23 @@ export class WorkerHost {
     const model = this.#model();
     const embeddings: Embedding[] = [];
     for (const text of texts) {
-      embeddings.push(await model.embed(text, prompt));
-      this.#proof?.answered();
+      embeddings.push(await this.#proving(() => model.embed(text, prompt)));
       await eventLoopTurn();
       signal.throwIfAborted();
     }
     return embeddings;
+  }
+
+  /** Lets the model answer, which proves its version or does not. */
+  async #proving<T>(answer: () => Promise<T>): Promise<T> {
+    await this.#proof?.begins();
+    try {
+      const answered = await answer();
+      this.#proof?.answered();
+      return answered;
+    } catch (error) {
+      throw (await this.#proof?.failed(error)) ?? error;
+    }
   }
 
   /** Asks the page, and waits at most until the call that runs is aborted. */
@@ -206,7 +218,7 @@ export class WorkerHost {
   /** What the failure of a load comes to: the cloud answers if it may, else the failure is the load's. */
   #withoutModel(error: unknown, call: LoadCall): EngineInfo {
     const { code, message } = errorToData(error);
-    const isOurs = code === "bad-input" || code === "aborted" || error instanceof WebAssembly.RuntimeError;
+    const isOurs = code === "bad-input" || code === "aborted" || error instanceof WebAssembly.RuntimeError || call.broke?.again === false;
     if (isOurs || !this.#tier?.detach(code, message) || !call.tier.cloud) {
       throw error;
     }
@@ -241,6 +253,7 @@ export class WorkerHost {
     const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
     const { host, storing } = await this.#storing(call.store, onProgress);
+    const rolledBack = await (this.#putBack ??= this.#putBackOnce(call, wasm, host, storing));
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
       if (memoryBytes !== undefined || downloadBytes !== undefined) {
@@ -259,7 +272,8 @@ export class WorkerHost {
         await tier.endLoad();
       }
       tier.attach(this.#engine);
-      const info = this.#engine.info();
+      const loaded = this.#engine.info();
+      const info = { ...loaded, storage: { ...loaded.storage, rolledBack: loaded.storage.rolledBack ?? rolledBack ?? null } };
       this.#proof = this.#proofOf(info, wasm, host, storing);
       this.#device = { ...info.device, ...plan.adapter, reason: call.because ?? plan.reason };
       return { ...info, device: this.#device };
@@ -271,8 +285,26 @@ export class WorkerHost {
     if (!previousKept || version === null || id === undefined) {
       return undefined;
     }
+    return new VersionProof((judgement) => this.#judge(wasm, host, id, version, judgement));
+  }
+
+  #judge(wasm: WasmModule, host: StoreHost, id: string, version: string, judgement: Judgement | "put-back"): Promise<boolean> {
     const unending = new AbortController().signal;
-    return new VersionProof((proven) => this.#cancellable(wasm, unending, (handle) => (proven ? wasm.settleModel : wasm.rollBackModel)(host, id, version, handle)));
+    return this.#cancellable(wasm, unending, (handle) => wasm.judgeModel(host, id, version, judgement, handle));
+  }
+
+  /** Where this worker takes the place of one that broke: puts back the version before, if it was a newer one that broke it, and tells why. */
+  async #putBackOnce({ broke }: LoadCall, wasm: WasmModule, host: StoreHost, { id }: WasmStoring): Promise<string | undefined> {
+    if (!broke) {
+      return undefined;
+    }
+    if (id !== undefined && (await this.#judge(wasm, host, id, "", "put-back"))) {
+      return `${broke.code}: ${broke.message}`;
+    }
+    if (!broke.again) {
+      throw new EyasError(broke.code, broke.message);
+    }
+    return undefined;
   }
 
   async #plan(id: number, call: PlanCall, signal: AbortSignal) {
@@ -337,9 +369,11 @@ export class WorkerHost {
 
   async #generate(id: number, call: GenerateCall, signal: AbortSignal) {
     const tier = this.#loaded();
+    await this.#proof?.begins();
     return this.#cancellable(this.#wasm as WasmModule, signal, async (handle) => {
-      const answer = tier.start(call.request, { ...call.tier, session: call.session }, handle);
+      let answer: WasmAnswer | undefined;
       try {
+        answer = tier.start(call.request, { ...call.tier, session: call.session }, handle);
         for (;;) {
           const event = await answer.next();
           if (event.type === "done") {
@@ -349,6 +383,8 @@ export class WorkerHost {
             const where = provenance.tier === "local" ? { device: name, deviceReason: reason } : { deviceReason: "" };
             if (provenance.tier === "local") {
               this.#proof?.answered();
+            } else {
+              this.#proof?.undecided();
             }
             return { ...completion, provenance: { ...provenance, ...where } };
           }
@@ -359,7 +395,7 @@ export class WorkerHost {
       } catch (error) {
         throw (await this.#proof?.failed(error)) ?? error;
       } finally {
-        answer.free();
+        answer?.free();
       }
     });
   }

@@ -27,6 +27,8 @@ export class Script {
   storage = {};
   /** What became of the versions of a model. */
   decided = [];
+  /** Says whether a judgement of a version had anything to decide. */
+  judge = undefined;
 }
 
 function textOf({ messages, prompt }) {
@@ -155,12 +157,29 @@ function fakeModule(kind, script) {
       script.freed += 1;
     }
   }
-  const decide = (what) => async (_host, id, version) => {
-    script.decided.push(`${what} ${id} ${version}`);
-    return true;
+  const versions = {
+    judgeModel: async (_host, id, version, judgement) => {
+      script.decided.push(`${judgement} ${id} ${version}`);
+      return script.judge?.(judgement) ?? true;
+    },
   };
-  const versions = { settleModel: decide("settle"), rollBackModel: decide("roll back") };
   return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier, ...versions };
+}
+
+/** Lets workers find a private file system while the test `t` runs, in which the fake engine keeps nothing. */
+export function fakeStorage(t) {
+  const given = {
+    isSecureContext: true,
+    navigator: { storage: { getDirectory: async () => ({ getDirectoryHandle: async () => ({}) }) }, locks: { query: async () => ({}), request: async () => {} } },
+    FileSystemFileHandle: class {
+      createSyncAccessHandle() {}
+    },
+  };
+  for (const [name, value] of Object.entries(given)) {
+    const before = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+    t.after(() => (before ? Object.defineProperty(globalThis, name, before) : delete globalThis[name]));
+  }
 }
 
 /** A worker made of a host in this thread. `emit` raises the worker's own events. */

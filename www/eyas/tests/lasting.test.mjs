@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EyasError, fakeEngine, Script } from "./fake_engine.mjs";
+import { EyasError, fakeEngine, fakeStorage, Script } from "./fake_engine.mjs";
 import internals from "./internals.mjs";
 
 const { Replay } = internals;
@@ -256,4 +256,79 @@ test("a repetition that says something else is noticed", () => {
   replay.rewind();
   ["ab", "xx"].forEach(delta);
   assert.equal(diverged, 1);
+});
+
+const ID = "https://example.test/m/";
+const NEWER = { version: "newer", previousKept: true };
+
+test("a new version that breaks its worker in its first answer makes way for the one before, and the answer goes on", async (t) => {
+  fakeStorage(t);
+  const script = new Script();
+  script.stepMs = 2;
+  script.storage = NEWER;
+  const { eyas, workers } = await fakeEngine(script, { recover: true });
+  script.judge = (judgement) => {
+    if (judgement === "put-back") {
+      script.storage = { version: "before", previousKept: false };
+    }
+    return true;
+  };
+  const answer = eyas.chat("hello");
+  setTimeout(() => workers[0].host.panic("index out of bounds"), 12);
+  assert.equal((await answer).text, TEXT);
+  assert.deepEqual(script.decided.slice(0, 2), [`begin ${ID} newer`, `put-back ${ID} `]); // the fake worker that broke goes on all the same
+  assert.equal(eyas.info.storage.version, "before");
+  assert.match(eyas.info.storage.rolledBack, /internal: the engine panicked: index out of bounds/);
+  await eyas.dispose();
+});
+
+test("a worker that breaks where no new version is to blame loads the same one again", async (t) => {
+  fakeStorage(t);
+  const script = new Script();
+  script.stepMs = 2;
+  script.judge = (judgement) => judgement !== "put-back";
+  const { eyas, workers } = await fakeEngine(script, { recover: true });
+  const answer = eyas.chat("hello");
+  setTimeout(() => workers[0].host.panic("index out of bounds"), 12);
+  assert.equal((await answer).text, TEXT);
+  assert.deepEqual(script.decided, [`put-back ${ID} `]);
+  assert.equal(eyas.info.storage.rolledBack, null);
+  await eyas.dispose();
+});
+
+test("a device that is lost in the first answer of a new version is no fault of it", async (t) => {
+  fakeStorage(t);
+  const script = losing(3, 1);
+  script.storage = NEWER;
+  const { eyas } = await fakeEngine(script, { recover: true }, gpu);
+  assert.equal((await heard(eyas)).completion.text, TEXT);
+  await eyas.dispose();
+  assert.deepEqual(script.decided.map((decided) => decided.split(" ")[0]), ["begin", "end", "begin", "settle"]);
+});
+
+test("a load whose worker breaks is made again only where a newer version was to blame", async (t) => {
+  fakeStorage(t);
+  for (const [blamed, recover] of [[true, true], [false, true], [true, false]]) {
+    const script = new Script();
+    let breaks = true;
+    script.failLoad = () => {
+      if (breaks) {
+        breaks = false;
+        return new WebAssembly.RuntimeError("unreachable");
+      }
+      return undefined;
+    };
+    script.judge = () => blamed;
+    const loading = fakeEngine(script, { recover });
+    if (blamed && recover) {
+      const { eyas, workers } = await loading;
+      assert.equal(workers.length, 2);
+      assert.match(eyas.info.storage.rolledBack, /the engine panicked: unreachable/);
+      assert.equal((await eyas.chat("hello")).text, TEXT);
+      await eyas.dispose();
+    } else {
+      await assert.rejects(loading, { code: "internal", message: /the engine panicked: unreachable/ });
+      assert.equal(script.loads.length, 1);
+    }
+  }
 });

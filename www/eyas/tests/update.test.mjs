@@ -76,28 +76,47 @@ test("wrong options are refused before a worker starts", async () => {
   await assert.rejects(models.update("org/name", { signal: AbortSignal.abort(reason) }), reason);
 });
 
+/** A proof that notes its judgements. */
+function noting(answer = true) {
+  const judged = [];
+  const proof = new VersionProof(async (judgement) => {
+    judged.push(judgement);
+    return answer;
+  });
+  return { judged, proof };
+}
+
 test("the first answer decides once", async () => {
-  const decided = [];
-  const proof = new VersionProof(async (proven) => decided.push(proven));
+  const { judged, proof } = noting();
+  await proof.begins();
   proof.answered();
+  await proof.begins();
   proof.answered();
   assert.equal((await proof.failed(new EyasError("internal", "later"))).message, "later");
-  assert.deepEqual(decided, [true]);
+  proof.undecided();
+  await proof.settled();
+  assert.deepEqual(judged, ["begin", "settle"]);
 });
 
 test("a version whose first answer fails by its own fault goes back", async () => {
   for (const [code, goesBack] of [["internal", true], ["bad-device", true], ["device-lost", false], ["aborted", false], ["context-overflow", false]]) {
-    const decided = [];
-    const proof = new VersionProof(async (proven) => {
-      decided.push(proven);
-      return true;
-    });
+    const { judged, proof } = noting();
+    await proof.begins();
     const error = await proof.failed(new EyasError(code, "no"));
+    await proof.settled();
     assert.equal(error.code, code);
     assert.equal(/put back/.test(error.message), goesBack, code);
-    assert.deepEqual(decided, goesBack ? [false] : []);
+    assert.deepEqual(judged, ["begin", goesBack ? "roll-back" : "end"]);
   }
-  const late = new VersionProof(async () => false);
+  const late = noting(false).proof;
   assert.equal((await late.failed(new EyasError("internal", "no"))).message, "no", "another version is current by now");
 });
 
+test("where the module breaks in the first answer, that it was begun stays written down", async () => {
+  const { judged, proof } = noting();
+  await proof.begins();
+  const trap = new WebAssembly.RuntimeError("unreachable");
+  assert.equal(await proof.failed(trap), trap);
+  await proof.settled();
+  assert.deepEqual(judged, ["begin"]);
+});

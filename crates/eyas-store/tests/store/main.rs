@@ -10,4 +10,5 @@ mod manifests;
 mod power_cuts;
 mod records;
 mod simulation;
+mod tries;
 mod updates;
