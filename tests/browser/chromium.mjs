@@ -35,8 +35,13 @@ export function launch({ gpu = true, gpuFlags = SOFTWARE_GPU, moreFlags = [] } =
 }
 
 /** Launches Chromium with a profile in `folder`, which keeps its storage on the disk; other contexts are private windows and keep theirs in memory. */
-export function launchProfile(folder) {
-  return chromium.launchPersistentContext(folder, { executablePath, headless: true, args: [...PLAIN, ...NO_GPU] });
+export function launchProfile(folder, { gpu = false, moreFlags = [] } = {}) {
+  return chromium.launchPersistentContext(folder, { executablePath, headless: true, args: [...PLAIN, ...(gpu ? SOFTWARE_GPU : NO_GPU), ...moreFlags] });
+}
+
+/** Where Chromium is, and the flags of one with a software GPU. */
+export function bareChromium() {
+  return [executablePath, [...PLAIN, ...SOFTWARE_GPU]];
 }
 
 /** Starts what a test file needs: the browser, a server for the package, and one at another origin for models. */
