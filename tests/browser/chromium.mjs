@@ -29,6 +29,51 @@ window.nano = (await import("/eyas/nano.js")).nano;
 window.ready = true;
 </script>`;
 
+/** A GPU that does not compute in software, for all that the worker can see. */
+const HARDWARE = 'Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });';
+
+/** Changes the WGSL of every kernel by `change`, the text of a function. */
+const changeKernels = (change) => `${HARDWARE}
+  const { createShaderModule } = GPUDevice.prototype;
+  GPUDevice.prototype.createShaderModule = function (module) {
+    return createShaderModule.call(this, { ...module, code: (${change})(module.code) });
+  };`;
+
+/** What is put before the worker's script for a GPU that is at fault, by what is wrong with it. */
+const miscomputing = {
+  // Norms are wrong by a tenth.
+  always: changeKernels('(code) => code.replaceAll("1.0 / sqrt(", "0.9 / sqrt(")'),
+  // Products are wrong by a tenth from the 256th row of a matrix on.
+  large: changeKernels('(code) => code.replace(/(y\\[at\\] = |y\\[at\\] \\+ |let g = )sums\\[t\\]/, "$1select(1.0, 0.9, row >= 256u) * sums[t]")'),
+  // The first run of a pipeline does nothing.
+  first: `${HARDWARE}
+    const ran = new WeakSet();
+    const at = new WeakMap();
+    const { setPipeline, dispatchWorkgroups } = GPUComputePassEncoder.prototype;
+    GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
+      at.set(this, pipeline);
+      return setPipeline.call(this, pipeline);
+    };
+    GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...groups) {
+      const pipeline = at.get(this);
+      const isFirst = !ran.has(pipeline);
+      ran.add(pipeline);
+      return dispatchWorkgroups.apply(this, isFirst ? [0, 0, 0] : groups);
+    };`,
+  // One bit of every 8 KiB or more that are written is turned.
+  upload: `${HARDWARE}
+    const { writeBuffer } = GPUQueue.prototype;
+    GPUQueue.prototype.writeBuffer = function (buffer, offset, data, from = 0, size = undefined) {
+      const unit = data.BYTES_PER_ELEMENT ?? 1;
+      const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+      const copy = bytes.slice(from * unit, size === undefined ? undefined : (from + size) * unit);
+      if (copy.length >= 8192) {
+        copy[copy.length >> 1] ^= 4;
+      }
+      return writeBuffer.call(this, buffer, offset, copy);
+    };`,
+};
+
 /** Launches Chromium. `gpu: false` leaves WebGPU out; `gpuFlags` ask for another adapter than the software one. */
 export function launch({ gpu = true, gpuFlags = SOFTWARE_GPU, moreFlags = [] } = {}) {
   return chromium.launch({ executablePath, headless: true, args: [...PLAIN, ...(gpu ? gpuFlags : NO_GPU), ...moreFlags] });
@@ -54,16 +99,12 @@ export async function startLab(options = {}) {
     // The same package with the meter in front of the worker.
     metered: (name) => {
       if (name === "deviceless.js") {
-        // A GPU that does not compute in software, for all that the worker can see, and that gives no device.
-        return `globalThis.refuseDevices = true; Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+        // A GPU that gives no device.
+        return `globalThis.refuseDevices = true; ${HARDWARE}\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
       }
-      if (name === "miscomputing.js") {
-        // A GPU of the same kind whose norms are wrong by a tenth.
-        return `Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
-          const { createShaderModule } = GPUDevice.prototype;
-          GPUDevice.prototype.createShaderModule = function (module) {
-            return createShaderModule.call(this, { ...module, code: module.code.replaceAll("1.0 / sqrt(", "0.9 / sqrt(") });
-          };\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+      const fault = /^miscomputing-([a-z]+)\.js$/.exec(name)?.[1];
+      if (fault) {
+        return `{ ${miscomputing[fault]} }\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
       }
       return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}` : undefined;
     },

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use eyas_core::{CancelToken, Error, LoadOptions, LoadPhase, Progress, ProgressSink, Result};
 use eyas_kernels::KernelDevice;
-use eyas_model::{Encoder, EncoderConfig, LoadPlan, check_device, planned_encoder_kind};
+use eyas_model::{Encoder, EncoderConfig, LoadPlan};
 use eyas_text::{EncodeOptions, EncodedPair, Tokenizer};
 
 use crate::{
@@ -29,7 +29,7 @@ struct Loaded {
 
 impl EncoderEngine {
     /// Loads an encoder: reads configuration, tokenizer and tensor headers, then the weights, tensor by tensor, then computes a short text, so that every
-    /// pipeline exists. `options.context_tokens` bounds the tokens of a text; absent, the model's own bound holds, and longer texts are cut either way.
+    /// pipeline exists, and so that a GPU shows that it computes this model right (`bad-device`). `options.context_tokens` bounds the tokens of a text; absent, the model's own bound holds, and longer texts are cut either way.
     ///
     /// Fails with `unsupported-model` where the model is a decoder or has a feature that Eyas does not support.
     pub async fn load(
@@ -66,12 +66,6 @@ impl EncoderEngine {
             )));
         }
 
-        if device.is_gpu() {
-            phase(LoadPhase::Inspect, 0, total_bytes, "a canary on the device");
-            let kind = planned_encoder_kind(&checkpoint, &config, options.quantize)?;
-            check_device(&device, kind, cancel).await?;
-            cancel.check()?;
-        }
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let mut encoder = Box::pin(Encoder::load(&checkpoint, config, max_tokens, &device, &plan)).await?;
@@ -83,6 +77,7 @@ impl EncoderEngine {
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first text");
         let fingerprint = checkpoint.fingerprint().hex();
         let engine = Self(Rc::new(Loaded { name: name(files, &checkpoint)?, tokenizer, recipe, encoder, fingerprint }));
+        Box::pin(engine.0.encoder.try_device(cancel)).await?;
         engine.warm_up().await?;
         cancel.check()?;
         phase(LoadPhase::Ready, total_bytes, total_bytes, "");

@@ -6,7 +6,7 @@ use eyas_core::{
     CancelToken, Error, ErrorKind, LoadOptions, LoadPhase, Message, Progress, ProgressSink, Provenance, Result, Tier,
 };
 use eyas_kernels::KernelDevice;
-use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf, check_device, planned_kind};
+use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
 use eyas_text::{EncodeOptions, Tokenizer};
 use serde_json::{Map, Value};
 
@@ -46,8 +46,8 @@ struct Loaded {
 }
 
 impl Engine {
-    /// Loads a model: reads configuration, tokenizer and tensor headers, lets a GPU show that it computes right (`bad-device`), then reads the weights, tensor by tensor, then computes one token,
-    /// so that every pipeline exists. `progress` hears of each phase; `cancel` is looked at before and after every await, and a load
+    /// Loads a model: reads configuration, tokenizer and tensor headers, then the weights, tensor by tensor, then computes a few tokens, so that every
+    /// pipeline exists, and so that a GPU shows that it computes this model right (`bad-device`). `progress` hears of each phase; `cancel` is looked at before and after every await, and a load
     /// that fails or is cancelled leaves nothing behind.
     pub async fn load(
         model: impl Into<OpenedModel>,
@@ -71,12 +71,6 @@ impl Engine {
         let (bundle, config) = ModelBundle::open(&model.files, &checkpoint).await?;
         cancel.check()?;
         let context_tokens = context_tokens(options.context_tokens, config.max_position_embeddings)?;
-
-        if device.is_gpu() {
-            let kind = planned_kind(&checkpoint, &config, options.quantize)?;
-            check_device(&device, kind, cancel).await?;
-            cancel.check()?;
-        }
         phase(LoadPhase::Weights, 0, total_bytes, "");
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let unknown_ids = bundle.tokenizer.unknown_ids(config.vocab_size);
@@ -212,9 +206,12 @@ impl Engine {
         self.0.bundle.end_ids.binary_search(&id).is_ok()
     }
 
-    /// Computes a chunk of a prompt and a token behind it, so that the first answer waits for no pipeline.
+    /// Computes a chunk of a prompt and a token behind it, so that the first answer waits for no pipeline; on a GPU, the canary.
     async fn warm_up(&self, cancel: &CancelToken) -> Result<()> {
         let mut cache = self.new_cache().await?;
+        if self.decoder().device().is_gpu() {
+            return Box::pin(cache.try_device(self.decoder(), cancel)).await;
+        }
         if self.0.context_tokens > 2 && self.0.prefill_chunk_tokens > 1 {
             cache.extend(self.decoder(), &[0, 0], LogitsOf::Last).await?;
             cancel.check()?;

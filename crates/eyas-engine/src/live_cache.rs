@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use eyas_core::Result;
+use eyas_core::{CancelToken, Result};
 use eyas_kernels::Draws;
 use eyas_model::{Decoder, KvCache, LogitsOf};
 
@@ -73,6 +73,12 @@ impl LiveCache {
         let logits = decoder.forward(&mut self.cache, ids, logits).await?;
         self.ids.extend_from_slice(ids);
         Ok(logits)
+    }
+
+    /// Lets a GPU show that it computes right; see [`Decoder::try_device`]. The cache is empty afterwards.
+    pub(crate) async fn try_device(&mut self, decoder: &Decoder, cancel: &CancelToken) -> Result<()> {
+        self.ids.clear();
+        decoder.try_device(&mut self.cache, cancel).await
     }
 
     /// Computes `id` after the tokens that are there, and then tokens that the device chooses (draws, or takes the most probable), `count` in all, without a word from

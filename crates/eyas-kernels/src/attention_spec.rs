@@ -61,6 +61,12 @@ impl AttentionSpec {
         Self { is_causal: false, ..self }
     }
 
+    /// The same in a cache of so many rows a head.
+    #[must_use]
+    pub fn with_context(self, context: usize) -> Self {
+        Self { context, ..self }
+    }
+
     /// Width of a query row.
     pub const fn q_width(&self) -> usize {
         self.heads * self.head_dim

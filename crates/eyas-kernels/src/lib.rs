@@ -17,6 +17,7 @@
 //! ```
 
 mod attention_spec;
+mod audit;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod device;
@@ -30,11 +31,14 @@ mod operations;
 pub mod parity;
 pub mod reference;
 mod residual_spec;
+#[cfg(feature = "gpu")]
+mod row_pieces;
 mod transfer;
 mod tuning;
 mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
+pub use audit::{MatrixSum, Unpack, audit};
 pub use device::KernelDevice;
 pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};

@@ -81,13 +81,17 @@ fn erf(x: f64) -> f64 {
 
 /// Gate rows, then up rows; see [`crate::matmul_gated`].
 pub fn matmul_gated(weights: &[f32], x: &[f32], activation: Activation, rows: usize, cols: usize) -> Vec<f32> {
-    let half = rows / 2;
-    matmul(weights, None, x, rows, cols)
-        .chunks(rows)
-        .flat_map(|row| {
-            (0..half).map(|i| (activate(activation, f64::from(row[i])) * f64::from(row[half + i])) as f32).collect::<Vec<_>>()
-        })
-        .collect()
+    gated(&matmul(weights, None, x, rows, cols), activation, rows)
+}
+
+/// What becomes of the products with gate and up rows, `[t, rows]`.
+pub fn gated(products: &[f32], activation: Activation, rows: usize) -> Vec<f32> {
+    let of_token = |row: &[f32]| {
+        let (gate, up) = row.split_at(rows / 2);
+        let values = gate.iter().zip(up).map(|(g, u)| (activate(activation, f64::from(*g)) * f64::from(*u)) as f32);
+        values.collect::<Vec<_>>()
+    };
+    products.chunks(rows).flat_map(of_token).collect()
 }
 
 /// Normalises the queries and keys of a token, `[q_width + kv_width]`; see [`QkNorm`].
@@ -120,6 +124,12 @@ pub fn rotate(head: &[f32], table_row: &[f32], rope: RopeSpec) -> Vec<f32> {
         out[half + i] = (b * cos + a * sin) as f32;
     }
     out
+}
+
+/// The heads of a token's queries and keys, `[q_width + kv_width]`, normalised and rotated; see [`crate::rope_append`].
+pub fn rotated_heads(row: &[f32], table_row: &[f32], weights: &[f32], rope: RopeSpec, spec: AttentionSpec) -> Vec<f32> {
+    let normed = qk_norm(row, weights, rope.qk_norm, spec);
+    normed.chunks(spec.head_dim).flat_map(|head| rotate(head, table_row, rope)).collect()
 }
 
 /// Attention of the tokens at `position..` over the caches; see [`crate::attention`].

@@ -235,6 +235,17 @@ impl Decoder {
         Ok(values)
     }
 
+    /// Computes a step of the first layer only, and logits of its last token. What the cache holds at the step's positions and behind is lost.
+    pub(crate) fn first_layer(&self, cache: &mut KvCache, position: usize, ids: &[u32]) -> Tensor<2> {
+        let tokens = self.padded(ids.len());
+        let step = self.step(write_step(&self.device, position, ids, tokens), cache);
+        let (weights, mut held) = (cache.weights.clone(), Vec::new());
+        let layers = cache.layers.get_mut(..1).unwrap_or_default();
+        let hidden = weights.hidden(layers, &step, tokens, Hold::Nothing, &mut held);
+        let row = if tokens == 1 { hidden } else { Hidden { x_td: copy_rows(hidden.x_td, ids.len() - 1, 1), ..hidden } };
+        weights.logits(row, step.tuning, &mut held)
+    }
+
     /// Tokens that the device computes at most in one call, each from the one that it chose before; 0 where it can't choose tokens itself.
     pub fn most_in_flight(&self) -> usize {
         if self.choices == 0 || !self.device.is_gpu() {

@@ -128,7 +128,7 @@ impl Dense {
                 part.bias = Some(floats(checkpoint, tensor).await?);
             }
         }
-        Ok(Self { linear: builder.upload_watched(device).await?, activation: config.activation })
+        Ok(Self { linear: builder.upload_watched(device, true).await?, activation: config.activation })
     }
 
     pub(crate) fn forward(&self, x_1d: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -159,15 +159,30 @@ impl Encoder {
         self.check(ids)?;
         self.check_types(ids, types)?;
         self.device.settle().await;
+        Ok(self.layers(ids, types, self.config.layers.len()))
+    }
+
+    /// The states behind so many layers, `[padded ids, d]`.
+    fn layers(&self, ids: &[u32], types: &[u32], count: usize) -> Tensor<2> {
         let (tuning, tokens) = (self.device.tuning(), padded_tokens(&self.device, ids.len()));
         let types = types.iter().any(|of_token| *of_token != 0).then(|| write_step(&self.device, 0, types, tokens));
         let step = EncoderStep { words: write_step(&self.device, 0, ids, tokens), types, tuning };
-        let specs = (0..self.config.layers.len()).map(|layer| self.config.attention_spec(layer, self.max_tokens));
+        let specs = (0..count).map(|layer| self.config.attention_spec(layer, self.max_tokens));
         let mut scratch = self.scratch.borrow_mut();
-        Ok(match &self.body {
+        match &self.body {
             Body::Encoder(weights) => weights.hidden(&step, tokens, specs, &mut scratch),
             Body::Decoder(decoder) => decoder.hidden(step, tokens, specs, &mut scratch),
-        })
+        }
+    }
+
+    /// Computes a text with the first layer only, and what stands behind the pooling of its first token.
+    pub(crate) fn first_layer(&self, ids: &[u32]) {
+        let tuning = self.device.tuning();
+        let row = copy_rows(self.layers(ids, &[], 1), 0, 1);
+        if let Body::Encoder(EncoderWeights { head: Some(head), .. }) = &self.body {
+            head.forward(row.clone(), tuning);
+        }
+        self.projections.iter().fold(row, |row, projection| projection.forward(row, tuning));
     }
 
     fn check_types(&self, ids: &[u32], types: &[u32]) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::{
     encoder_weights::EncoderWeights,
     layer_norm::LayerNorm,
     linear::Linear,
-    loader::{floats, pack, planned_bytes, planned_kind, planned_matrices},
+    loader::{floats, pack, planned_bytes, planned_matrices},
     padded_tokens::padded_tokens,
     rope_tables::RopeTables,
 };
@@ -62,7 +62,10 @@ pub(crate) async fn load(
             && layout.builder(matrix)?.is_complete()
             && let Some(builder) = layout.matrices.remove(&matrix)
         {
-            let linear = builder.upload_watched(device).await.map_err(|error| error.context(format!("{matrix:?}")))?;
+            let linear = builder
+                .upload_watched(device, matrix.is_in_canary())
+                .await
+                .map_err(|error| error.context(format!("{matrix:?}")))?;
             parts.matrices.insert(matrix, linear);
         }
         loaded_bytes += tensor.bytes;
@@ -80,14 +83,6 @@ pub fn planned_encoder_bytes(checkpoint: &Checkpoint, config: &EncoderConfig, qu
         return planned_bytes(checkpoint, decoder, quantize);
     }
     Ok(EncoderLayout::check(checkpoint, config, quantize)?.bytes())
-}
-
-/// The kind in which most bytes of the matrices would be held.
-pub fn planned_encoder_kind(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<WeightKind> {
-    if let Some(decoder) = &config.decoder {
-        return planned_kind(checkpoint, decoder, quantize);
-    }
-    Ok(EncoderLayout::check(checkpoint, config, quantize)?.matrix_kind())
 }
 
 /// The same for each matrix: its name and its bytes on a device, in the order of the layers.

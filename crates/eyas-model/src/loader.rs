@@ -89,7 +89,8 @@ async fn upload_if_complete(
         return Ok(());
     }
     let builder = layout.take(matrix)?;
-    let linear = builder.upload_watched(device).await.map_err(|error| error.context(format!("{matrix:?}")))?;
+    let linear =
+        builder.upload_watched(device, matrix.is_in_canary()).await.map_err(|error| error.context(format!("{matrix:?}")))?;
     parts.matrices.insert(matrix, linear);
     Ok(())
 }
@@ -102,11 +103,6 @@ pub fn planned_bytes(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: 
 /// The same for each matrix: its name and its bytes on a device, in the order of the layers.
 pub fn planned_matrices(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Quantize) -> Result<Vec<(String, u64)>> {
     Ok(Layout::check(checkpoint, config.clone(), quantize)?.matrix_bytes())
-}
-
-/// The kind in which most bytes of the matrices would be held.
-pub fn planned_kind(checkpoint: &Checkpoint, config: &DecoderConfig, quantize: Quantize) -> Result<WeightKind> {
-    Ok(Layout::check(checkpoint, config.clone(), quantize)?.matrix_kind())
 }
 
 /// Reads a tensor whole as floats.

@@ -12,7 +12,10 @@ use cubecl::{
     server::{Handle, KernelArguments},
 };
 
-use super::kernel::{GRID_X, Kernel, Output};
+use super::{
+    audit,
+    kernel::{GRID_X, Kernel, Output},
+};
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
 impl KernelSource for Kernel {
@@ -30,6 +33,7 @@ impl KernelSource for Kernel {
 }
 
 pub(super) fn launch(like: &CubeTensor, kernel: Kernel, grid: [u32; 3], buffers: &[&Handle]) {
+    audit::note(like, kernel, buffers);
     let buffers = buffers.iter().map(|handle| (*handle).clone().binding()).collect();
     like.client.launch(
         Box::new(SourceKernel::new(kernel, CubeDim::new_1d(kernel.threads()))),

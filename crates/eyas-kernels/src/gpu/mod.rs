@@ -1,5 +1,6 @@
 //! The operations on Burn's CubeCL tensors: hand-written WGSL, launched through CubeCL.
 
+pub(crate) mod audit;
 mod backend;
 pub(crate) mod device_setup;
 mod drawer;
@@ -9,5 +10,6 @@ pub(crate) mod read_queue;
 mod recording;
 mod small_read;
 mod source;
+mod staging;
 
 pub use recording::Recording;

@@ -94,8 +94,7 @@ impl Attention {
         let mut queries = Vec::new();
         for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
             let table_row = &table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
-            let normed = reference::qk_norm(&row[..spec.q_width() + kv], &weights, rope.qk_norm, spec);
-            let rotated: Vec<f32> = normed.chunks(d).flat_map(|h| reference::rotate(h, table_row, rope)).collect();
+            let rotated = reference::rotated_heads(&row[..spec.q_width() + kv], table_row, &weights, rope, spec);
             queries.extend_from_slice(&rotated[..spec.q_width()]);
             for head in 0..kv_heads {
                 let at = spec.cache_index(head, position + t);

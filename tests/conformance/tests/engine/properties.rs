@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 
 use conformance::{Loading, answer, answer_with, cpu, golden_folder, greedy, largest_difference};
-use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize, WeightKind};
+use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize};
 use eyas_engine::{Engine, Prompt, Session};
 use eyas_kernels::{KernelDevice, Tuning};
-use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf, check_device};
+use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
 use eyas_weights::Checkpoint;
 use pollster::block_on;
 use proptest::{collection::vec, prelude::*};
@@ -20,13 +20,17 @@ fn engine() -> Engine {
 }
 
 fn decoder(device: &KernelDevice) -> Decoder {
-    let files = conformance::folder_files(&golden_folder(MODEL));
+    decoder_of(MODEL, Quantize::None, device)
+}
+
+fn decoder_of(model: &str, quantize: Quantize, device: &KernelDevice) -> Decoder {
+    let files = conformance::folder_files(&golden_folder(model));
     block_on(async {
         let checkpoint = Checkpoint::open(&files).await.unwrap();
-        let text = std::fs::read_to_string(golden_folder(MODEL).join("config.json")).unwrap();
+        let text = std::fs::read_to_string(golden_folder(model).join("config.json")).unwrap();
         let config = DecoderConfig::from_hf(&serde_json::from_str(&text).unwrap()).unwrap();
         let (silent, cancel) = (|_: Progress| {}, CancelToken::new());
-        let plan = LoadPlan { quantize: Quantize::None, progress: &silent, cancel: &cancel };
+        let plan = LoadPlan { quantize, progress: &silent, cancel: &cancel };
         Decoder::load(&checkpoint, config, device, &plan).await.unwrap()
     })
 }
@@ -108,9 +112,19 @@ fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
 #[test]
 fn a_gpu_passes_the_canary_with_every_kind_of_weights() {
     let Some(gpu) = conformance::gpu() else { return };
+    let cancel = CancelToken::new();
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-        for kind in WeightKind::ALL {
-            block_on(check_device(&gpu.clone().with_tuning(tuning), kind, &CancelToken::new())).unwrap();
+        let gpu = gpu.clone().with_tuning(tuning);
+        for (model, quantize) in
+            [(MODEL, Quantize::None), (MODEL, Quantize::Q8), (MODEL, Quantize::Q4), ("llama-mqa-f16", Quantize::None)]
+        {
+            let decoder = decoder_of(model, quantize, &gpu);
+            // Room for less than the canary's tokens, and for more.
+            for (context, chunk) in [(1, 1), (2, 8), (16, 1), (16, 8)] {
+                let mut cache = decoder.new_cache(context, chunk).unwrap();
+                block_on(decoder.try_device(&mut cache, &cancel)).unwrap();
+                assert!(cache.is_empty());
+            }
         }
     }
 }

@@ -1,0 +1,83 @@
+//! Reads of parts of buffers through a staging buffer of exactly their size.
+//!
+//! CubeCL's staging buffers have 16 KiB at least and are mapped whole, and a browser moves what is mapped between two processes.
+
+use std::ops::Range;
+
+use burn::tensor::{Bytes, wgpu::wgpu};
+use cubecl::{
+    client::Client,
+    server::Handle,
+    wgpu::{AutoCompiler, WgpuResource, WgpuServer},
+};
+use eyas_core::Result;
+
+use super::{device_setup::GpuContext, read_queue::lost};
+use crate::KernelDevice;
+
+/// Where the buffer of a handle lies, and stays as long as the handle lives.
+pub(super) fn resource(client: &Client, handle: &Handle) -> Result<WgpuResource> {
+    let resource = client.get_resource::<WgpuServer<AutoCompiler>>(handle.clone()).map_err(|error| lost(&error.to_string()))?;
+    Ok(resource.resource().clone())
+}
+
+/// A buffer that other buffers are copied to and read from.
+pub(super) struct Staging {
+    buffer: wgpu::Buffer,
+    context: GpuContext,
+}
+
+impl Staging {
+    /// Allocates room for so many words.
+    pub(super) fn new(words: usize, context: &GpuContext) -> Self {
+        let buffer = context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("eyas staging"),
+            size: words as u64 * 4,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { buffer, context: context.clone() }
+    }
+
+    /// The words in these ranges of buffers, one behind the other, after everything that was launched before. They must fill the staging buffer.
+    pub(super) async fn read(&self, device: &KernelDevice, parts: &[(WgpuResource, Range<usize>)]) -> Result<Vec<u32>> {
+        let gpu = &self.context.device;
+        self.context.client.flush().map_err(|error| lost(&error.to_string()))?;
+        let mut encoder = gpu.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("eyas staging") });
+        let mut filled = 0;
+        for (source, words) in parts {
+            let (start, length) = (words.start as u64 * 4, words.len() as u64 * 4);
+            encoder.copy_buffer_to_buffer(&source.buffer, source.offset + start, &self.buffer, filled, length);
+            filled += length;
+        }
+        self.context.queue.submit([encoder.finish()]);
+        let (mapped, is_mapped) = async_channel::bounded(1);
+        self.buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {
+            // Nobody listens any more where the read was dropped.
+            let _ = mapped.try_send(outcome);
+        });
+        let (staging, gpu) = (self.buffer.clone(), gpu.clone());
+        let bytes = device.reads().finish(async move {
+            // A browser calls back by itself and ignores this.
+            gpu.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error.to_string()))?;
+            match is_mapped.recv().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(lost(&error.to_string())),
+                Err(error) => return Err(lost(&error.to_string())),
+            }
+            let mapped = staging.get_mapped_range(..).map_err(|error| lost(&error.to_string()))?;
+            let bytes = Bytes::from_bytes_vec(mapped.to_vec());
+            drop(mapped);
+            staging.unmap();
+            Ok(bytes)
+        });
+        Ok(bytemuck::pod_collect_to_vec(&bytes.await?))
+    }
+}
+
+impl Drop for Staging {
+    /// A browser would free the buffer only when it collects garbage. A read that was abandoned fails, which concerns nobody.
+    fn drop(&mut self) {
+        self.buffer.destroy();
+    }
+}
