@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use eyas_core::{Error, Quantize, Result, WeightKind, format_bytes};
 use eyas_engine::{ModelKind, open_checkpoint, open_config, open_encoder_config, open_template, open_tokenizer};
-use eyas_model::{DecoderConfig, EncoderConfig, planned_bytes, planned_encoder_bytes, target_kind};
+use eyas_model::{DecoderConfig, EncoderConfig, encoder_target_kind, planned_bytes, planned_encoder_bytes, target_kind};
 use eyas_weights::{Checkpoint, ModelFiles, TensorInfo};
 use serde_json::{Value, json};
 
@@ -53,6 +53,8 @@ impl Report {
             if ModelKind::of_opened(files, checkpoint).await.is_ok_and(|kind| kind == ModelKind::Encoder) {
                 let config = open_encoder_config(files, checkpoint).await;
                 if let Ok(config) = &config {
+                    let kind = |tensor| encoder_target_kind(checkpoint, config, quantize, tensor);
+                    report.kinds = checkpoint.tensors().iter().map(kind).collect();
                     let planned = planned_encoder_bytes(checkpoint, config, quantize);
                     report.loaded_bytes = report.keep("tensors", planned);
                 }

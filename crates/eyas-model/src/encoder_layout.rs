@@ -10,7 +10,7 @@ use crate::{
     encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot, gguf_encoder_slot},
     layout::{expect_shape, missing},
     matrix_builder::{MatrixBuilder, Part},
-    quantize_policy::{common_kind, target_kind},
+    quantize_policy::{common_kind, kind_of, target_kind},
 };
 
 /// Which matrices there will be, with the place of every tensor in them.
@@ -26,11 +26,7 @@ impl EncoderLayout {
     pub(crate) fn check(checkpoint: &Checkpoint, config: &EncoderConfig, quantize: Quantize) -> Result<Self> {
         let mut places = Vec::with_capacity(checkpoint.tensors().len());
         for tensor in checkpoint.tensors() {
-            let place = match checkpoint.format() {
-                Format::Gguf => gguf_encoder_slot(&tensor.name),
-                _ => encoder_slot(&tensor.name, config.family),
-            };
-            let place = place.ok_or_else(|| {
+            let place = place(checkpoint, config, &tensor.name).ok_or_else(|| {
                 Error::unsupported(format!(
                     "the tensor {:?} has no place in a {} encoder; the model has a feature that Eyas does not support",
                     tensor.name,
@@ -132,11 +128,37 @@ fn has_bias(matrix: EncoderMatrix, config: &EncoderConfig) -> bool {
     }
 }
 
-/// A head is small, and its rounding would go right into the scores: it stays as it is stored.
+/// A head is small, and its rounding would go right into the scores: it stays as it is stored. Where a model becomes 4-bit, the words' embeddings and the
+/// second matrix of the MLPs do, which lose least for their size, and the others become 8-bit (measured in docs/models.md).
 fn kind(matrix: EncoderMatrix, quantize: Quantize, tensor: &TensorInfo, model_bytes: u64) -> WeightKind {
     match matrix {
         EncoderMatrix::HeadDense | EncoderMatrix::HeadOut => tensor.kind.natural(),
-        _ => target_kind(quantize, tensor, model_bytes),
+        EncoderMatrix::Words | EncoderMatrix::Down(_) => kind_of(quantize, tensor.kind, model_bytes, false),
+        EncoderMatrix::Qkv(_) | EncoderMatrix::Output(_) | EncoderMatrix::Up(_) => {
+            kind_of(quantize, tensor.kind, model_bytes, true)
+        }
+    }
+}
+
+/// The kind in which a tensor of an encoder is held: a matrix as `quantize` says, everything else as floats.
+pub fn encoder_target_kind(
+    checkpoint: &Checkpoint,
+    config: &EncoderConfig,
+    quantize: Quantize,
+    tensor: &TensorInfo,
+) -> WeightKind {
+    let model_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
+    match (&config.decoder, place(checkpoint, config, &tensor.name)) {
+        (Some(_), _) if tensor.shape.len() > 1 => target_kind(quantize, tensor, model_bytes),
+        (None, Some(EncoderSlot::Matrix { matrix, .. })) => kind(matrix, quantize, tensor, model_bytes),
+        _ => WeightKind::F32,
+    }
+}
+
+fn place(checkpoint: &Checkpoint, config: &EncoderConfig, name: &str) -> Option<EncoderSlot> {
+    match checkpoint.format() {
+        Format::Gguf => gguf_encoder_slot(name),
+        _ => encoder_slot(name, config.family),
     }
 }
 
@@ -195,4 +217,28 @@ pub(crate) fn expected_norms(config: &EncoderConfig) -> Vec<EncoderNorm> {
         }
     }
     norms
+}
+
+#[cfg(test)]
+mod tests {
+    use eyas_weights::SourceKind;
+
+    use super::*;
+
+    #[test]
+    fn what_loses_least_in_4_bits_gets_them() {
+        let tensor = |kind| TensorInfo { name: "x.weight".to_owned(), kind, shape: vec![32, 32], file: 0, offset: 0, bytes: 0 };
+        let of = |matrix, quantize, stored| kind(matrix, quantize, &tensor(stored), 0);
+        for matrix in [EncoderMatrix::Words, EncoderMatrix::Down(0), EncoderMatrix::Down(5)] {
+            assert_eq!(of(matrix, Quantize::Q4, SourceKind::F32), WeightKind::Q4, "{matrix:?}");
+        }
+        for matrix in [EncoderMatrix::Qkv(0), EncoderMatrix::Output(3), EncoderMatrix::Up(5)] {
+            assert_eq!(of(matrix, Quantize::Q4, SourceKind::F32), WeightKind::Q8, "{matrix:?}");
+            assert_eq!(of(matrix, Quantize::Q4, SourceKind::Q4_0), WeightKind::Q4, "{matrix:?}");
+            assert_eq!(of(matrix, Quantize::None, SourceKind::F16), WeightKind::F16, "{matrix:?}");
+        }
+        for head in [EncoderMatrix::HeadDense, EncoderMatrix::HeadOut] {
+            assert_eq!(of(head, Quantize::Q4, SourceKind::F32), WeightKind::F32, "{head:?}");
+        }
+    }
 }

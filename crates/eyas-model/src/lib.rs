@@ -65,6 +65,7 @@ pub use decoder::{Decoder, LoadPlan, LogitsOf};
 pub use dense::DenseConfig;
 pub use encoder::Encoder;
 pub use encoder_config::EncoderConfig;
+pub use encoder_layout::encoder_target_kind;
 pub use encoder_loader::{planned_encoder_bytes, planned_encoder_matrices};
 pub use fp8_config::Fp8Config;
 pub use kv_cache::KvCache;

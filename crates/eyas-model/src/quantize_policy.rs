@@ -10,46 +10,36 @@ const MEDIUM_BYTES: u64 = 1 << 30;
 /// Models in 2 to 5 bits up to this size are held in 8 under [`Quantize::Auto`], in which they take at most about 1 GiB (1.5 at 2 bits).
 const FEW_BITS_BYTES: u64 = 512 << 20;
 
-/// What matrices are called, in either format, whose rounding to 4 bits costs most for their size: the token embedding, which often is
-/// the output matrix too, the output matrix, and the attention's output (measured in docs/formats.md and docs/models.md).
-const SENSITIVE: [&str; 10] = [
-    "embed_tokens.weight",
-    "word_embeddings.weight",
-    "lm_head.weight",
-    "o_proj.weight",
-    "token_embd.weight",
-    "attn_output.weight",
-    "attention.output.dense.weight",
-    // DistilBERT and ModernBERT.
-    "attention.out_lin.weight",
-    "attn.Wo.weight",
-    "tok_embeddings.weight",
-];
+/// What a decoder's matrices are called, in either format, whose rounding to 4 bits costs most for their size: the token embedding, which often is
+/// the output matrix too, the output matrix, and the attention's output (measured in docs/formats.md).
+const SENSITIVE: [&str; 5] =
+    ["embed_tokens.weight", "lm_head.weight", "o_proj.weight", "token_embd.weight", "attn_output.weight"];
 
-/// The kind for a matrix, in a model whose tensors take `model_bytes` as stored; the table is in docs/formats.md.
+/// The kind for a matrix of a decoder, in a model whose tensors take `model_bytes` as stored; the table is in docs/formats.md.
 ///
 /// `None` keeps what every format has ([`SourceKind::natural`]). `Q8` and `Q4` say what everything becomes, except that `Q4_0` is never
 /// widened: 8 bits would only add bytes. `Auto` keeps `Q8_0`, `Q6_K` and `Q4_0`, and otherwise goes by the model's size. Where a model
 /// becomes 4-bit, its most sensitive matrices become 8-bit.
 pub fn target_kind(quantize: Quantize, tensor: &TensorInfo, model_bytes: u64) -> WeightKind {
-    let stored = tensor.kind;
+    let is_sensitive = tensor.name == "output.weight" || SENSITIVE.iter().any(|ending| tensor.name.ends_with(ending));
+    kind_of(quantize, tensor.kind, model_bytes, is_sensitive)
+}
+
+/// The same for any matrix; one that `is_sensitive` becomes 8-bit where the model becomes 4-bit.
+pub(crate) fn kind_of(quantize: Quantize, stored: SourceKind, model_bytes: u64, is_sensitive: bool) -> WeightKind {
+    let four_bits = if is_sensitive { WeightKind::Q8 } else { WeightKind::Q4 };
     match quantize {
         Quantize::None => stored.natural(),
         _ if stored == SourceKind::Q4_0 => WeightKind::Q4,
         Quantize::Q8 => WeightKind::Q8,
-        Quantize::Q4 => four_bits(&tensor.name),
+        Quantize::Q4 => four_bits,
         Quantize::Auto => match stored {
             SourceKind::Q8_0 | SourceKind::Q6K => WeightKind::Q8,
             _ if !stored.is_quantized() && model_bytes <= SMALL_BYTES => stored.natural(),
             _ if model_bytes <= if stored.is_quantized() { FEW_BITS_BYTES } else { MEDIUM_BYTES } => WeightKind::Q8,
-            _ => four_bits(&tensor.name),
+            _ => four_bits,
         },
     }
-}
-
-fn four_bits(name: &str) -> WeightKind {
-    let is_sensitive = name == "output.weight" || SENSITIVE.iter().any(|ending| name.ends_with(ending));
-    if is_sensitive { WeightKind::Q8 } else { WeightKind::Q4 }
 }
 
 /// The kind that holds parts of different kinds without loss: they are multiplied as one matrix.
