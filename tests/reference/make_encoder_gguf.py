@@ -1,23 +1,32 @@
 """Writes tests/goldens/encoder-*/model.gguf with llama.cpp's own converter, for the goldens of make_encoder_goldens.py.
 
-    pip install torch transformers safetensors gguf
+    pip install torch transformers safetensors gguf sentencepiece protobuf
     pip download --no-deps --no-binary :all: llama-cpp-python==0.3.36      # its sdist holds vendor/llama.cpp
     python tests/reference/make_encoder_gguf.py PATH/TO/vendor/llama.cpp [NAME…]
 
-Only the vocabulary is ours, in the converter's form, since it does not know the goldens' tokenizers. The architecture of a case with a head is
-that of the model without one: the converter drops what stands before a BERT classifier.
+Only WordPiece vocabularies are written here, in the converter's form, since it does not know the goldens' tokenizers; of byte-level ones only the
+pre-tokenizer's name is given. The converter leaves BERT's pooler out, and with it what a BERT classifier reads: the file of bert-labels has half a head.
 """
 
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+from make_encoder_goldens import pieces_model
+
 GOLDENS = Path(__file__).resolve().parent.parent / "goldens"
-NAMES = ["bert-mean", "bert-labels", "distilbert-labels"]
-ARCHITECTURES = {"bert": "BertModel", "distilbert": "DistilBertModel"}
+NAMES = ["bert-mean", "bert-labels", "distilbert-labels", "roberta-bytes", "xlm-roberta-pieces", "modernbert-mean", "modernbert-scores"]
+PRE = {"roberta": "roberta-bpe", "modernbert": "modern-bert"}
+# What transformers would find beside a byte-level tokenizer.json.
+SPECIAL = {
+    "roberta": dict(bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>"),
+    "modernbert": dict(sep_token="[SEP]", cls_token="[CLS]", pad_token="[PAD]", unk_token="[UNK]", mask_token="[MASK]"),
+}
 
 
-def vocabulary(self) -> None:
+def word_pieces(self) -> None:
     import gguf
 
     tokenizer = json.loads((self.dir_model / "tokenizer.json").read_text())
@@ -42,16 +51,20 @@ def convert(folder: Path) -> None:
     from conversion import ModelBase, get_model_class
 
     hparams = ModelBase.load_hparams(folder, False)
-    hparams["architectures"] = [ARCHITECTURES[hparams["model_type"]]]
-    for key in ("id2label", "label2id"):
-        hparams.pop(key, None)
+    model_type = hparams["model_type"]
     kind = get_model_class(hparams["architectures"][0])
-    kind.set_vocab = vocabulary
-    heads = ("classifier", "pre_classifier")
-    whole = kind.filter_tensors.__func__
-    kind.filter_tensors = classmethod(lambda cls, item: None if item[0].startswith(heads) else whole(cls, item))
-    with torch.inference_mode():
-        kind(folder, gguf.LlamaFileType.ALL_F32, folder / "model.gguf", model_name=folder.name, hparams=hparams).write()
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / folder.name
+        shutil.copytree(folder, source)
+        if model_type == "xlm-roberta":
+            (source / "sentencepiece.bpe.model").write_bytes(pieces_model())
+        elif model_type in PRE:
+            (source / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class="PreTrainedTokenizerFast", **SPECIAL[model_type])))
+            kind.get_vocab_base_pre = lambda self, tokenizer: PRE[self.hparams["model_type"]]
+        else:
+            kind.set_vocab = word_pieces
+        with torch.inference_mode():
+            kind(source, gguf.LlamaFileType.ALL_F32, folder / "model.gguf", model_name=folder.name, hparams=hparams).write()
     path = folder / "model.gguf"
     path.chmod(0o644)
     print(f"{folder.name}: {path.stat().st_size} bytes", flush=True)

@@ -1,6 +1,6 @@
 """Writes tests/goldens/encoder-*: tiny random encoders with what `transformers` computes from them.
 
-    pip install torch transformers safetensors tokenizers sentence-transformers
+    pip install torch transformers safetensors tokenizers sentencepiece protobuf sentence-transformers
     python tests/reference/make_encoder_goldens.py [NAME…]
 
 Each folder is a model as any other (config.json, tokenizer.json, safetensors, and the files of sentence-transformers where the case has them) and
@@ -12,10 +12,13 @@ besides it
 The weights are rounded to the stored kind first, so the goldens hold for exactly what is in the files. Sizes lie off every block and workgroup.
 """
 
+import base64
 import copy
+import io
 import json
 import shutil
 import sys
+import tempfile
 
 import tokenizers
 import torch
@@ -140,6 +143,19 @@ CASES = {
         dense=[(36, 19, True, torch.nn.Tanh())],
         **GEMMA,
     ),
+    # Of these the GGUF file has the head, too.
+    "xlm-roberta-pieces": dict(
+        model="xlm-roberta", tokens="pieces", dtype=torch.float32, id2label=LABELS, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        **dict(SIZES, max_position_embeddings=120, layer_norm_eps=1e-5),
+    ),
+    "roberta-bytes": dict(
+        model="roberta", tokens="bytes", dtype=torch.float16, id2label={0: "relevance"}, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        **dict(SIZES, max_position_embeddings=150, layer_norm_eps=1e-5),
+    ),
+    "modernbert-scores": dict(
+        dtype=torch.float32, id2label=LABELS, classifier_pooling="mean", hidden_activation="silu", local_attention=4, global_attn_every_n_layers=2,
+        max_position_embeddings=120, **MODERN,
+    ),
 }
 
 
@@ -177,11 +193,72 @@ def modern_tokenizer() -> tokenizers.Tokenizer:
     return made
 
 
+ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def byte_tokenizer() -> tokenizers.Tokenizer:
+    """Bytes and a few merges, as RoBERTa has them."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    words = {word: i for i, word in enumerate([*ROBERTA_SPECIAL, *sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())])}
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("a", "n"), ("Ġ", "c"), ("i", "n"), ("in", "g"), ("r", "a"), ("e", "r")]
+    for pair in merges:
+        words.setdefault("".join(pair), len(words))
+    made.model = tokenizers.models.BPE(vocab=words, merges=merges)
+    made.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False)
+    return made
+
+
+# From, to: letters that SentencePiece's normalisation replaces here, in hexadecimal.
+NORMALIZED = ["9\t20", "A\t20", "E9\t65", "C9\t45", "DC\t75 65", "65 301\t65", "FB03\t66 66 69", "FF21\t41"]
+
+
+def pieces_model() -> bytes:
+    """A small Unigram model of SentencePiece."""
+    from sentencepiece import SentencePieceTrainer
+
+    made = io.BytesIO()
+    words = [word.removeprefix("##") for word in WORDS if word.isascii()]
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write("\n".join(NORMALIZED) + "\n")
+        rules.flush()
+        corpus = [text.replace("é", "e") for text in TEXTS if text] * 5 + words
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus), model_writer=made, vocab_size=90, model_type="unigram", hard_vocab_limit=False, num_threads=1,
+            normalization_rule_tsv=rules.name, minloglevel=2,
+        )
+    return made.getvalue()
+
+
+def piece_tokenizer() -> tokenizers.Tokenizer:
+    """The same as XLM-RoBERTa's tokenizer.json holds it: special tokens first, the mask last."""
+    from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(pieces_model())
+    pieces = SentencePieceProcessor(model_proto=proto.SerializeToString())
+    vocab = [(token, 0.0) for token in ROBERTA_SPECIAL[:4]]
+    vocab += [(pieces.IdToPiece(i), pieces.GetScore(i)) for i in range(3, pieces.vocab_size())] + [("<mask>", 0.0)]
+    made = tokenizers.Tokenizer(tokenizers.models.Unigram(vocab, unk_id=3, byte_fallback=False))
+    made.normalizer = tokenizers.normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    split = tokenizers.pre_tokenizers
+    made.pre_tokenizer = split.Sequence([split.WhitespaceSplit(), split.Metaspace(replacement="▁", prepend_scheme="always")])
+    made.decoder = tokenizers.decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return made
+
+
+TOKENIZERS = {"words": tokenizer, "modern": modern_tokenizer, "bytes": byte_tokenizer, "pieces": piece_tokenizer}
+
+
 def tokenizer_of(case: dict) -> tokenizers.Tokenizer:
-    return modern_tokenizer() if case["model"] == "modernbert" else tokenizer()
+    return TOKENIZERS[case.get("tokens", "modern" if case["model"] == "modernbert" else "words")]()
 
 
-OWN_KEYS = ("dtype", "pooling", "max_seq_length", "old_names", "older_keys", "predicts", "dense", "prompts")
+OWN_KEYS = ("dtype", "tokens", "pooling", "max_seq_length", "old_names", "older_keys", "predicts", "dense", "prompts")
 
 
 def build(case: dict) -> torch.nn.Module:
@@ -231,7 +308,7 @@ def make(name: str, case: dict) -> None:
     for number, module in enumerate(dense):
         randomize(module, seed + 100 + number, torch.float32)
     texts, states, vectors = [], [], []
-    plain = [(None, text) for text in (SPACED if case["model"] == "modernbert" else TEXTS)]
+    plain = [(None, text) for text in (SPACED if case["model"] == "modernbert" or "tokens" in case else TEXTS)]
     for prompt, text in plain + [(name, text) for name in case.get("prompts", {}) for text in TEXTS[:2]]:
         entry = dict(text=text)
         if prompt:

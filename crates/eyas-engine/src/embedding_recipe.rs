@@ -78,13 +78,15 @@ impl EmbeddingRecipe {
             return Self::open(folder.as_ref(), width).await;
         }
         let mut recipe = Self::plain();
-        recipe.pooling = match metadata(checkpoint)?.get_u64("bert.pooling_type")? {
+        let metadata = metadata(checkpoint)?;
+        let key = format!("{}.pooling_type", metadata.get_str("general.architecture")?.unwrap_or_default());
+        recipe.pooling = match metadata.get_u64(&key)? {
             None | Some(1) => Pooling::Mean,
             Some(2) => Pooling::First,
             Some(3) => Pooling::Last,
             Some(other) => {
                 return Err(Error::unsupported(format!(
-                    "GGUF: bert.pooling_type {other} is not supported; supported: 1 (mean), 2 (cls) and 3 (last)"
+                    "GGUF: {key} {other} is not supported; supported: 1 (mean), 2 (cls) and 3 (last)"
                 )));
             }
         };

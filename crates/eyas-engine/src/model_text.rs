@@ -108,22 +108,27 @@ fn gguf_tokenizer(metadata: &GgufMetadata) -> Result<Tokenizer> {
     let missing =
         |name: &str| Error::bad_model(format!("GGUF metadata: expected {}, found none; convert the model again", key(name)));
     let model = metadata.get_str(&key("model"))?.ok_or_else(|| missing("model"))?.to_owned();
-    let is_bert = model == "bert";
+    let pre = metadata.get_str(&key("pre"))?.map(str::to_owned);
+    let of_encoder = matches!(model.as_str(), "bert" | "t5") || matches!(pre.as_deref(), Some("modern-bert" | "roberta-bpe"));
+    let (cls, sep) = if of_encoder { (id("cls_token_id")?, id("seperator_token_id")?) } else { (None, None) };
+    let charsmap = metadata.get_i64s(&key("precompiled_charsmap"))?;
     let token_types = metadata.get_i64s(&key("token_type"))?;
     Tokenizer::from_gguf(GgufVocab {
         model,
-        pre: metadata.get_str(&key("pre"))?.map(str::to_owned),
+        pre,
         tokens: strings("tokens")?.ok_or_else(|| missing("tokens"))?,
         scores: metadata.get_f32s(&key("scores"))?,
         token_types: token_types.map(|types| types.into_iter().map(|kind| kind as i32).collect()),
         merges: strings("merges")?,
         // Newer files of BERT call it as all others do.
-        bos_id: if is_bert { id("cls_token_id")?.or(id("bos_token_id")?) } else { id("bos_token_id")? },
-        eos_id: id(if is_bert { "seperator_token_id" } else { "eos_token_id" })?,
+        bos_id: cls.or(id("bos_token_id")?),
+        eos_id: sep.or(id("eos_token_id")?),
         unk_id: id("unknown_token_id")?,
         add_bos: flag("add_bos_token")?,
         add_eos: flag("add_eos_token")?,
         add_space_prefix: flag("add_space_prefix")?,
         remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
+        // Bytes, which some files hold as signed ones.
+        charsmap: charsmap.map(|bytes| bytes.into_iter().map(|byte| byte as u8).collect()),
     })
 }

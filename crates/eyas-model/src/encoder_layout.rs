@@ -157,7 +157,7 @@ pub fn encoder_target_kind(
 
 fn place(checkpoint: &Checkpoint, config: &EncoderConfig, name: &str) -> Option<EncoderSlot> {
     match checkpoint.format() {
-        Format::Gguf => gguf_encoder_slot(name),
+        Format::Gguf => gguf_encoder_slot(name, config.family),
         _ => encoder_slot(name, config.family),
     }
 }

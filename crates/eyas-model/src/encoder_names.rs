@@ -75,11 +75,20 @@ pub(crate) enum EncoderSlot {
 /// What GGUF files call the embeddings of token types.
 pub(crate) const TOKEN_TYPES: &str = "token_types.weight";
 
-/// The place that `name` means in a GGUF file of the architecture `bert`, or none where it has no such place.
-pub(crate) fn gguf_encoder_slot(name: &str) -> Option<EncoderSlot> {
+/// What GGUF files call the matrices of a classification head: the first, and the one whose rows are the labels.
+pub(crate) const HEAD_DENSE: &str = "cls.weight";
+pub(crate) const HEAD_OUT: &str = "cls.output.weight";
+
+/// The place that `name` means in a GGUF file of an encoder of such a family, or none where it has no such place.
+pub(crate) fn gguf_encoder_slot(name: &str, family: EncoderFamily) -> Option<EncoderSlot> {
     let (place, field) = name.rsplit_once('.')?;
     let table = |table| (field == "weight").then_some(EncoderSlot::Table(table));
+    let is_modern = family == EncoderFamily::ModernBert;
     match place {
+        "cls" => return of_matrix(EncoderMatrix::HeadDense, 0, field),
+        "cls.output" => return of_matrix(EncoderMatrix::HeadOut, 0, field),
+        "cls.norm" if is_modern => return of_norm(EncoderNorm::Head, field),
+        "output_norm" if is_modern => return of_norm(EncoderNorm::Final, field),
         "token_embd" => return of_matrix(EncoderMatrix::Words, 0, field),
         "position_embd" => return table(EncoderTable::Positions),
         "token_types" => return table(EncoderTable::Types),
@@ -92,11 +101,14 @@ pub(crate) fn gguf_encoder_slot(name: &str) -> Option<EncoderSlot> {
         "attn_q" => (EncoderMatrix::Qkv(layer), 0),
         "attn_k" => (EncoderMatrix::Qkv(layer), 1),
         "attn_v" => (EncoderMatrix::Qkv(layer), 2),
+        "attn_qkv" if is_modern => (EncoderMatrix::Qkv(layer), 0),
         "attn_output" => (EncoderMatrix::Output(layer), 0),
         "ffn_up" => (EncoderMatrix::Up(layer), 0),
         "ffn_down" => (EncoderMatrix::Down(layer), 0),
-        "attn_output_norm" => return of_norm(EncoderNorm::Attention(layer), field),
-        "layer_output_norm" => return of_norm(EncoderNorm::Mlp(layer), field),
+        "attn_norm" if is_modern => return of_norm(EncoderNorm::Attention(layer), field),
+        "ffn_norm" if is_modern => return of_norm(EncoderNorm::Mlp(layer), field),
+        "attn_output_norm" if !is_modern => return of_norm(EncoderNorm::Attention(layer), field),
+        "layer_output_norm" if !is_modern => return of_norm(EncoderNorm::Mlp(layer), field),
         _ => return None,
     };
     of_matrix(matrix, part, field)
@@ -251,12 +263,30 @@ mod tests {
             ("blk.3.ffn_down.weight", "encoder.layer.3.output.dense.weight"),
             ("blk.3.attn_output_norm.bias", "encoder.layer.3.attention.output.LayerNorm.bias"),
             ("blk.3.layer_output_norm.weight", "encoder.layer.3.output.LayerNorm.weight"),
+            (HEAD_DENSE, "bert.pooler.dense.weight"),
+            ("cls.output.bias", "classifier.bias"),
         ] {
-            assert!(gguf_encoder_slot(gguf).is_some(), "{gguf}");
-            assert_eq!(gguf_encoder_slot(gguf), encoder_slot(name, EncoderFamily::Bert), "{gguf}");
+            assert!(gguf_encoder_slot(gguf, EncoderFamily::Bert).is_some(), "{gguf}");
+            assert_eq!(gguf_encoder_slot(gguf, EncoderFamily::Bert), encoder_slot(name, EncoderFamily::Bert), "{gguf}");
         }
-        for name in ["cls.weight", "cls.output.weight", "blk.0.attn_q_norm.weight", "position_embd.bias", "blk.x.ffn_up.weight"] {
-            assert_eq!(gguf_encoder_slot(name), None, "{name}");
+        for (gguf, name) in [
+            ("token_embd_norm.weight", "model.embeddings.norm.weight"),
+            ("output_norm.weight", "model.final_norm.weight"),
+            ("blk.3.attn_qkv.bias", "model.layers.3.attn.Wqkv.bias"),
+            ("blk.3.attn_norm.weight", "model.layers.3.attn_norm.weight"),
+            ("blk.3.ffn_norm.weight", "model.layers.3.mlp_norm.weight"),
+            ("blk.3.ffn_up.weight", "model.layers.3.mlp.Wi.weight"),
+            ("cls.norm.weight", "head.norm.weight"),
+            (HEAD_OUT, "classifier.weight"),
+        ] {
+            assert!(gguf_encoder_slot(gguf, EncoderFamily::ModernBert).is_some(), "{gguf}");
+            let expected = encoder_slot(name, EncoderFamily::ModernBert);
+            assert_eq!(gguf_encoder_slot(gguf, EncoderFamily::ModernBert), expected, "{gguf}");
+        }
+        for name in
+            ["cls.norm.weight", "blk.0.attn_qkv.weight", "blk.0.attn_q_norm.weight", "position_embd.bias", "blk.x.ffn_up.weight"]
+        {
+            assert_eq!(gguf_encoder_slot(name, EncoderFamily::Bert), None, "{name}");
         }
     }
 

@@ -8,7 +8,8 @@ pub(crate) fn sound(base64: &str) -> Option<Vec<u8>> {
     decode_base64(base64).filter(|map| is_sound_map(map))
 }
 
-fn is_sound_map(map: &[u8]) -> bool {
+/// Whether a map can be read without leaving its bounds.
+pub(crate) fn is_sound_map(map: &[u8]) -> bool {
     let Some((length, rest)) = map.split_first_chunk::<4>() else { return false };
     let length = u32::from_le_bytes(*length) as usize / 4 * 4;
     let Some((trie, replacements)) = rest.split_at_checked(length) else { return false };

@@ -3,44 +3,45 @@
 use std::collections::HashMap;
 
 use eyas_core::{Error, Result};
-use tokenizers::{AddedToken, models::bpe::BPE};
+use tokenizers::{AddedToken, models::bpe::BPE, normalizers::NFC};
 
 use crate::{
     byte_level,
     encoder::Encoder,
     joining::Joining,
     library::Library,
-    pre_tokenizer::PreTokenizer,
+    pair_frame::PairFrame,
+    pre_tokenizer::{PreTokenizer, TextFrame},
     sentence_piece::{SPACE, SentencePiece},
     special_tokens::SpecialTokens,
     token_table::TokenTable,
 };
 
 /// Token types of GGUF files that matter here.
-const UNKNOWN: i32 = 2;
+pub(crate) const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
-const UNUSED: i32 = 5;
-const BYTE: i32 = 6;
+pub(crate) const UNUSED: i32 = 5;
+pub(crate) const BYTE: i32 = 6;
 
 /// What a GGUF file says about its vocabulary; the keys stand behind `tokenizer.ggml.`.
 #[derive(Debug, Clone, Default)]
 pub struct GgufVocab {
-    /// `model`: the kind, "llama" (SentencePiece BPE), "gpt2" (byte-level BPE) or "bert" (WordPiece).
+    /// `model`: the kind, "llama" (SentencePiece BPE), "gpt2" (byte-level BPE), "bert" (WordPiece) or "t5" (Unigram).
     pub model: String,
     /// `pre`: the name of the pre-tokenizer; needed for "gpt2".
     pub pre: Option<String>,
     /// `tokens`: the token of each id.
     pub tokens: Vec<String>,
-    /// `scores`: the score of each id; needed for "llama".
+    /// `scores`: the score of each id; needed for "llama" and "t5".
     pub scores: Option<Vec<f32>>,
     /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
     pub token_types: Option<Vec<i32>>,
     /// `merges`: pairs with a space between, best first; needed for "gpt2".
     pub merges: Option<Vec<String>>,
-    /// `bos_token_id`; of the kind "bert" `cls_token_id`.
+    /// `bos_token_id`; of an encoder's vocabulary `cls_token_id`.
     pub bos_id: Option<u32>,
-    /// `eos_token_id`; of the kind "bert" `seperator_token_id` (so spelled).
+    /// `eos_token_id`; of an encoder's vocabulary `seperator_token_id` (so spelled).
     pub eos_id: Option<u32>,
     /// `unknown_token_id`.
     pub unk_id: Option<u32>,
@@ -50,8 +51,10 @@ pub struct GgufVocab {
     pub add_eos: Option<bool>,
     /// `add_space_prefix`.
     pub add_space_prefix: Option<bool>,
-    /// `remove_extra_whitespaces`; not supported where true.
+    /// `remove_extra_whitespaces`; not supported where true in a vocabulary of kind "llama".
     pub remove_extra_whitespaces: Option<bool>,
+    /// `precompiled_charsmap`: SentencePiece's compiled normalisation, for "t5".
+    pub charsmap: Option<Vec<u8>>,
 }
 
 /// What a vocabulary becomes: an encoder, a table, and whether BOS and EOS are added.
@@ -60,6 +63,8 @@ pub(crate) struct GgufParts {
     pub(crate) table: TokenTable,
     pub(crate) add_bos: bool,
     pub(crate) add_eos: bool,
+    /// The form of a pair of texts, which an encoder's vocabulary has.
+    pub(crate) pair_frame: Option<PairFrame>,
 }
 
 impl GgufVocab {
@@ -86,13 +91,14 @@ impl GgufVocab {
             "llama" => self.build_sentence_piece(),
             "gpt2" => self.build_byte_level(),
             "bert" => self.build_word_piece(),
+            "t5" => self.build_unigram(),
             model => Err(Error::unsupported(format!(
-                "the GGUF vocabulary is of the kind {model:?}; expected \"llama\", \"gpt2\" or \"bert\"; use the model's tokenizer.json"
+                "the GGUF vocabulary is of the kind {model:?}; expected \"llama\", \"gpt2\", \"bert\" or \"t5\"; use the model's tokenizer.json"
             ))),
         }
     }
 
-    fn token_type(&self, index: usize) -> i32 {
+    pub(crate) fn token_type(&self, index: usize) -> i32 {
         self.token_types.as_ref().and_then(|types| types.get(index)).copied().unwrap_or(1)
     }
 
@@ -145,6 +151,7 @@ impl GgufVocab {
             table,
             add_bos: self.add_bos.unwrap_or(true),
             add_eos: self.add_eos.unwrap_or(false),
+            pair_frame: None,
         })
     }
 
@@ -173,7 +180,11 @@ impl GgufVocab {
             .iter()
             .enumerate()
             .filter(|(index, _)| matches!(self.token_type(*index), CONTROL | USER_DEFINED | UNKNOWN))
-            .map(|(index, token)| AddedToken::from(token.clone(), self.is_special(index)).normalized(false))
+            .map(|(index, token)| {
+                // What a normalizer makes of a text may be such a token, but no special one.
+                let is_normalized = pre_tokenizer.composes && !self.is_special(index);
+                AddedToken::from(token.clone(), self.is_special(index)).normalized(is_normalized)
+            })
             .collect();
         let vocab: tokenizers::models::bpe::Vocab =
             self.tokens.iter().enumerate().map(|(index, token)| (token.clone(), index as u32)).collect();
@@ -184,12 +195,21 @@ impl GgufVocab {
         let bad = |error: tokenizers::Error| Error::bad_model("the GGUF vocabulary was not accepted").with_source(error);
         let bpe =
             BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignore_merges).build().map_err(bad)?;
-        let library = Library::new(bpe.into(), None, Some(pre_tokenizer.build()?), added)?;
+        let normalizer = pre_tokenizer.composes.then(|| NFC.into());
+        let library = Library::new(bpe.into(), normalizer, Some(pre_tokenizer.build()?), added)?;
+        let of_encoder = self.bos_id.zip(self.eos_id).filter(|_| pre_tokenizer.frames != TextFrame::Decoder);
+        let pair_frame = of_encoder.map(|(cls, sep)| match pre_tokenizer.frames {
+            TextFrame::Roberta => PairFrame::roberta(cls, sep),
+            _ => PairFrame::bert(cls, sep),
+        });
+        // ModernBERT's converter may say that nothing ends a text, since its tokenizer calls that a separator.
+        let is_modern = pre_tokenizer.frames == TextFrame::ModernBert;
         Ok(GgufParts {
             encoder: Encoder::library(library),
             table,
-            add_bos: self.add_bos.unwrap_or(pre_tokenizer.add_bos),
-            add_eos: self.add_eos.unwrap_or(false),
+            add_bos: is_modern || self.add_bos.unwrap_or(pre_tokenizer.add_bos),
+            add_eos: is_modern || self.add_eos.unwrap_or(pre_tokenizer.frames == TextFrame::Roberta),
+            pair_frame,
         })
     }
 }
@@ -239,7 +259,7 @@ mod tests {
             ..GgufVocab::default()
         };
         for (vocab, name) in
-            [(vocab("t5", None), "t5"), (vocab("gpt2", Some("quux")), "quux"), (vocab("gpt2", None), "pre-tokenizer")]
+            [(vocab("rwkv", None), "rwkv"), (vocab("gpt2", Some("quux")), "quux"), (vocab("gpt2", None), "pre-tokenizer")]
         {
             let error = vocab.build().err().unwrap();
             assert_eq!(error.code(), "unsupported-model");

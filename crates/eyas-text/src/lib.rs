@@ -50,6 +50,7 @@ mod template_guard;
 mod token_table;
 mod tokenizer;
 mod tokenizer_json;
+mod unigram_vocab;
 mod word_piece_vocab;
 
 pub use chat_template::ChatTemplate;

@@ -40,21 +40,13 @@ pub(crate) fn read(value: &Value) -> Option<PairFrame> {
 }
 
 fn of_part(part: Part<'_>) -> Option<PairFrame> {
-    let piece = |what, of_type| Piece { what, of_type };
-    let special = |key: &str, of_type| match part.list(key).ok()? {
-        [Value::String(_), id] => Some(piece(What::Special(vec![number(id)?]), of_type)),
+    let special = |key: &str| match part.list(key).ok()? {
+        [Value::String(_), id] => number(id),
         _ => None,
     };
     match part.kind {
-        "BertProcessing" => {
-            let ends = (special("sep", 0)?, special("sep", 1)?);
-            Some(PairFrame(vec![special("cls", 0)?, piece(What::First, 0), ends.0, piece(What::Second, 1), ends.1]))
-        }
-        "RobertaProcessing" => {
-            let end = special("sep", 0)?;
-            let (first, second) = (piece(What::First, 0), piece(What::Second, 0));
-            Some(PairFrame(vec![special("cls", 0)?, first, end.clone(), end.clone(), second, end]))
-        }
+        "BertProcessing" => Some(PairFrame::bert(special("cls")?, special("sep")?)),
+        "RobertaProcessing" => Some(PairFrame::roberta(special("cls")?, special("sep")?)),
         "TemplateProcessing" => of_template(part),
         "Sequence" => {
             let parts = part.parts("processors").ok()?;
@@ -91,6 +83,20 @@ fn of_template(part: Part<'_>) -> Option<PairFrame> {
 }
 
 impl PairFrame {
+    /// BERT's form: `cls`, the first text, `sep`, then the second and `sep` of another type.
+    pub(crate) fn bert(cls: u32, sep: u32) -> Self {
+        let special = |id, of_type| Piece { what: What::Special(vec![id]), of_type };
+        let text = |what, of_type| Piece { what, of_type };
+        Self(vec![special(cls, 0), text(What::First, 0), special(sep, 0), text(What::Second, 1), special(sep, 1)])
+    }
+
+    /// RoBERTa's form: `cls`, the first text, `sep` twice, the second text and `sep`, all of one type.
+    pub(crate) fn roberta(cls: u32, sep: u32) -> Self {
+        let ends = [vec![cls], vec![sep, sep], vec![sep]].map(What::Special);
+        let [before, between, behind] = ends;
+        Self([before, What::First, between, What::Second, behind].into_iter().map(|what| Piece { what, of_type: 0 }).collect())
+    }
+
     /// The sequence of two texts' tokens, of at most `most` tokens: the longer text gives its last tokens up first, as the strategy
     /// `longest_first` of `tokenizers` has it. Fails with `bad-input` where the special tokens alone are more than `most`.
     pub(crate) fn join(&self, first: &[u32], second: &[u32], most: usize) -> Result<EncodedPair> {

@@ -39,6 +39,21 @@ pub(crate) struct PreTokenizer {
     pub(crate) ignore_merges: bool,
     /// Whether the vocabulary begins texts with BOS where the file doesn't say.
     pub(crate) add_bos: bool,
+    /// Whether a text is brought into composed form (NFC) before.
+    pub(crate) composes: bool,
+    /// What stands around texts.
+    pub(crate) frames: TextFrame,
+}
+
+/// What stands around texts, as the model that a vocabulary was made for was trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextFrame {
+    /// What the file says.
+    Decoder,
+    /// `<s>` and `</s>`, between two texts `</s>` twice.
+    Roberta,
+    /// `[CLS]` and `[SEP]`, also between two texts.
+    ModernBert,
 }
 
 impl PreTokenizer {
@@ -46,7 +61,7 @@ impl PreTokenizer {
     pub(crate) fn named(name: &str) -> Result<Self> {
         let (patterns, whole_words_and_bos): (&'static [&'static str], bool) = match name {
             "gpt-2" | "phi-2" | "mpt" | "olmo" | "jais" | "trillion" | "granite-docling" | "gigachat" | "a.x-4.0" | "mellum"
-            | "modern-bert" | "exaone4" | "jina-es" | "jina-de" | "jina-v2-es" | "jina-v2-de" => (&[GPT2], false),
+            | "modern-bert" | "roberta-bpe" | "exaone4" | "jina-es" | "jina-de" | "jina-v2-es" | "jina-v2-de" => (&[GPT2], false),
             "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" | "minerva-7b" | "mellum2" => {
                 (&[DIGIT, GPT2], false)
             }
@@ -65,7 +80,18 @@ impl PreTokenizer {
                 )));
             }
         };
-        Ok(Self { patterns, ignore_merges: whole_words_and_bos, add_bos: whole_words_and_bos })
+        let frames = match name {
+            "roberta-bpe" => TextFrame::Roberta,
+            "modern-bert" => TextFrame::ModernBert,
+            _ => TextFrame::Decoder,
+        };
+        Ok(Self {
+            patterns,
+            ignore_merges: whole_words_and_bos,
+            add_bos: whole_words_and_bos || frames == TextFrame::Roberta,
+            composes: frames == TextFrame::ModernBert,
+            frames,
+        })
     }
 
     /// The splitting as the `tokenizers` crate does it, ending in the byte-level alphabet.

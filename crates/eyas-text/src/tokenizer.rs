@@ -77,7 +77,7 @@ impl Tokenizer {
             bos,
             eos,
             frame,
-            pair_frame: None,
+            pair_frame: parts.pair_frame,
         })
     }
 

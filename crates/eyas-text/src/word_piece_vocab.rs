@@ -13,6 +13,7 @@ use crate::{
     gguf_vocab::{GgufParts, GgufVocab},
     joining::Joining,
     library::Library,
+    pair_frame::PairFrame,
     sentence_piece::SPACE,
     token_table::TokenTable,
 };
@@ -73,6 +74,7 @@ impl GgufVocab {
             table,
             add_bos: self.add_bos.unwrap_or(true),
             add_eos: self.add_eos.unwrap_or(true),
+            pair_frame: self.bos_id.zip(self.eos_id).map(|(cls, sep)| PairFrame::bert(cls, sep)),
         })
     }
 }

@@ -131,12 +131,13 @@ fn damaged_gguf_vocabularies() {
         add_eos: None,
         add_space_prefix: Some(true),
         remove_extra_whitespaces: None,
+        charsmap: None,
     };
     let accepted = within(120_000, move || {
         let mut random = Random(9);
         let mut accepted = 0;
         for run in 0..runs(3_000) {
-            let mut vocab = good(["llama", "gpt2", "bert"][run % 3]);
+            let mut vocab = good(["llama", "gpt2", "bert", "t5"][run % 4]);
             for _ in 0..=random.below(2) {
                 let at = random.below(vocab.tokens.len().max(1));
                 let id = Some([0, 1, 11, 12, u32::MAX][random.below(5)]);

@@ -111,5 +111,6 @@ pub fn gguf_vocab(path: &std::path::Path) -> GgufVocab {
         add_eos: number("add_eos_token").map(|flag| flag != 0.0),
         add_space_prefix: number("add_space_prefix").map(|flag| flag != 0.0),
         remove_extra_whitespaces: number("remove_extra_whitespaces").map(|flag| flag != 0.0),
+        charsmap: numbers("precompiled_charsmap").map(|bytes| bytes.into_iter().map(|byte| byte as i64 as u8).collect()),
     }
 }

@@ -53,7 +53,11 @@ fn a_configuration_that_contradicts_the_tensors_is_named() {
 
 /// A golden's GGUF file with some bytes replaced by as many.
 fn patched_gguf(find: &[u8], replace: &[u8]) -> ModelFiles {
-    let mut bytes = std::fs::read(golden_folder("encoder-bert-mean/model.gguf")).unwrap();
+    patched_gguf_of("encoder-bert-mean", find, replace)
+}
+
+fn patched_gguf_of(name: &str, find: &[u8], replace: &[u8]) -> ModelFiles {
+    let mut bytes = std::fs::read(golden_folder(name).join("model.gguf")).unwrap();
     let at = bytes.windows(find.len()).position(|window| window == find).expect("the bytes are there");
     bytes[at..at + find.len()].copy_from_slice(replace);
     ModelFiles::Gguf(Rc::new(MemoryReader::new("model.gguf", bytes)))
@@ -75,6 +79,47 @@ fn what_a_gguf_file_of_an_encoder_has_beyond_bert_is_refused() {
             "causal",
         ),
         (patched_gguf(b"\x04\0\0\0\0\0\0\0bert\x0c", b"\x04\0\0\0\0\0\0\0nope\x0c"), "unsupported-model", "nope"),
+    ];
+    for (files, code, word) in cases {
+        let error = refusal(files);
+        assert!(error.code() == code && error.detail().contains(word), "{word}: {error}");
+    }
+}
+
+#[test]
+fn half_a_head_and_what_a_vocabulary_can_not_be_are_refused() {
+    let number = |key: &str, value: u8| [key.as_bytes(), &[4, 0, 0, 0, value, 0, 0, 0][..]].concat();
+    let (pieces, modern) = ("encoder-xlm-roberta-pieces", "encoder-modernbert-scores");
+    let classifier_pooling = "modern-bert.classifier.pooling_type";
+    let cases = [
+        (folder_files(&golden_folder("encoder-bert-labels/model.gguf")), "unsupported-model", "pooler"),
+        (patched_gguf_of(pieces, b"cls.output.weight", b"cls.outpux.weight"), "unsupported-model", "half a classification head"),
+        (patched_gguf_of(pieces, b"cls.output.bias", b"clz.output.bias"), "unsupported-model", "clz.output"),
+        (patched_gguf_of(pieces, b"cls.weight", b"cls.weighs"), "unsupported-model", "half a classification head"),
+        (
+            patched_gguf_of(pieces, b"add_space_prefix\x07\0\0\0\x01", b"add_space_prefix\x07\0\0\0\0"),
+            "unsupported-model",
+            "space",
+        ),
+        (patched_gguf_of(pieces, b"ggml.scores", b"ggml.scorex"), "bad-model", "scores"),
+        (patched_gguf_of(modern, b"sliding_window_pattern", b"sliding_window_pattorn"), "unsupported-model", "pattorn"),
+        (
+            patched_gguf_of(modern, &number(classifier_pooling, 1), &number(classifier_pooling, 3)),
+            "unsupported-model",
+            "classifier.pooling_type 3",
+        ),
+        (patched_gguf_of(modern, b"\0silu", b"\0mish"), "unsupported-model", "mish"),
+        (patched_gguf_of(modern, b"\x04\0\0\0\0\0\0\0none", b"\x04\0\0\0\0\0\0\0yarn"), "unsupported-model", "yarn"),
+        (
+            patched_gguf_of(modern, b"modern-bert.block_count\x04\0\0\0\x04", b"modern-bert.block_count\x04\0\0\0\x05"),
+            "bad-model",
+            "(4)",
+        ),
+        (
+            patched_gguf_of(modern, b"ggml.pre\x08\0\0\0\x0b\0\0\0\0\0\0\0modern", b"ggml.pre\x08\0\0\0\x0b\0\0\0\0\0\0\0modorn"),
+            "unsupported-model",
+            "modorn-bert",
+        ),
     ];
     for (files, code, word) in cases {
         let error = refusal(files);
