@@ -6,6 +6,7 @@
 
 mod answer;
 mod encoder_golden;
+mod gguf_edit;
 mod golden;
 mod loading;
 mod place;
@@ -13,6 +14,7 @@ mod watched_files;
 
 pub use answer::{answer, answer_with, greedy};
 pub use encoder_golden::{EncoderGolden, GoldenPair, GoldenText};
+pub use gguf_edit::GgufEdit;
 pub use golden::{Golden, largest_difference, read_f32s};
 pub use loading::{Loading, cpu, gpu};
 pub use place::{folder_files, golden_folder, repository, shared, skip};

@@ -17,6 +17,7 @@ mod minilm;
 mod nano;
 mod plans;
 mod properties;
+mod refusals;
 mod sessions;
 mod stories260k;
 mod trial;
