@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { dist, root } from "../browser/chromium.mjs";
 import { addDerived, measuredRatios } from "./derived.mjs";
 import { startBenchLab } from "./lab.mjs";
+import { runLarge } from "./large.mjs";
 import { machine } from "./machine.mjs";
 import { HELP, readOptions, UsageError } from "./options.mjs";
 import { runPeers } from "./peers.mjs";
@@ -85,6 +86,10 @@ async function main() {
   }
   if (options.peers !== undefined) {
     return runPeers({ names: options.peers, repeats: options.repeats, devices: options.devices, results: RESULTS });
+  }
+  if (options.large) {
+    const { devices, repeats, json } = options;
+    return runLarge({ devices, repeats, json, models: MODELS, results: RESULTS });
   }
   if (options.ratios) {
     return ratios(options);

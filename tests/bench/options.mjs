@@ -16,6 +16,8 @@ into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/res
   --ratios           a short run that prints ratios beside tests/bench/baseline.json; fails only where a count of GPU
                      work a token grew, or where nothing could be measured
   --write-baseline   with --ratios: write what was measured as the new baseline
+  --large            what loading a random model of some 505 MB takes and holds, from the network and from the store, beside a plain
+                     read of the same bytes; minutes, with a software GPU many
   --adapter DIR      write the folder that the peers' benchmark takes by --add, and end
   --peers[=NAMES]    run the peers' benchmark ($EYAS_SHARED/bench/peers) with this package beside NAMES (default
                      wllama-cpu,tjs-wasm,llamacpp-native), where it and its models ($BENCH) are there, and end
@@ -37,6 +39,7 @@ const OPTIONS = {
   json: { type: "string" },
   ratios: { type: "boolean", default: false },
   "write-baseline": { type: "boolean", default: false },
+  large: { type: "boolean", default: false },
   adapter: { type: "string" },
   peers: { type: "string" },
   help: { type: "boolean", default: false },

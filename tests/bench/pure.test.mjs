@@ -7,11 +7,11 @@ import { test } from "node:test";
 
 import { Budget, TooSlow, within } from "./budget.mjs";
 import { addDerived, bandwidthBars, seriesOf } from "./derived.mjs";
-import { writeGguf } from "./gguf_writer.mjs";
+import { tensorBytes, writeGguf } from "./gguf_writer.mjs";
 import { readOptions, UsageError } from "./options.mjs";
 import { bars, lines, ticks } from "./plot.mjs";
 import { promptPieces } from "./prompt.mjs";
-import { packedBytes, SHAPES, vocabulary } from "./random_model.mjs";
+import { packedBytes, SHAPES, tensorsOf, vocabulary } from "./random_model.mjs";
 import { compare, grew } from "./ratios.mjs";
 import { Report } from "./report.mjs";
 import { median, percentile, summary } from "./statistics.mjs";
@@ -76,6 +76,11 @@ test("SmolLM2-135M's shape has its number of weights", () => {
   const embedding = (49_152 * 576 * 36) / 32;
   const layers = (30 * (2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576) * 20) / 32;
   assert.equal(packedBytes(SHAPES["smollm2-135m"], "q4_0"), embedding + layers + 61 * 576 * 4);
+});
+
+test("the large model has some 505 MB", () => {
+  const bytes = tensorsOf(SHAPES["large-29-layers"], "q8_0").reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  assert.ok(Math.abs(bytes - 505e6) < 2e6, `${bytes}`);
 });
 
 test("prompts: as long as asked, the same for a seed, another one for another", () => {
@@ -158,6 +163,7 @@ test("a budget runs out, and a promise that never settles is given up", async ()
 
 test("command lines", () => {
   assert.equal(readOptions([]).quick, false);
+  assert.deepEqual([readOptions([]).large, readOptions(["--large"]).large], [false, true]);
   assert.deepEqual(readOptions(["--quick", "--device", "gpu,cpu", "--repeats", "2"]).devices, ["gpu", "cpu"]);
   assert.equal(readOptions(["--peers"]).peers, "");
   assert.equal(readOptions(["--peers", "--quick"]).peers, "");

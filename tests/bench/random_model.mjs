@@ -11,6 +11,8 @@ export const SHAPES = {
   "smollm2-one-layer": { layers: 1, hidden: 576, heads: 9, kvHeads: 3, feedForward: 1536, vocab: 512, context: 4096 },
   // As many layers, and so dispatches, at hardly any arithmetic: what is left is the cost of asking for them.
   "thin-30-layers": { layers: 30, hidden: 64, heads: 2, kvHeads: 1, feedForward: 128, vocab: 512, context: 1024 },
+  // 505 MB in 8 bits: what a load holds at most shows where the model is much larger than that.
+  "large-29-layers": { layers: 29, hidden: 1024, heads: 16, kvHeads: 4, feedForward: 4096, vocab: 32_768, context: 512 },
 };
 
 const SEED = 20_261_121;
