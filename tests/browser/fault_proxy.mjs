@@ -27,6 +27,7 @@ const FAULTS = {
     response.writeHead(200, SSE);
     response.write(event("half"));
   },
+  hang() {},
   silence(_, response) {
     response.writeHead(200, SSE).flushHeaders();
   },
@@ -55,7 +56,10 @@ export async function startFaultProxy(target) {
       response.writeHead(plan === "preflight" ? 403 : 204, plan === "preflight" ? {} : CORS).end();
       return;
     }
-    seen.push({ plan, bytes: body.length, body: body.toString(), headers: request.headers });
+    const seenOne = { plan, bytes: body.length, body: body.toString(), headers: request.headers, isCutOff: undefined };
+    // Resolves when the connection is done with this answer: true where the browser let it go before its end.
+    seenOne.ended = new Promise((resolve) => response.on("close", () => resolve((seenOne.isCutOff = !response.writableFinished))));
+    seen.push(seenOne);
     const turn = used.get(plan) ?? 0;
     used.set(plan, turn + 1);
     const fault = plan.split(",").filter((name) => name !== "none")[turn] ?? "none";

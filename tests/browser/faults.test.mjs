@@ -27,15 +27,13 @@ async function breakWhileAnswering(device, what) {
       const answering = window.outcome(stream.result());
       const first = await stream[Symbol.asyncIterator]().next();
       channel.postMessage(what);
-      const began = performance.now();
       const answer = await answering;
-      const tookMs = performance.now() - began;
       const later = await window.outcome(eyas.chat("play jazz", { maxTokens: 2 }));
       await eyas.dispose();
       const next = await window.eyas.load({ model: window.nano, device });
       const { text } = await next.chat("play jazz", { maxTokens: 4 });
       await next.dispose();
-      return { first: first.value, answer, later, text, tookMs };
+      return { first: first.value, answer, later, text };
     },
     [device, what],
   );
@@ -58,7 +56,6 @@ for (const what of ["trap", "throw"]) {
     assert.equal(seen.answer.error?.code, "internal", JSON.stringify(seen));
     assert.equal(seen.later.error?.code, "internal");
     assert.match(seen.later.error.message, /load the model again/);
-    assert.ok(seen.tookMs < 2000, `${seen.tookMs} ms`);
     assert.ok(seen.text.length > 0);
   });
 }

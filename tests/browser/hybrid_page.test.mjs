@@ -135,6 +135,23 @@ test("what is taken away is gone: memory, network, GPU", async (t) => {
   await page.context().close();
 });
 
+test("the network is taken away in the middle of an answer too", async () => {
+  const page = await openPage();
+  await useServer(page, "stall");
+  await usePrivacy(page, "prefer-cloud");
+  await page.locator("#question").fill(SURE);
+  await page.locator("#question").press("Enter");
+  await page.waitForFunction(() => document.querySelector("#verdict-text").textContent === "half", undefined, { timeout: 60_000 });
+  await page.locator("#no-network").check();
+  await page.waitForFunction(() => !document.querySelector("#hybrid-notice").hidden, undefined, { timeout: 60_000 });
+  // Not the timeout by which the engine gives up a silent server: the connection broke.
+  assert.equal(await page.locator("#hybrid-notice code").textContent(), "cloud-truncated");
+  const { ended } = proxy.seen.at(-1);
+  assert.equal(await ended, true, "the server saw its connection go");
+  await page.locator("#no-network").uncheck();
+  await page.context().close();
+});
+
 test("the slider tells what a risk costs, by keyboard", async () => {
   const page = await openPage();
   const words = () => page.locator("#risk-words").textContent();

@@ -78,17 +78,25 @@ for (const device of ["gpu", "cpu"]) {
         channel.onmessage = ({ data }) => {
           last = data;
         };
+        const until = async (isSo) => {
+          for (let waits = 0; !isSo(); waits += 1) {
+            if (waits > 1000) throw new Error("the meter is silent");
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
+        };
         const rows = [];
         for (let i = 0; i < cycles; i++) {
           const eyas = await window.slim.load({ model: window.nano, device, assets: window.metered });
           await eyas.chat("play jazz", { maxTokens: 2 });
           const { wasmBytes } = await eyas.memory();
-          // The meter's message goes another way than the worker's.
-          await new Promise((resolve) => setTimeout(resolve, 30));
-          const held = last?.liveBufferBytes;
+          channel.postMessage("report");
+          last = undefined;
+          await until(() => last !== undefined);
+          const held = last.liveBufferBytes;
           await eyas.dispose();
-          await new Promise((resolve) => setTimeout(resolve, 30));
-          rows.push({ held, left: last?.liveBufferBytes, devices: last?.liveDevices, wasmBytes });
+          // The meter's last message goes another way than the worker's, and a worker that is terminated sends no more.
+          await until(() => last.liveBufferBytes === 0 && last.liveDevices === 0).catch(() => {});
+          rows.push({ held, left: last.liveBufferBytes, devices: last.liveDevices, wasmBytes });
         }
         return rows;
       },
@@ -99,6 +107,10 @@ for (const device of ["gpu", "cpu"]) {
       assert.equal(row.left, 0);
       assert.equal(row.devices, 0);
       assert.equal(row.held, seen[0].held);
+    }
+    // The browser tells of a worker's end after the page has.
+    for (let waits = 0; page.workers().length > 0 && waits < 1000; waits += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
     }
     // Every engine had a memory of its own, whose size depends a little on how the network cut the file; all are gone.
     const wasmBytes = seen.map((row) => row.wasmBytes);

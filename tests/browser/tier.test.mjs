@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { hasGpu, launch, startLab } from "./chromium.mjs";
+import { faultCases, runFaultCase } from "./fault_cases.mjs";
 import { startFaultProxy } from "./fault_proxy.mjs";
 import { startLiteLlm, TEXT } from "./litellm_server.mjs";
 
@@ -24,7 +25,6 @@ after(async () => {
   await Promise.all([lab.close(), proxy.close()]);
 });
 
-const RETRY = { idleTimeoutMs: 4000, totalTimeoutMs: 30_000 };
 const NOWHERE = "/nano-that-is-not-there/";
 
 /** A page whose network log is kept. */
@@ -42,69 +42,11 @@ async function watchedPage(browser = lab.browser) {
   return { page, requests, close: () => context.close() };
 }
 
-/** What recovers, or how it ends: faults in turn, the text or the code, attempts that reach the proxy. */
-const CASES = [
-  ["none", TEXT, 1],
-  ["drip", TEXT, 1],
-  ["429-seconds", TEXT, 2],
-  ["429-ms", TEXT, 2],
-  ["429-date", TEXT, 2],
-  ["429-hour", "cloud-http", 1],
-  ["500", TEXT, 2],
-  ["500,500,500,500", "cloud-http", 3],
-  ["401", TEXT, 2],
-  ["401,401", "cloud-refused", 2],
-  ["redirect,redirect,redirect", "cloud-http", 3],
-  ["reset", "cloud-truncated", 1],
-  ["truncated", "cloud-truncated", 1],
-  ["stall", "cloud-timeout", 1],
-  ["silence", TEXT, 2],
-  ["garbage", "cloud-refused", 1],
-  ["html", "cloud-refused", 1],
-  ["huge", "cloud-refused", 1],
-  ["nocors,nocors,nocors", "cloud-http", 3],
-];
-
 test("each fault of the cloud has its recovery or its code, and the ledger counts what the proxy saw", async (t) => {
   if (server.why) return t.skip(server.why);
   const { page, close } = await watchedPage();
-  for (const [plan, expected, attempts] of CASES) {
-    const before = { count: proxy.seen.length, bytes: proxy.bytes() };
-    const seen = await page.evaluate(
-      async ([endpoint, retry, nowhere]) => {
-        let tokens = 0;
-        const getToken = async () => `token-${++tokens}`;
-        const eyas = await window.eyas.load({ model: nowhere, cloud: { endpoint, model: "mock", getToken, retry } });
-        const stream = eyas.stream([{ role: "user", content: "Grüße an den Vogel" }]);
-        let shown = "";
-        const { error } = await window.outcome((async () => { for await (const delta of stream) shown += delta; })());
-        const { value } = await window.outcome(stream.result());
-        const bytes = eyas.ledger.totalBytes;
-        const entries = eyas.ledger.entries();
-        await eyas.dispose();
-        return { shown, error, value, bytes, entries, tokens, info: eyas.info };
-      },
-      [`${proxy.origin}/${plan}/v1`, RETRY, NOWHERE],
-    );
-    const context = `${plan}: ${JSON.stringify(seen)}`;
-    assert.equal(seen.error?.code ?? seen.value.text, expected, context);
-    const reached = proxy.seen.slice(before.count);
-    assert.equal(reached.length, attempts, context);
-    assert.equal(seen.entries.length, attempts, context);
-    assert.equal(seen.bytes, proxy.bytes() - before.bytes, context);
-    assert.deepEqual(seen.entries.map(({ bytes }) => bytes), reached.map(({ bytes }) => bytes), context);
-    assert.ok(seen.entries.every(({ origin, reason }) => origin === proxy.origin && reason === "cannot"), context);
-    assert.ok(reached.every(({ headers }) => headers.cookie === undefined && headers.referer === undefined), context);
-    assert.equal(reached.at(-1).headers.authorization, `Bearer token-${seen.tokens}`, context);
-    assert.equal(seen.info.device.kind, "none");
-    if (seen.value) {
-      const { provenance, usage } = seen.value;
-      assert.equal(seen.shown, TEXT);
-      assert.deepEqual([provenance.tier, provenance.reason, provenance.bytesSent, provenance.attempts], ["cloud", "cannot", seen.bytes, attempts]);
-      assert.match(provenance.detail, /model-not-found/);
-      assert.ok(usage.promptTokens > 0 && usage.completionTokens > 0, context);
-    }
-    console.log(`${plan}: ${expected === TEXT ? "answered" : expected} after ${attempts} attempts, ${seen.bytes} bytes`);
+  for (const fault of faultCases(TEXT)) {
+    console.log(await runFaultCase(page, proxy, { model: "mock", nowhere: NOWHERE, text: TEXT, fault }));
   }
   await close();
 });
@@ -272,26 +214,32 @@ test("a local-only request breaks no policy that forbids the cloud; a request th
     document.head.append(meta);
   });
   // A worker from a blob is held to the policy of its page, and tells its own violations.
-  const violations = await page.evaluate(async ([endpoint, nowhere]) => {
-    const found = [];
+  const { codes, blocked } = await page.evaluate(async ([endpoints, nowhere]) => {
+    const blocked = [];
     const channel = new BroadcastChannel("csp");
-    channel.onmessage = ({ data }) => found.push(data);
+    const told = new Promise((resolve) => {
+      channel.onmessage = ({ data }) => {
+        blocked.push(data);
+        if (data.startsWith(endpoints["prefer-local"])) resolve();
+      };
+    });
     const source = `addEventListener("securitypolicyviolation", (event) => new BroadcastChannel("csp").postMessage(event.blockedURI));\n${await (await fetch("/eyas/worker.js")).text()}`;
     const worker = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-    const rows = [];
-    for (const privacy of ["local-only", "prefer-local"]) {
+    const codes = [];
+    const engines = [];
+    for (const [privacy, endpoint] of Object.entries(endpoints)) {
       const assets = { ...window.metered, worker };
       const eyas = await window.slim.load({ model: new URL(nowhere, location.href).href, assets, cloud: { endpoint, model: "mock", retry: { maxRetries: 0 } } });
-      const { error } = await window.outcome(eyas.chat("SECRET", { privacy }));
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      rows.push({ privacy, code: error?.code, blocked: found.splice(0) });
-      await eyas.dispose();
+      engines.push(eyas);
+      codes.push((await window.outcome(eyas.chat("SECRET", { privacy }))).error?.code);
     }
-    return rows;
-  }, [`${proxy.origin}/none/v1`, NOWHERE]);
-  assert.deepEqual(violations.map(({ code }) => code), ["local-only", "cloud-http"], JSON.stringify(violations));
-  assert.deepEqual(violations[0].blocked, []);
-  assert.ok(violations[1].blocked.length > 0 && violations[1].blocked[0].startsWith(proxy.origin), JSON.stringify(violations));
+    // What the second one did is told after what the first one might have done.
+    await told;
+    await Promise.all(engines.map((eyas) => eyas.dispose()));
+    return { codes, blocked };
+  }, [{ "local-only": `${proxy.origin}/quiet/v1`, "prefer-local": `${proxy.origin}/loud/v1` }, NOWHERE]);
+  assert.deepEqual(codes, ["local-only", "cloud-http"]);
+  assert.ok(blocked.length > 0 && blocked.every((uri) => uri.startsWith(`${proxy.origin}/loud/`)), blocked.join());
   await close();
 });
 
@@ -319,6 +267,75 @@ test("what a local-only turn said stays in its session and fork; the rest may le
   await close();
 });
 
+test("what a local-only turn said is known again where the application quotes it, and so is half an answer", async (t) => {
+  if (server.why) return t.skip(server.why);
+  const { page, close } = await watchedPage();
+  const before = proxy.seen.length;
+  const seen = await page.evaluate(async (endpoint) => {
+    const eyas = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: { endpoint, model: "mock", taint: "without" } });
+    const question = { role: "user", content: "SECRET play jazz by Miles Davis" };
+    const stream = eyas.stream([question], { privacy: "local-only", maxTokens: 40 });
+    let half = "";
+    for await (const delta of stream) {
+      half += delta;
+      if (half.length > 2) break;
+    }
+    await window.outcome(stream.result());
+    const rows = [];
+    const quotes = [
+      { role: "system", content: `Earlier: ${question.content}. Go on.` },
+      { role: "assistant", content: half },
+      { role: "tool", content: JSON.stringify({ said: question.content }) },
+    ];
+    for (const quote of quotes) {
+      const { provenance } = await eyas.chat([quote, { role: "user", content: "will it rain in oslo" }]);
+      rows.push([provenance.tier, provenance.downgrades.length]);
+    }
+    await eyas.dispose();
+    return { rows, half };
+  }, `${proxy.origin}/none/v1`);
+  assert.deepEqual(seen.rows, Array(3).fill(["cloud", 1]), JSON.stringify(seen));
+  const bodies = proxy.seen.slice(before).map(({ body }) => JSON.parse(body).messages.map(({ content }) => content));
+  assert.deepEqual(bodies, Array(3).fill(["will it rain in oslo"]));
+  await close();
+});
+
+test("usage, seed and cost of an engine whose cloud answers", async (t) => {
+  if (server.why) return t.skip(server.why);
+  const { page, close } = await watchedPage();
+  const before = proxy.seen.length;
+  const seen = await page.evaluate(async (endpoint) => {
+    const prices = { promptPerMillion: 1e6, completionPerMillion: 2e6 };
+    const eyas = await window.eyas.load({ model: window.nano, cloud: { endpoint, model: "mock", prices } });
+    const here = await eyas.chat("play jazz", { maxTokens: 4, temperature: 1 });
+    const drawn = await eyas.chat("play rock", { privacy: "local-only", maxTokens: 4, temperature: 1, seed: 5 });
+    await eyas.dispose();
+    const cloud = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: { endpoint, model: "mock", prices } });
+    const there = await cloud.chat("play jazz", { temperature: 1 });
+    const asked = await cloud.chat("play jazz", { temperature: 1, seed: 7 });
+    const usage = cloud.usage;
+    await cloud.dispose();
+    return { here, drawn, there, asked, local: eyas.usage, usage };
+  }, `${proxy.origin}/none/v1`);
+  assert.equal(typeof seen.here.seed, "number");
+  assert.deepEqual([seen.drawn.seed, seen.there.seed, seen.asked.seed], [5, null, 7]);
+  const bodies = proxy.seen.slice(before).map(({ body }) => JSON.parse(body));
+  assert.deepEqual(bodies.map(({ seed }) => seed), [undefined, 7]);
+  const sum = (answers, of) => answers.reduce((total, answer) => total + of(answer), 0);
+  const answers = [seen.there, seen.asked];
+  assert.deepEqual(seen.usage, {
+    local: { requests: 0, promptTokens: 0, completionTokens: 0 },
+    cloud: { requests: 2, promptTokens: sum(answers, ({ usage }) => usage.promptTokens), completionTokens: sum(answers, ({ usage }) => usage.completionTokens), uncounted: 0 },
+    bytesSent: proxy.seen.slice(before).reduce((total, { bytes }) => total + bytes, 0),
+    cost: sum(answers, ({ provenance }) => provenance.cost),
+    saved: 0,
+  });
+  assert.ok(seen.usage.cost > 0);
+  assert.deepEqual([seen.local.local.requests, seen.local.cloud.requests, seen.local.cost], [2, 0, 0]);
+  assert.ok(seen.local.saved > 0 && seen.local.saved === seen.here.provenance.saved + seen.drawn.provenance.saved);
+  await close();
+});
+
 for (const device of ["cpu", "gpu"]) {
   test(`a plan for the ${device} tells the bytes before any weight is fetched, and what would fit`, async (t) => {
     if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
@@ -327,12 +344,13 @@ for (const device of ["cpu", "gpu"]) {
       const load = { model: window.nano, device, quantize: "none" };
       const plan = await window.eyas.plan(load);
       let peakBytes = 0;
-      new BroadcastChannel("gpu-meter").onmessage = ({ data }) => (peakBytes = Math.max(peakBytes, data.liveBufferBytes));
+      new BroadcastChannel("gpu-meter").onmessage = ({ data }) => (peakBytes = Math.max(peakBytes, data.peakBufferBytes));
       const eyas = await window.slim.load({ ...load, assets: window.metered });
       await eyas.chat("play jazz", { maxTokens: 2 });
       const { deviceBytes } = await eyas.memory();
       await eyas.dispose();
-      const budget = { memoryBytes: Math.floor(plan.asked.need.weightBytes * 0.6) };
+      const { weightBytes, cacheBytes, scratchBytes, stagingBytes } = plan.asked.need;
+      const budget = { memoryBytes: weightBytes + cacheBytes + scratchBytes + stagingBytes - 1 };
       const tight = await window.eyas.plan({ ...load, budget });
       const refused = await window.outcome(window.eyas.load({ ...load, budget }));
       return { plan, deviceBytes, tight, refused, peakBytes };
@@ -361,7 +379,6 @@ test("an abort stops the cloud's answer too, and what takes too long here goes t
     const eyas = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: cloud(stall) });
     const controller = new AbortController();
     const reason = new Error("enough");
-    const begin = performance.now();
     let shown = "";
     const stream = eyas.stream("hi", { signal: controller.signal });
     const error = await (async () => {
@@ -370,18 +387,18 @@ test("an abort stops the cloud's answer too, and what takes too long here goes t
         controller.abort(reason);
       }
     })().catch((error) => error);
-    const tookMs = performance.now() - begin;
     const after = await eyas.chat("play jazz", { privacy: "local-only", maxTokens: 4 });
     await eyas.dispose();
     const hasty = await window.eyas.load({ model: window.nano, device: "cpu", cloud: cloud(good), budget: { firstTokenMs: 0.01 } });
     await hasty.chat("play jazz"); // which measures how fast this device is
     const { provenance } = await hasty.chat("book a table for two");
     await hasty.dispose();
-    return { isOwn: error === reason, shown, tookMs, after: after.provenance.tier, tier: provenance.tier, reason: provenance.reason, detail: provenance.detail };
+    return { isOwn: error === reason, shown, after: after.provenance.tier, tier: provenance.tier, reason: provenance.reason, detail: provenance.detail };
   }, [`${proxy.origin}/stall,stall/v1`, `${proxy.origin}/none/v1`]);
-  const { tookMs, detail, ...rest } = seen;
+  const { detail, ...rest } = seen;
   assert.deepEqual(rest, { isOwn: true, shown: "half", after: "local", tier: "cloud", reason: "should-not" }, JSON.stringify(seen));
-  assert.ok(tookMs < 2500, `${tookMs} ms`);
+  // The server would have held its answer for ever.
+  assert.equal(await proxy.seen.find(({ plan }) => plan === "stall,stall").ended, true);
   assert.match(detail, /firstTokenMs/);
   await close();
 });
@@ -403,9 +420,8 @@ test("a load that killed its page is refused once, and a page that was left is n
   // Left in the middle of a load: the mark goes with the page.
   await page.evaluate((models) => {
     void window.eyas.load({ model: `${models}/slow@model.safetensors/nano/`, device: "cpu" }).catch(() => {});
-    return new Promise((resolve) => setTimeout(resolve, 3000));
   }, lab.models.origin);
-  assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length), 1);
+  await page.waitForFunction(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length === 1, undefined, { timeout: 60_000 });
   await page.reload();
   assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length), 0);
   await close();

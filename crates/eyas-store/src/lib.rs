@@ -71,6 +71,6 @@ pub use model_record::{CHUNK_BYTES, FileRecord, ModelRecord, Version};
 pub use network::{Answer, Get, Network};
 pub use open_model::{Expectations, OpenModel, Ports};
 pub use shelf::Which;
-pub use store::{Store, StoredFile, StoredModel};
+pub use store::{Room, Store, StoredFile, StoredModel};
 pub use update::{Fetching, Newer};
 pub use validator::Validator;

@@ -51,6 +51,15 @@ pub struct StoredFile {
     pub sha256: Option<Digest>,
 }
 
+/// What there is of a model on this device, and the room for the rest of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of its files that are there.
+    pub stored_bytes: u64,
+    /// Bytes that are free, and that would be when every evictable model but this one has gone; absent where the browser does not tell.
+    pub free_bytes: Option<u64>,
+}
+
 /// The models on this device. Clones share them.
 #[derive(Clone)]
 pub struct Store {
@@ -262,6 +271,15 @@ impl Store {
 
     pub(crate) async fn discard(&self, shelf: &Shelf) -> Result<()> {
         remove_model(&self.files, &shelf.folder).await
+    }
+
+    /// What there is of a model, and the room for the rest of it, by what the browser tells and what is written down. Changes nothing.
+    pub async fn room(&self, id: &str) -> Result<Room> {
+        let models = self.list().await?;
+        let stored = models.iter().find(|model| model.id == id).map_or(&[][..], |model| &model.files[..]);
+        let evictable = models.iter().filter(|model| model.evictable && model.id != id).map(|model| model.bytes).sum::<u64>();
+        let free_bytes = self.files.free_bytes().await?.map(|free| free.saturating_add(evictable));
+        Ok(Room { stored_bytes: stored.iter().map(|file| file.stored_bytes).sum(), free_bytes })
     }
 
     /// Makes room for `bytes`: folders without a record go first, then evictable models, the least recently used one first; never the model in

@@ -1,6 +1,6 @@
 //! Whether a model fits, before any of its weights are fetched.
 
-use eyas_core::format_bytes;
+use eyas_core::{ErrorKind, format_bytes};
 use serde::{Deserialize, Serialize};
 
 /// What a model would take.
@@ -17,14 +17,27 @@ pub struct MemoryNeed {
     pub staging_bytes: u64,
     /// The largest single buffer.
     pub largest_buffer_bytes: u64,
-    /// Bytes of the files.
+    /// Bytes of the model's tensors in its files.
     pub download_bytes: u64,
+    /// Of these, what is on this device already.
+    pub stored_bytes: u64,
 }
 
 impl MemoryNeed {
     /// Memory on the device while the model answers.
     pub fn total_bytes(&self) -> u64 {
         self.weight_bytes + self.cache_bytes + self.scratch_bytes
+    }
+
+    /// Memory on the device at most, from the load on. What a load has staged may still be held when the first answer begins: a GPU frees what it was
+    /// given only when it has computed with it.
+    pub fn peak_bytes(&self) -> u64 {
+        self.total_bytes() + self.staging_bytes
+    }
+
+    /// What must still be fetched.
+    pub fn fetch_bytes(&self) -> u64 {
+        self.download_bytes.saturating_sub(self.stored_bytes)
     }
 }
 
@@ -40,7 +53,7 @@ pub struct MemoryBudget {
     pub largest_buffer_bytes: Option<u64>,
     /// The machine's memory, as `navigator.deviceMemory` tells it: rounded, and never more than 8 GiB.
     pub device_memory_bytes: Option<u64>,
-    /// What the origin may still store.
+    /// What the origin may still store, with what would go to make room.
     pub storage_bytes: Option<u64>,
 }
 
@@ -64,15 +77,13 @@ impl std::fmt::Display for Excess {
 
 /// The bounds that `need` exceeds; none of them means that it fits.
 pub fn excesses(need: &MemoryNeed, budget: &MemoryBudget) -> Vec<Excess> {
-    let total = need.total_bytes();
-    // A tab on the CPU holds the weights in WebAssembly memory beside the part being packed; a GPU's driver mirrors what it is given.
-    let peak = total.max(need.weight_bytes + need.staging_bytes);
+    let peak = need.peak_bytes();
     let bounds = [
         ("memoryBytes", budget.memory_bytes, peak),
-        ("downloadBytes", budget.download_bytes, need.download_bytes),
+        ("downloadBytes", budget.download_bytes, need.fetch_bytes()),
         ("largestBufferBytes", budget.largest_buffer_bytes, need.largest_buffer_bytes),
         ("deviceMemoryBytes", budget.device_memory_bytes, peak),
-        ("storageBytes", budget.storage_bytes, need.download_bytes),
+        ("storageBytes", budget.storage_bytes, need.fetch_bytes()),
     ];
     let exceeded = bounds.into_iter().filter_map(|(bound, limit, need_bytes)| {
         let limit_bytes = limit.filter(|limit| *limit < need_bytes)?;
@@ -117,6 +128,8 @@ pub struct MemoryPlan {
     pub would_fit: Vec<Variant>,
     /// Who would answer.
     pub answerer: Answerer,
+    /// What this device's load would fail with; absent where it fits.
+    pub code: Option<String>,
     /// The same in words.
     pub detail: String,
 }
@@ -124,20 +137,25 @@ pub struct MemoryPlan {
 /// Judges `asked` and, where it does not fit, `others`, which come in the order of preference.
 pub fn plan(asked: Variant, others: Vec<Variant>, cloud_allowed: bool) -> MemoryPlan {
     if asked.excesses.is_empty() {
-        let detail = format!("the model fits: {} on the device", format_bytes(asked.need.total_bytes()));
-        return MemoryPlan { asked, would_fit: Vec::new(), answerer: Answerer::Local, detail };
+        let (total, peak) = (format_bytes(asked.need.total_bytes()), format_bytes(asked.need.peak_bytes()));
+        let detail = format!("the model fits: {total} on the device, and {peak} at most while it loads");
+        return MemoryPlan { asked, would_fit: Vec::new(), answerer: Answerer::Local, code: None, detail };
     }
     let would_fit: Vec<_> = others.into_iter().filter(|variant| variant.excesses.is_empty()).collect();
     let bounds = asked.excesses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let detail = match would_fit.first() {
+    let fitting = match would_fit.first() {
         Some(Variant { quantize, context_tokens, need, .. }) => {
-            let bytes = format_bytes(need.total_bytes());
-            format!("{bounds}; quantize {quantize:?} with contextTokens {context_tokens} would fit ({bytes})")
+            let bytes = format_bytes(need.peak_bytes());
+            format!("quantize {quantize:?} with contextTokens {context_tokens} would fit ({bytes})")
         }
-        None => format!("{bounds}; no quantisation or context that Eyas has would fit"),
+        None => "no quantisation or context that Eyas has would fit".to_owned(),
     };
-    let answerer = if cloud_allowed { Answerer::Cloud } else { Answerer::Nobody };
-    MemoryPlan { asked, would_fit, answerer, detail }
+    let (answerer, words) =
+        if cloud_allowed { (Answerer::Cloud, "the cloud would answer") } else { (Answerer::Nobody, "nobody would answer") };
+    let is_full = asked.excesses.iter().all(|excess| excess.bound == "storageBytes");
+    let kind = if is_full { ErrorKind::StorageFull } else { ErrorKind::OverBudget };
+    let code = Some(kind.code().to_owned());
+    MemoryPlan { asked, would_fit, answerer, code, detail: format!("{bounds}; {words}; {fitting}") }
 }
 
 #[cfg(test)]
@@ -152,6 +170,7 @@ mod tests {
             staging_bytes: 50,
             largest_buffer_bytes: weight_bytes / 2,
             download_bytes: 2 * weight_bytes,
+            stored_bytes: 0,
         }
     }
 
@@ -163,17 +182,48 @@ mod tests {
     #[test]
     fn each_bound_is_named_with_its_figures() {
         let budget = MemoryBudget {
-            memory_bytes: Some(1109),
+            memory_bytes: Some(1159),
             download_bytes: Some(1999),
             largest_buffer_bytes: Some(499),
-            device_memory_bytes: Some(1110),
+            device_memory_bytes: Some(1160),
             storage_bytes: None,
         };
         let found = excesses(&need(1000), &budget);
         let names: Vec<_> = found.iter().map(|excess| excess.bound.as_str()).collect();
         assert_eq!(names, ["memoryBytes", "downloadBytes", "largestBufferBytes"]);
-        assert_eq!((found[0].limit_bytes, found[0].need_bytes), (1109, 1110));
+        assert_eq!((found[0].limit_bytes, found[0].need_bytes), (1159, 1160));
         assert!(excesses(&need(1000), &MemoryBudget::default()).is_empty());
+    }
+
+    #[test]
+    fn what_is_stored_already_takes_no_room_and_no_download() {
+        let budget = MemoryBudget { download_bytes: Some(500), storage_bytes: Some(499), ..MemoryBudget::default() };
+        let bounds = |stored_bytes| {
+            let found = excesses(&MemoryNeed { stored_bytes, ..need(1000) }, &budget);
+            found.into_iter().map(|excess| (excess.bound, excess.need_bytes)).collect::<Vec<_>>()
+        };
+        assert_eq!(bounds(0), [("downloadBytes".to_owned(), 2000), ("storageBytes".to_owned(), 2000)]);
+        assert_eq!(bounds(1500), [("storageBytes".to_owned(), 500)]);
+        assert!(bounds(1501).is_empty() && bounds(9999).is_empty());
+    }
+
+    #[test]
+    fn a_full_store_is_another_code_than_a_small_budget() {
+        let code = |budget: MemoryBudget| plan(variant("q8", 600, &budget), Vec::new(), false).code;
+        let full = MemoryBudget { storage_bytes: Some(1), ..MemoryBudget::default() };
+        assert_eq!(code(full.clone()).as_deref(), Some("storage-full"));
+        assert_eq!(code(MemoryBudget { memory_bytes: Some(1), ..full }).as_deref(), Some("over-budget"));
+        assert_eq!(code(MemoryBudget::default()), None);
+    }
+
+    #[test]
+    fn what_a_load_holds_besides_counts_too() {
+        let need = MemoryNeed { staging_bytes: 500, ..need(1000) };
+        assert_eq!((need.total_bytes(), need.peak_bytes()), (1110, 1610));
+        for bound in [1609, 1610] {
+            let budget = MemoryBudget { memory_bytes: Some(bound), ..MemoryBudget::default() };
+            assert_eq!(excesses(&need, &budget).first().map(|excess| excess.need_bytes), (bound < 1610).then_some(1610));
+        }
     }
 
     #[test]
@@ -182,7 +232,7 @@ mod tests {
         let others = || vec![variant("q8", 600, &budget), variant("q4", 300, &budget)];
         let refused = plan(variant("none", 1000, &budget), others(), false);
         assert_eq!((refused.answerer, refused.would_fit.len()), (Answerer::Nobody, 1));
-        assert!(refused.detail.contains("\"q4\""), "{}", refused.detail);
+        assert!(refused.detail.contains("\"q4\"") && refused.detail.contains("nobody would answer"), "{}", refused.detail);
         assert_eq!(plan(variant("none", 1000, &budget), others(), true).answerer, Answerer::Cloud);
         assert_eq!(plan(variant("q4", 300, &budget), Vec::new(), false).answerer, Answerer::Local);
     }

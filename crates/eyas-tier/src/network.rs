@@ -35,7 +35,8 @@ pub trait CloudResponse {
 
 /// Sends requests: without credentials, without a referrer, and failing on a redirect.
 pub trait Network {
-    /// Posts a request. The permit is the leave to do so; only [`CloudPermit::grant`] makes one.
+    /// Posts a request. The permit is the leave to do so; only [`CloudPermit::grant`] makes one. Dropping the future gives the request up: its
+    /// connection has to be ended then, so that no attempt runs beside the next one.
     fn post<'a>(
         &'a self,
         permit: &'a CloudPermit,

@@ -80,7 +80,7 @@ impl TierAnswer {
             downgrades,
             hold,
             is_secret,
-            shown: ShownText::after(&request.earlier.shown_text),
+            shown: ShownText::after(&request.earlier),
             local_error: None,
             paused: None,
             doubted: None,

@@ -30,6 +30,8 @@ pub struct Ports {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the request")]
 pub struct TierRequest {
+    /// Its number in the ledger and the provenance; absent: the next one.
+    pub number: Option<u64>,
     /// The session; forks and retries have their own numbers.
     pub session: u32,
     /// What session and request ask for; the strictest wins, the engine's included.
@@ -70,6 +72,8 @@ pub struct Earlier {
     pub runs: u32,
     /// Text that was shown and not withdrawn. The device says it again; where the cloud takes over, it is withdrawn or appended to.
     pub shown_text: String,
+    /// Reasoning that was shown and not withdrawn.
+    pub shown_reasoning: String,
 }
 
 /// The device's side of one request: a model, or why there is none.
@@ -138,7 +142,7 @@ impl Tiers {
 
     /// Begins an answer. Nothing happens before its first [`TierAnswer::next`], except that a local-only request marks its session.
     pub fn start(&self, request: TierRequest, local: LocalSide, cancel: CancelToken) -> TierAnswer {
-        let id = self.shared.last_request.get() + 1;
+        let id = request.number.unwrap_or(self.shared.last_request.get() + 1);
         self.shared.last_request.set(id);
         TierAnswer::new(self.shared.clone(), id, request, local, cancel)
     }

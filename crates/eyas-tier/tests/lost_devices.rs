@@ -48,6 +48,19 @@ fn a_device_given_up_behind_shown_text_goes_on_in_the_cloud() {
 }
 
 #[test]
+fn thoughts_that_were_shown_are_withdrawn_too_and_a_number_is_kept() {
+    let world = world("replace");
+    world.plays([good(&["cloud"])]);
+    let earlier = Earlier { shown_reasoning: "hm".into(), runs: 1, ..Earlier::default() };
+    let request = TierRequest { number: Some(41), ..again(earlier) };
+    let answer = world.tiers.start(request, device(&world, Some((Phase::Load, LOST))).side(), CancelToken::new());
+    let (shown, switches, end) = world.run(answer);
+    assert_eq!((shown.as_str(), switches, end.unwrap().provenance.request), ("cloud", 1, 41));
+    assert_eq!(world.tiers.ledger().entries()[0].request, 41);
+    assert_eq!(run(&world, Earlier::default(), None).2.unwrap().provenance.request, 42);
+}
+
+#[test]
 fn a_device_that_came_back_says_what_was_shown_again() {
     for mid_stream in ["hold", "replace", "append"] {
         let earlier = Earlier { shown_text: "local t".into(), runs: 1, ..Earlier::default() };
@@ -71,7 +84,7 @@ fn the_cloud_of_a_device_that_is_lost_again_and_again_is_asked_twice() {
             let rounds = tries.min(2);
             assert_eq!(world.network.calls.get(), 3 * u64::from(rounds), "{mid_stream}, try {tries}");
             let (cloud_attempts, bytes_sent) = (3 * rounds, world.network.bytes.get());
-            earlier = Earlier { cloud_rounds: rounds, cloud_attempts, bytes_sent, runs: tries, shown_text: String::new() };
+            earlier = Earlier { cloud_rounds: rounds, cloud_attempts, bytes_sent, runs: tries, ..Earlier::default() };
         }
         let (_, _, end) = run(&world, earlier, None);
         let provenance = end.unwrap().provenance;

@@ -19,7 +19,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn sleep(this: &TierHost, ms: f64) -> Timer;
     #[wasm_bindgen(method, catch)]
-    fn post(this: &TierHost, url: &str, token: Option<String>, body: Vec<u8>) -> std::result::Result<Promise, JsValue>;
+    fn post(this: &TierHost, url: &str, token: Option<String>, body: Vec<u8>) -> std::result::Result<HostPost, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn token(this: &TierHost, refresh: bool) -> std::result::Result<Promise, JsValue>;
     #[wasm_bindgen(method)]
@@ -29,6 +29,13 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = "storeSet")]
     fn store_set(this: &TierHost, key: &str, text: Option<String>) -> std::result::Result<Promise, JsValue>;
 
+    /// A request under way.
+    pub type HostPost;
+    #[wasm_bindgen(method, getter)]
+    fn answer(this: &HostPost) -> Promise;
+    #[wasm_bindgen(method)]
+    fn close(this: &HostPost);
+
     /// What a server answered.
     pub type HostAnswer;
     #[wasm_bindgen(method, getter)]
@@ -37,8 +44,6 @@ extern "C" {
     fn header(this: &HostAnswer, name: &str) -> Option<String>;
     #[wasm_bindgen(method)]
     fn chunk(this: &HostAnswer) -> Promise;
-    #[wasm_bindgen(method)]
-    fn close(this: &HostAnswer);
 }
 
 async fn settled(promise: std::result::Result<Promise, JsValue>) -> std::result::Result<JsValue, JsValue> {
@@ -55,34 +60,41 @@ impl Network for HostNetwork {
         request: CloudRequest,
     ) -> LocalFuture<'a, Result<Box<dyn CloudResponse>, NetworkFailure>> {
         Box::pin(async move {
-            let answer = settled(self.0.post(&request.url, request.token, request.body)).await.map_err(failure)?;
-            Ok(Box::new(Answer(answer.unchecked_into())) as Box<dyn CloudResponse>)
+            let connection = Connection(self.0.post(&request.url, request.token, request.body).map_err(failure)?);
+            let answer = JsFuture::from(connection.0.answer()).await.map_err(failure)?;
+            Ok(Box::new(Answer { answer: answer.unchecked_into(), _connection: connection }) as Box<dyn CloudResponse>)
         })
     }
 }
 
-struct Answer(HostAnswer);
+/// A request that is ended when nobody waits for it any more, before its head as well as in its body.
+struct Connection(HostPost);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+struct Answer {
+    answer: HostAnswer,
+    _connection: Connection,
+}
 
 impl CloudResponse for Answer {
     fn status(&self) -> u16 {
-        self.0.status()
+        self.answer.status()
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.0.header(name)
+        self.answer.header(name)
     }
 
     fn chunk(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>, NetworkFailure>> {
         Box::pin(async move {
-            let chunk = JsFuture::from(self.0.chunk()).await.map_err(failure)?;
+            let chunk = JsFuture::from(self.answer.chunk()).await.map_err(failure)?;
             Ok(chunk.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec()))
         })
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.0.close();
     }
 }
 

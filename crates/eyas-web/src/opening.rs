@@ -147,6 +147,11 @@ impl Opening {
         Ok(Self { model, not_kept: None, is_signed: options.public_key.is_some() })
     }
 
+    /// Whether the files stay on this device.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.not_kept.is_none()
+    }
+
     /// What became of the files, as far as they were read.
     pub(crate) fn report(&self) -> StorageReport {
         let meter = self.model.meter();

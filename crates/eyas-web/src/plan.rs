@@ -12,7 +12,7 @@ use crate::{
     cancel_handle::CancelHandle,
     js_error::js_error,
     js_value,
-    opening::{Opening, StoreOptions},
+    opening::{Opening, StoreOptions, store},
     source::model_files,
     store_host::StoreHost,
 };
@@ -42,16 +42,24 @@ pub async fn plan_model(
     let cancel = cancel.share();
     let planned = async {
         let options: LoadOptions = js_value::read(&options, "load options")?;
-        let budget: MemoryBudget = js_value::read(&budget, "budget")?;
+        let mut budget: MemoryBudget = js_value::read(&budget, "budget")?;
         let storing: StoreOptions = js_value::read(&storing, "store options")?;
-        let opening = Rc::new(Opening::new(host, storing, &cancel).await?);
+        let kept = storing.id().ok().map(str::to_owned);
+        let opening = Rc::new(Opening::new(host.clone(), storing, &cancel).await?);
         if let Err(error) = opening.model.read_manifest().await {
             opening.model.fail(&error).await?; // nothing of a model that is refused stays
             return Err(error);
         }
         let files = model_files(&source, &opening).await?;
         let headers = ModelHeaders::open(&files).await?;
-        let (need, asked) = variant(&headers, &options, &budget)?;
+        let mut stored_bytes = 0;
+        if let Some(id) = kept.filter(|_| opening.is_kept()) {
+            let room = store(host, &cancel).room(&id).await?;
+            stored_bytes = room.stored_bytes;
+            budget.storage_bytes = room.free_bytes;
+        }
+        let variant = |options: &LoadOptions| variant(&headers, options, &budget, stored_bytes);
+        let (need, asked) = variant(&options)?;
         let mut others = Vec::new();
         if !asked.excesses.is_empty() {
             // Less context costs less quality than coarser weights.
@@ -59,7 +67,7 @@ pub async fn plan_model(
             while others.len() < 24 && context_tokens >= LEAST_CONTEXT_TOKENS {
                 for quantize in [options.quantize, Quantize::Q8, Quantize::Q4] {
                     let options = LoadOptions { quantize, context_tokens: Some(context_tokens), ..options.clone() };
-                    others.push(variant(&headers, &options, &budget)?.1);
+                    others.push(variant(&options)?.1);
                 }
                 context_tokens /= 2;
             }
@@ -70,7 +78,12 @@ pub async fn plan_model(
     js_value::write(&planned.map_err(|error| js_error(&error))?)
 }
 
-fn variant(headers: &ModelHeaders, options: &LoadOptions, budget: &MemoryBudget) -> Result<(LoadNeed, Variant)> {
+fn variant(
+    headers: &ModelHeaders,
+    options: &LoadOptions,
+    budget: &MemoryBudget,
+    stored_bytes: u64,
+) -> Result<(LoadNeed, Variant)> {
     let load = headers.need(options)?;
     let need = MemoryNeed {
         weight_bytes: load.weight_bytes,
@@ -79,6 +92,7 @@ fn variant(headers: &ModelHeaders, options: &LoadOptions, budget: &MemoryBudget)
         staging_bytes: load.staging_bytes,
         largest_buffer_bytes: load.largest_buffer_bytes,
         download_bytes: load.download_bytes,
+        stored_bytes: stored_bytes.min(load.download_bytes),
     };
     let quantize = match options.quantize {
         Quantize::Auto => "auto",

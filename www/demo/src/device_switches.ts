@@ -16,10 +16,30 @@ interface GPULike {
   requestAdapter(...options: unknown[]): Promise<GPUAdapterLike | null>;
 }
 
+const NO_NETWORK = "the page took the network away";
+const connections = new Set<AbortController>();
+
 const fetchReally = self.fetch.bind(self);
-self.fetch = (input, init) => {
+self.fetch = async (input, init) => {
   const url = new URL(input instanceof Request ? input.url : input, self.location.href);
-  return away.network && url.origin !== self.location.origin ? Promise.reject(new TypeError("the page took the network away")) : fetchReally(input, init);
+  if (url.origin === self.location.origin) {
+    return fetchReally(input, init);
+  }
+  if (away.network) {
+    throw new TypeError(NO_NETWORK);
+  }
+  // Until the engine lets it go: an answer comes through it after its head did.
+  const connection = new AbortController();
+  connections.add(connection);
+  const letGo = () => {
+    connections.delete(connection);
+    connection.abort(init?.signal?.reason);
+  };
+  init?.signal?.addEventListener("abort", letGo);
+  if (init?.signal?.aborted) {
+    letGo();
+  }
+  return fetchReally(input, { ...init, signal: connection.signal });
 };
 
 const gpu = (navigator as { gpu?: GPULike }).gpu;
@@ -41,6 +61,10 @@ if (gpu) {
 
 new BroadcastChannel(channelName).onmessage = ({ data }) => {
   away = data as Away;
+  if (away.network) {
+    connections.forEach((connection) => connection.abort(new TypeError(NO_NETWORK)));
+    connections.clear();
+  }
   if (away.gpu) {
     devices.forEach((device) => device.destroy());
     devices.clear();

@@ -30,6 +30,8 @@ export interface CallListeners {
 export interface PageSide {
   getToken?: CloudOptions["getToken"];
   onEgress?: (entry: EgressEntry) => void;
+  /** Called when the worker is gone, whatever ended it. */
+  onEnd?: () => void;
 }
 
 interface Pending {
@@ -187,6 +189,7 @@ export class Client {
   #terminate(): void {
     this.#worker.terminate();
     this.#store.clear();
+    this.#page.onEnd?.();
   }
 
   /** Whether the worker broke, so that no call can be answered any more. */

@@ -46,17 +46,36 @@ export class EgressLedger {
     return this.#entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
   }
 
-  /**
-   * What writes for another worker, which numbers its entries and requests from 1.
-   * @internal
-   */
-  page(requestsBefore: number): (entry: EgressEntry) => void {
-    const entriesBefore = this.#entries.length;
-    return (entry) => this.#write({ ...entry, id: entry.id + entriesBefore, request: entry.request + requestsBefore });
+  /** The entries of one request, by the number that its provenance has. */
+  of(request: number): EgressEntry[] {
+    return this.entries().filter((entry) => entry.request === request);
   }
 
-  #write(entry: EgressEntry): void {
-    this.#entries[entry.id - 1] = entry;
+  /**
+   * What writes for one worker, which numbers its entries from 1, and ends with it: what such a worker left in the air may have arrived.
+   * @internal
+   */
+  page(): { write(entry: EgressEntry): void; end(): void } {
+    const places = new Map<number, number>();
+    return {
+      write: (entry) => {
+        const place = places.get(entry.id) ?? this.#entries.length;
+        places.set(entry.id, place);
+        this.#write(place, { ...entry, id: place + 1 });
+      },
+      end: () => {
+        for (const place of places.values()) {
+          const entry = this.#entries[place];
+          if (entry?.outcome === "sent") {
+            this.#write(place, { ...entry, outcome: "unknown" });
+          }
+        }
+      },
+    };
+  }
+
+  #write(place: number, entry: EgressEntry): void {
+    this.#entries[place] = entry;
     for (const listener of this.#listeners) {
       listener({ ...entry });
     }

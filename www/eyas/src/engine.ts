@@ -14,6 +14,7 @@ import { firstMessages, Session, type SessionOptions } from "./session.js";
 import { wireStoreOptions } from "./store_options.js";
 import type { TextStream } from "./text_stream.js";
 import { wireTierOptions } from "./tier_options.js";
+import type { UsageReport } from "./usage_totals.js";
 
 /** The session that `chat` and `stream` use. */
 const OWN_SESSION = 0;
@@ -37,6 +38,11 @@ export class Eyas {
   /** What was loaded, where it runs and why there; another device after one was lost too often. */
   get info(): EngineInfo {
     return this.#client.info;
+  }
+
+  /** Answers, tokens, bytes, cost and what staying here saved, since the engine was loaded; a copy, as it is now. */
+  get usage(): UsageReport {
+    return this.#client.usage;
   }
 
   /**
@@ -116,8 +122,11 @@ export async function loadInto(startWorker: () => WorkerLike, assets: Omit<Asset
     void globalThis.navigator?.storage?.persist?.().catch(() => {});
   }
   const ledger = new EgressLedger();
-  const start = (requestsBefore: number) => new Client(startWorker(), { getToken, onEgress: ledger.page(requestsBefore) });
-  const client = new LastingClient(start, { type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }, options.recover ?? true);
+  const start = () => {
+    const page = ledger.page();
+    return new Client(startWorker(), { getToken, onEgress: page.write, onEnd: page.end });
+  };
+  const client = new LastingClient(start, { type: "load", source, device, options: engine, tier, store, gpuWasm, cpuWasm }, options.recover ?? true, ledger);
   try {
     await client.load({ signal, onProgress });
     return new Eyas(client, ledger);

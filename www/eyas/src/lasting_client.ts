@@ -1,23 +1,36 @@
 import type { CallListeners, Client } from "./client.js";
+import type { Completion } from "./completion.js";
+import type { EgressLedger } from "./egress_ledger.js";
 import type { EngineInfo } from "./engine_info.js";
 import { EyasError } from "./error.js";
 import { KeptPrivacy } from "./kept_privacy.js";
 import type { Answers, Call } from "./protocol.js";
 import { Replay } from "./replay.js";
+import { RequestTries } from "./request_tries.js";
+import { type UsageReport, UsageTotals } from "./usage_totals.js";
 
 export type LoadCall = Extract<Call, { type: "load" }>;
 
 /** So often in a row, without an answer in between, a device may go away before the engine goes on with the CPU, with the cloud alone, or gives up. */
 export const MAX_LOSSES = 3;
 
+/** Tries of one call, so that it ends whatever happens: as many losses as a device may have, then the CPU, then the cloud. */
+const MAX_TRIES = MAX_LOSSES + 3;
+
+/** After so long a device that was given up, or could not be loaded again, is tried once more. */
+export const RETRY_DEVICE_MS = 30_000;
+
 /**
  * A client whose engine comes back. Where its device is lost or its worker breaks in the middle of an answer, a new worker loads the same model, from
  * the store where it is there, and computes the answer again from its beginning; the caller hears only what it has not heard yet.
  */
 export class LastingClient {
-  readonly #start: (requestsBefore: number) => Client;
+  readonly #start: () => Client;
   readonly #load: LoadCall;
   readonly #recovers: boolean;
+  readonly #ledger: EgressLedger;
+  readonly #totals: UsageTotals;
+  readonly #now: () => number;
   #client: Client;
   #info: EngineInfo | undefined;
   #losses = 0;
@@ -30,19 +43,32 @@ export class LastingClient {
   /** Clients whose device was lost while the cloud answered: nothing more is asked of them. */
   readonly #lost = new WeakSet<Client>();
   readonly #privacy: KeptPrivacy;
-  /** Requests of all workers, and of those before the one at hand, which numbers its own from 1. */
+  /** Requests of all workers. */
   #requests = 0;
-  #requestsBefore = 0;
+  /** Why the model had to be loaded again when that failed. */
+  #loss: EyasError | undefined;
+  /** When the device was last tried in vain. */
+  #gaveUpMs: number | undefined;
+  /** Whether the cloud answers alone for a device that was there once. */
+  #isAlone = false;
   /** Sessions that the worker at hand knows. */
   #sessions = new Set<number>();
 
-  /** `start` is told how many requests were made before. */
-  constructor(start: (requestsBefore: number) => Client, load: LoadCall, recovers: boolean) {
+  /** `now` tells milliseconds from any start. */
+  constructor(start: () => Client, load: LoadCall, recovers: boolean, ledger: EgressLedger, now = () => performance.now()) {
     this.#start = start;
     this.#load = load;
     this.#recovers = recovers;
+    this.#ledger = ledger;
+    this.#now = now;
+    this.#totals = new UsageTotals(load.tier.cloud?.prices !== undefined);
     this.#privacy = new KeptPrivacy(load.tier.privacy);
-    this.#client = start(0);
+    this.#client = start();
+  }
+
+  /** Answers, tokens, bytes and cost so far. */
+  get usage(): UsageReport {
+    return this.#totals.report(this.#ledger.totalBytes);
   }
 
   /** What was loaded, where it runs now and why there. */
@@ -61,7 +87,7 @@ export class LastingClient {
       }
       // What broke the worker may be a newer version of the model, behind which the one before is kept.
       const broke = { code: error.code, message: error.message, again: false };
-      const next = this.#start(0);
+      const next = this.#start();
       this.#client = next;
       this.#info = await next.call<"load">(() => ({ ...this.#load, broke }), listeners);
     }
@@ -83,31 +109,36 @@ export class LastingClient {
       (event) => onEvent?.(event),
       () => own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer went another way, so it could not be gone on with`, { cause: loss })),
     );
+    let tries: RequestTries | undefined;
     const call = () => {
       const made: Call = make();
-      if (made.type === "generate") {
-        this.#requests += 1;
-        this.#sessions.add(made.session);
-        const tier = { ...made.tier, privacy: this.#privacy.of(made.session, made.tier.privacy) };
-        // What is drawn must be drawn again.
-        if ((made.request.options.temperature ?? 0) > 0 && made.request.options.seed === undefined) {
-          seed ??= crypto.getRandomValues(new Uint32Array(1))[0] as number;
-          return { ...made, tier, request: { ...made.request, options: { ...made.request.options, seed } } } as unknown as Extract<Call, { type: K }>;
-        }
-        return { ...made, tier } as unknown as Extract<Call, { type: K }>;
+      if (made.type !== "generate") {
+        return made as Extract<Call, { type: K }>;
       }
-      return made as Extract<Call, { type: K }>;
+      tries ??= new RequestTries((this.#requests += 1), this.#ledger);
+      this.#sessions.add(made.session);
+      const { text, reasoning } = replay.heard;
+      const earlier = tries.earlier(text, reasoning);
+      const tier = { ...made.tier, number: tries.number, privacy: this.#privacy.of(made.session, made.tier.privacy), ...(earlier ? { earlier } : {}) };
+      // What is drawn must be drawn again.
+      if ((made.request.options.temperature ?? 0) > 0 && made.request.options.seed === undefined) {
+        seed ??= crypto.getRandomValues(new Uint32Array(1))[0] as number;
+        return { ...made, tier: { ...tier, ownSeed: true }, request: { ...made.request, options: { ...made.request.options, seed } } } as unknown as Extract<Call, { type: K }>;
+      }
+      return { ...made, tier } as unknown as Extract<Call, { type: K }>;
     };
     try {
-      for (;;) {
+      if (outlives && this.#isAlone) {
+        await unlessAborted(this.#comeBack(), own.signal);
+      }
+      for (let count = 1; ; count += 1) {
         const client = this.#client;
-        const requestsBefore = this.#requestsBefore;
         try {
           const onResult = (answer: never) => {
             if (lostItsDevice(answer)) {
               this.#lost.add(client);
             }
-            listeners.onResult?.(numbered(answer, requestsBefore));
+            listeners.onResult?.(answer);
           };
           const ask = () => {
             if (this.#recovers && this.#lost.has(client)) {
@@ -120,17 +151,22 @@ export class LastingClient {
             own.abort(new EyasError("device-lost", `${loss?.message}; computed again, the answer was shorter than what was shown`, { cause: loss }));
             throw own.signal.reason;
           }
+          if (tries) {
+            this.#totals.add(answer as Completion);
+          }
           if (this.#lost.has(client)) {
             this.#reviveBehind(client);
-          } else if (outlives) {
+          } else if (outlives && !this.#isAlone) {
             this.#losses = 0;
           }
-          return numbered(answer, requestsBefore);
+          return answer;
         } catch (error) {
-          if (!outlives || own.signal.aborted || !this.#isLoss(client, error)) {
+          tries?.fail();
+          if (!outlives || own.signal.aborted || count >= MAX_TRIES || !this.#isLoss(client, error)) {
             throw error;
           }
-          loss = error as EyasError;
+          // A client that is gone says so of every call; what became of its device says more.
+          loss = this.#retired.has(client) && this.#loss ? this.#loss : (error as EyasError);
           await unlessAborted(this.#revive(client, loss), own.signal);
           replay.rewind();
         }
@@ -159,7 +195,12 @@ export class LastingClient {
   }
 
   #isLoss(client: Client, error: unknown): boolean {
-    return this.#recovers && !this.#disposed && error instanceof EyasError && (error.code === "device-lost" || client.isBroken || this.#retired.has(client));
+    if (!this.#recovers || this.#disposed || !(error instanceof EyasError)) {
+      return false;
+    }
+    // Where the cloud answers alone, its failures may name the device that was lost before; no other one is to be had for that.
+    const hasDevice = client !== this.#client || !this.#isAlone;
+    return (error.code === "device-lost" && hasDevice) || client.isBroken || this.#retired.has(client);
   }
 
   /** The cloud answered for a device that was lost: the next request shall find one again. Whoever comes meanwhile waits, and is told of a failure. */
@@ -189,31 +230,79 @@ export class LastingClient {
         load = { ...load, device: "cpu", because: `the GPU was lost ${times}` };
       } else if (this.#load.tier.cloud) {
         load = { ...load, givenUp: { code: loss.code, message: `this device failed ${times}` } };
-      } else {
+      } else if (this.#gaveUpMs === undefined || this.#now() - this.#gaveUpMs < RETRY_DEVICE_MS) {
+        this.#gaveUpMs ??= this.#now();
         throw loss;
       }
     }
     if (lost.isBroken) {
       load = { ...load, broke: { code: loss.code, message: loss.message, again: true } };
     }
-    this.#retired.add(lost);
-    this.#privacy.lost();
+    this.#retire(lost);
     await lost.dispose();
     this.#throwIfDisposed();
-    this.#requestsBefore = this.#requests;
-    const client = this.#start(this.#requestsBefore);
     this.#sessions = new Set();
-    this.#coming = client;
     try {
-      this.#info = await client.call<"load">(() => load);
+      this.#client = await this.#loaded(load);
     } catch (cause) {
-      void client.dispose();
       this.#throwIfDisposed();
+      this.#gaveUpMs = this.#now();
+      this.#loss = loss;
       throw new EyasError(loss.code, `${loss.message}; loading the model again failed: ${String((cause as Error).message)}`, { cause });
     }
-    this.#coming = undefined;
+  }
+
+  /** Nothing more is asked of a client, whose worker takes along what it knew of its sessions. */
+  #retire(client: Client): void {
+    this.#retired.add(client);
+    this.#privacy.lost();
+  }
+
+  /** A new worker with the model, or with the cloud alone. */
+  async #loaded(load: LoadCall): Promise<Client> {
+    const client = this.#start();
+    this.#coming = client;
+    try {
+      const info = await client.call<"load">(() => load);
+      this.#throwIfDisposed();
+      this.#info = info;
+      this.#isAlone = info.device.kind === "none";
+      this.#gaveUpMs = this.#isAlone ? this.#now() : undefined;
+      return client;
+    } catch (error) {
+      void client.dispose();
+      throw error;
+    } finally {
+      this.#coming = undefined;
+    }
+  }
+
+  /** Tries a device again for which the cloud has answered alone for a while. Where it is still not to be had, everything stays as it was. */
+  async #comeBack(): Promise<void> {
+    if (this.#gaveUpMs !== undefined && this.#now() - this.#gaveUpMs >= RETRY_DEVICE_MS) {
+      this.#gaveUpMs = this.#now();
+      this.#revival ??= this.#replaceCloud().finally(() => {
+        this.#revival = undefined;
+      });
+    }
+    await this.#revival;
+  }
+
+  async #replaceCloud(): Promise<void> {
+    const alone = this.#client;
+    // What runs or waits there comes to its end first.
+    await alone.call<"memory">(() => ({ type: "memory" })).catch(() => {});
     this.#throwIfDisposed();
-    this.#client = client;
+    const client = await this.#loaded(this.#load).catch(() => undefined);
+    this.#throwIfDisposed();
+    if (client && this.#isAlone) {
+      void client.dispose();
+    } else if (client) {
+      this.#retire(alone);
+      this.#sessions = new Set();
+      this.#client = client;
+      await alone.dispose();
+    }
   }
 
   #throwIfDisposed(): void {
@@ -244,10 +333,4 @@ function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<voi
 function lostItsDevice(answer: unknown): boolean {
   const { provenance } = (answer ?? {}) as { provenance?: { localError?: string | null } };
   return provenance?.localError === "device-lost";
-}
-
-/** An answer with its request's number among those of all workers. */
-function numbered<T>(answer: T, requestsBefore: number): T {
-  const { provenance } = (answer ?? {}) as { provenance?: { request: number } };
-  return provenance && requestsBefore > 0 ? { ...answer, provenance: { ...provenance, request: provenance.request + requestsBefore } } : answer;
 }

@@ -1,8 +1,9 @@
 import { wireStoreOptions } from "./store_options.js";
 import { Client, type WorkerLike } from "./client.js";
+import { type ErrorCode, errorToData } from "./error.js";
 import { engineOptions, type LoadOptions } from "./load_options.js";
 import { wireSource } from "./model_source.js";
-import { wireTierOptions } from "./tier_options.js";
+import { type WireTierOptions, wireTierOptions } from "./tier_options.js";
 
 /** What a model would take, in bytes. Weights and cache are exact, scratch and staging are upper bounds. */
 export interface MemoryNeed {
@@ -18,6 +19,8 @@ export interface MemoryNeed {
   largestBufferBytes: number;
   /** The model's tensors in its files. */
   downloadBytes: number;
+  /** Of these, what this device has stored already; the rest must be fetched, and is what `budget.downloadBytes` and the storage's quota bound. */
+  storedBytes: number;
 }
 
 /** A way to load the model, and the bounds that it exceeds; none of them means that it fits. */
@@ -30,16 +33,33 @@ export interface PlanVariant {
 
 /** What a load would come to. */
 export interface Plan {
-  /** As it was asked for. */
-  asked: PlanVariant;
+  /** As it was asked for; null where no device or no model could be found to plan for. */
+  asked: PlanVariant | null;
   /** Where that does not fit: what would, the variant that gives up least first. */
   wouldFit: PlanVariant[];
   /** Who would answer. */
   answerer: "local" | "cloud" | "nobody";
+  /** What `load` on this device would fail with; null where it would not. */
+  code: ErrorCode | null;
   /** The same in words. */
   detail: string;
   /** Name and bytes of each matrix of weights. */
   matrices: [name: string, bytes: number][];
+}
+
+/** Whether somebody else may answer where this device can't. */
+export function cloudMayAnswer({ cloud, privacy }: WireTierOptions): boolean {
+  return cloud !== undefined && privacy !== "local-only";
+}
+
+/** What a load comes to that fails before its bytes are known. Wrong arguments, an abort and a broken module are no plan: they are thrown. */
+export function planWithoutModel(error: unknown, tier: WireTierOptions): Plan {
+  const { code, message } = errorToData(error);
+  if (code === "bad-input" || code === "aborted" || code === "internal" || error instanceof WebAssembly.RuntimeError) {
+    throw error;
+  }
+  const [answerer, words] = cloudMayAnswer(tier) ? (["cloud", "the cloud would answer"] as const) : (["nobody", "nobody would answer"] as const);
+  return { asked: null, wouldFit: [], answerer, code, detail: `${message}; ${words}`, matrices: [] };
 }
 
 /** Plans a load in a worker of its own, which it ends. */

@@ -16,3 +16,4 @@ export type { StoreOptions } from "./store_options.js";
 export { type ImportedModel, type ImportOptions, type StoredFile, type StoredModel, StoredModels, type TransferOptions } from "./stored_models.js";
 export { TextStream } from "./text_stream.js";
 export type { BudgetOptions, CalibrationThreshold, CloudOptions, CloudPrices, CloudRetry, MidStream, Privacy, TierOptions } from "./tier_options.js";
+export type { TierUsage, UsageReport } from "./usage_totals.js";

@@ -31,6 +31,11 @@ export class Replay {
     }
   }
 
+  /** What was heard and not withdrawn. */
+  get heard(): { text: string; reasoning: string } {
+    return { text: this.#tracks.delta.heard, reasoning: this.#tracks.reasoning.heard };
+  }
+
   /** Whether everything that was heard has come again. */
   get isCaughtUp(): boolean {
     return Object.values(this.#tracks).every(({ heard, again }) => again === undefined || again === heard);
@@ -39,6 +44,12 @@ export class Replay {
   hear(event: Event): void {
     if (event.type === "withdrawn") {
       this.#tracks = { delta: { heard: "", again: undefined }, reasoning: { heard: "", again: undefined } };
+    }
+    if (event.type === "appended") {
+      // What was heard stays, said again or not; another tier goes on behind it.
+      for (const track of Object.values(this.#tracks)) {
+        track.again = undefined;
+      }
     }
     if (event.type !== "delta" && event.type !== "reasoning") {
       this.#listener(event);

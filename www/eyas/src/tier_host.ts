@@ -7,11 +7,17 @@ export type Ask = { kind: "token"; refresh: boolean } | { kind: "store-get"; key
 /** What the tiers in the WebAssembly module call; its other side is `crates/eyas-web/src/host.rs`. */
 export interface TierHost {
   sleep(ms: number): { done: Promise<void>; cancel(): void };
-  post(url: string, token: string | undefined, body: Uint8Array): Promise<CloudAnswer>;
+  post(url: string, token: string | undefined, body: Uint8Array): CloudPost;
   token(refresh: boolean): Promise<string | undefined>;
   egress(entry: EgressEntry): void;
   storeGet(key: string): Promise<string | undefined>;
   storeSet(key: string, text: string | undefined): Promise<unknown>;
+}
+
+/** A request under way: what it comes to, and its end for whoever gives it up, before the head came as well as after. */
+export interface CloudPost {
+  answer: Promise<CloudAnswer>;
+  close(): void;
 }
 
 /** What a server answered: the head at once, the body in chunks. */
@@ -33,10 +39,6 @@ export class CloudAnswer {
   async chunk(): Promise<Uint8Array | undefined> {
     return (await this.#reader?.read())?.value;
   }
-
-  close(): void {
-    this.#reader?.cancel().catch(() => {}); // a stream that is broken already is closed enough
-  }
 }
 
 const HINT = "the network is down, the server does not exist or redirects, or it does not allow this origin (CORS)";
@@ -45,21 +47,30 @@ const HINT = "the network is down, the server does not exist or redirects, or it
 export function tierHost(signal: () => AbortSignal | undefined, ask: (what: Ask) => Promise<string | undefined>, egress: (entry: EgressEntry) => void): TierHost {
   return {
     sleep: (ms) => startTimer(ms, signal()),
-    async post(url, token, body) {
+    post(url, token, body) {
       const headers: Record<string, string> = { "content-type": "application/json", accept: "text/event-stream" };
       if (token !== undefined) {
         headers["authorization"] = `Bearer ${token}`;
       }
-      const init: RequestInit = { method: "POST", headers, body: body as BodyInit, credentials: "omit", referrerPolicy: "no-referrer", redirect: "error", cache: "no-store" };
+      const controller = new AbortController();
       const current = signal();
-      if (current) {
-        init.signal = current;
+      const close = () => {
+        current?.removeEventListener("abort", close);
+        controller.abort();
+      };
+      current?.addEventListener("abort", close);
+      if (current?.aborted) {
+        close();
       }
-      try {
-        return new CloudAnswer(await fetch(url, init));
-      } catch (error) {
-        throw new Error(`${String((error as Error).message)}; ${HINT}`, { cause: error });
-      }
+      const init: RequestInit = { method: "POST", headers, body: body as BodyInit, credentials: "omit", referrerPolicy: "no-referrer", redirect: "error", cache: "no-store", signal: controller.signal };
+      const answer = fetch(url, init).then(
+        (response) => new CloudAnswer(response),
+        (error: unknown) => {
+          throw new Error(`${String((error as Error).message)}; ${HINT}`, { cause: error });
+        },
+      );
+      answer.catch(() => {}); // of one that was given up nobody wants to know
+      return { answer, close };
     },
     token: (refresh) => ask({ kind: "token", refresh }),
     egress,

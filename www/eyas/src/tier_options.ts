@@ -1,5 +1,6 @@
 import { EyasError } from "./error.js";
 import { ensure, requireChoice, requireFunction, requireKnownKeys, shown } from "./option_check.js";
+import type { EarlierTries } from "./request_tries.js";
 
 /** What may leave the device: nothing whatever fails; what the device can't or should not answer; anything. */
 export type Privacy = "local-only" | "prefer-local" | "prefer-cloud";
@@ -107,6 +108,11 @@ export interface WireTierRequest {
   task?: string;
   expectsJson?: boolean;
   signals?: boolean;
+  /** The request's number in ledger and provenance. */
+  number?: number;
+  /** The seed is the engine's own, so that an answer can be computed again; the application asked for none. */
+  ownSeed?: boolean;
+  earlier?: EarlierTries;
 }
 
 export const TIER_OPTION_NAMES = ["privacy", "cloud", "budget", "calibration", "midStream", "saving"] as const;

@@ -4,6 +4,7 @@ import type { DeviceReport, EngineInfo } from "./engine_info.js";
 import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
 import { answerModels, withoutStore } from "./models_call.js";
+import { cloudMayAnswer, type Plan, planWithoutModel } from "./plan.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
 import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
@@ -257,8 +258,9 @@ export class WorkerHost {
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
       if (memoryBytes !== undefined || downloadBytes !== undefined) {
-        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, false, handle, host, storing);
-        if (asked.excesses.length > 0) {
+        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, cloudMayAnswer(call.tier), handle, host, storing);
+        // The store makes room, or says that it can't, when it comes to that.
+        if (asked?.excesses.some(({ bound }) => bound !== "storageBytes")) {
           throw new EyasError("over-budget", detail);
         }
       }
@@ -307,7 +309,16 @@ export class WorkerHost {
     return undefined;
   }
 
-  async #plan(id: number, call: PlanCall, signal: AbortSignal) {
+  async #plan(id: number, call: PlanCall, signal: AbortSignal): Promise<Plan> {
+    try {
+      return await this.#planned(id, call, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      return planWithoutModel(error, call.tier);
+    }
+  }
+
+  async #planned(id: number, call: PlanCall, signal: AbortSignal): Promise<Plan> {
     const { gpu, isSecureContext, modules, post } = this.#environment;
     const chosen = await chooseDevice(call.device, gpu, isSecureContext);
     await this.#start("cpu", call.cpuWasm, id, signal);
@@ -320,9 +331,8 @@ export class WorkerHost {
       deviceMemoryBytes: deviceMemory && deviceMemory * 2 ** 30,
       largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
     };
-    const cloudAllowed = call.tier.cloud !== undefined && call.tier.privacy !== "local-only";
     const { host, storing } = await this.#storing(call.store, (progress) => post({ type: "progress", id, progress }));
-    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudAllowed, handle, host, storing));
+    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudMayAnswer(call.tier), handle, host, storing));
   }
 
   /** What the store in the module works with, and what it is to keep. */

@@ -19,6 +19,11 @@ export class Script {
   /** Called before every token with how many there were; what it throws is the generation's error. */
   onToken = undefined;
   onEmbed = undefined;
+  /** What is asked of the planner, and what it says. */
+  planned = [];
+  plan = () => ({ asked: { quantize: "q8", contextTokens: 8, need: {}, excesses: [] }, wouldFit: [], answerer: "local", code: null, detail: "fits", matrices: [] });
+  /** What a completion says besides. */
+  completion = undefined;
   /** Why the cloud answers, where it does. */
   localError = undefined;
   freed = 0;
@@ -70,7 +75,7 @@ function fakeModule(kind, script) {
       this.#open(tier.session);
       script.requests.push(request);
       script.tiers.push(tier);
-      const number = (this.requests = (this.requests ?? 0) + 1);
+      const { number } = tier;
       if (request.options.temperature === 666) {
         throw new EyasError("context-overflow", "too long");
       }
@@ -98,7 +103,8 @@ function fakeModule(kind, script) {
           if (next > text.length) {
             script.log.push(`end ${textOf(request)}`);
             const provenance = { tier: script.localError ? "cloud" : "local", device: "", reason: "may-not", detail: "", localError: script.localError ?? null, request: number };
-            return { type: "done", text, tokenIds: [1], finishReason: "stop", provenance, logprobs: [], seed: 1 };
+            const { usage = { promptTokens: 0, completionTokens: 0 }, provenance: other } = script.completion ?? {};
+            return { type: "done", text, tokenIds: [1], finishReason: "stop", usage, provenance: { ...provenance, ...other }, logprobs: [], seed: 1 };
           }
           if (thought) {
             const event = { type: "reasoning", text: thought };
@@ -163,7 +169,11 @@ function fakeModule(kind, script) {
       return script.judge?.(judgement) ?? true;
     },
   };
-  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier, ...versions };
+  const planModel = async (...wanted) => {
+    script.planned.push(wanted);
+    return script.plan(...wanted);
+  };
+  return { default: async () => ({ memory: { buffer: new ArrayBuffer(65536) } }), CancelHandle, WasmEngine, WasmTier, planModel, ...versions };
 }
 
 /** Lets workers find a private file system while the test `t` runs, in which the fake engine keeps nothing. */

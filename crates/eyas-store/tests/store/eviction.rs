@@ -57,6 +57,27 @@ fn the_least_recently_used_evictable_model_goes_first() {
 }
 
 #[test]
+fn the_room_for_a_model_is_what_is_free_and_what_may_go() {
+    let world = World::new(3);
+    let mut random = Random(3);
+    for id in ["a", "b", "c"] {
+        publish(&world, id, random.bytes(4_000));
+    }
+    world.device.set_quota(Some(22_000));
+    let room = |id: &str| block_on(world.store().room(id)).unwrap();
+    assert_eq!((room("a").stored_bytes, room("a").free_bytes), (0, Some(22_000)));
+    fetch(&world, "a", true).unwrap();
+    fetch(&world, "b", false).unwrap();
+    let (own, other) = (room("a"), room("c"));
+    assert_eq!((own.stored_bytes, other.stored_bytes), (4_000, 0));
+    // A model does not make room for itself, and what is not evictable makes none.
+    assert_eq!(other.free_bytes.unwrap() - own.free_bytes.unwrap(), 4_000);
+    assert!(other.free_bytes.unwrap() <= 22_000 - 4_000, "{other:?}");
+    world.device.set_quota(None);
+    assert_eq!(room("c").free_bytes, None);
+}
+
+#[test]
 fn a_device_that_hides_its_quota_makes_room_when_it_is_full() {
     let world = World::new(2);
     let mut random = Random(2);
