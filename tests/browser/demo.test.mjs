@@ -113,6 +113,8 @@ test("files that a person chooses are loaded, a GGUF by its URL too", async (t) 
   await page.locator("#message").fill("will it rain in oslo");
   await page.locator("#message").press("Enter");
   await page.waitForFunction(() => /GetWeather/.test(document.querySelector(".answer")?.textContent ?? ""));
+  // Behind its end an answer takes the focus back, which the keyboard below must not lose.
+  await page.waitForFunction(() => /tokens\/s/.test(document.querySelector("#chat-status").textContent));
   await loadModel(page, "gguf", `${lab.models.origin}/gguf/stories260K-f16.gguf`);
   await page.waitForFunction(() => /no chat template/.test(document.querySelector("#message-label").textContent));
   await page.close();

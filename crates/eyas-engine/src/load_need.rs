@@ -124,7 +124,9 @@ fn decoder_need(checkpoint: &Checkpoint, config: &DecoderConfig, options: &LoadO
     let cache_bytes = config.cache_bytes(context_tokens, options.prefill_chunk_tokens);
     let chunk_tokens = options.prefill_chunk_tokens.min(context_tokens) as u64;
     let widths = 2 * config.hidden_size + 2 * config.heads * config.head_dim + 2 * config.intermediate_size;
-    let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + 2 * config.vocab_size as u64);
+    // Logits of a prompt, of greedy tokens and of drawn ones, and what a GPU knows of each token for the draw.
+    let vocabulary = 3 + 2;
+    let scratch_bytes = 4 * (chunk_tokens * (widths as u64 + 2 * kv_width) + vocabulary * config.vocab_size as u64);
     let largest_matrix_bytes = matrices.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
     Ok(LoadNeed {
         context_tokens,
