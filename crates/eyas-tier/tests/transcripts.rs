@@ -2,6 +2,7 @@
 //!
 //! - `litellm_mock.sse`: LiteLLM's proxy from PyPI with `mock_response`.
 //! - `transformers_serve.sse`: `transformers serve` 5.23 with stories260K. Its usage stands beside the finish reason, and no `[DONE]` follows.
+//! - `transformers_serve_whole.json`: the same server's answer where no stream is asked for.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
 
@@ -49,5 +50,15 @@ fn what_transformers_generated_is_its_text_however_it_is_cut() {
         assert_eq!(completion.text, shown);
         assert_eq!((completion.finish_reason, completion.provenance.model.as_str()), (FinishReason::Length, "stories-chat@main"));
         assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (4, 48));
+    }
+}
+
+#[test]
+fn what_transformers_sent_as_a_whole_is_its_text_however_it_is_cut() {
+    for size in SIZES {
+        let (shown, completion) = replayed(include_bytes!("transcripts/transformers_serve_whole.json"), size, End::Close);
+        assert_eq!((shown.as_str(), completion.text.as_str()), ("uck.\nThen,", "uck.\nThen,"));
+        assert_eq!((completion.finish_reason, completion.provenance.model.as_str()), (FinishReason::Length, "stories-chat@main"));
+        assert_eq!((completion.usage.prompt_tokens, completion.usage.completion_tokens), (18, 8));
     }
 }
