@@ -156,6 +156,17 @@ CASES = {
         dtype=torch.float32, id2label=LABELS, classifier_pooling="mean", hidden_activation="silu", local_attention=4, global_attn_every_n_layers=2,
         max_position_embeddings=120, **MODERN,
     ),
+    # What llama.cpp's converter keeps of EmbeddingGemma: scores by the size of a head, two projections without bias back to the states' width.
+    "gemma3-pieces": dict(
+        tokens="gemma",
+        dtype=torch.bfloat16,
+        pooling="mean_tokens",
+        sliding_window=9,
+        num_hidden_layers=7,
+        query_pre_attn_scalar=14,
+        dense=[(36, 50, False, torch.nn.Identity()), (50, 36, False, torch.nn.Identity())],
+        **dict(GEMMA, max_position_embeddings=200, pad_token_id=0, eos_token_id=1, bos_token_id=2),
+    ),
 }
 
 
@@ -251,7 +262,42 @@ def piece_tokenizer() -> tokenizers.Tokenizer:
     return made
 
 
-TOKENIZERS = {"words": tokenizer, "modern": modern_tokenizer, "bytes": byte_tokenizer, "pieces": piece_tokenizer}
+def gemma_model() -> bytes:
+    """A small BPE model of SentencePiece with tokens for bytes, as Gemma's: nothing is normalised, no space is put before a text."""
+    from sentencepiece import SentencePieceTrainer
+
+    made = io.BytesIO()
+    corpus = [text for text in SPACED if text] * 5 + [word.removeprefix("##") for word in WORDS]
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus), model_writer=made, vocab_size=340, model_type="bpe", hard_vocab_limit=False, num_threads=1, byte_fallback=True,
+        normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False, pad_id=0, eos_id=1, bos_id=2, unk_id=3,
+        pad_piece="<pad>", eos_piece="<eos>", bos_piece="<bos>", unk_piece="<unk>", character_coverage=0.98, minloglevel=2,
+    )
+    return made.getvalue()
+
+
+def gemma_tokenizer() -> tokenizers.Tokenizer:
+    """The same as Gemma's tokenizer.json holds it: a piece's merges are all pairs of pieces that it is made of, in the order of the pieces."""
+    from sentencepiece import SentencePieceProcessor
+
+    pieces = SentencePieceProcessor(model_proto=gemma_model())
+    vocab = {pieces.IdToPiece(i): i for i in range(pieces.vocab_size())}
+    merges = []
+    for piece in sorted(vocab, key=lambda piece: -pieces.GetScore(vocab[piece])):
+        halves = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        merges += sorted((pair for pair in halves if pair[0] in vocab and pair[1] in vocab), key=lambda pair: (vocab[pair[0]], vocab[pair[1]]))
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    made.normalizer = tokenizers.normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Split(" ", behavior="merged_with_previous")
+    decode = tokenizers.decoders
+    made.decoder = decode.Sequence([decode.Replace("▁", " "), decode.ByteFallback(), decode.Fuse()])
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<bos> $A <eos>", pair="<bos> $A <eos> <bos>:1 $B:1 <eos>:1", special_tokens=[("<bos>", 2), ("<eos>", 1)]
+    )
+    return made
+
+
+TOKENIZERS = {"words": tokenizer, "modern": modern_tokenizer, "bytes": byte_tokenizer, "pieces": piece_tokenizer, "gemma": gemma_tokenizer}
 
 
 def tokenizer_of(case: dict) -> tokenizers.Tokenizer:

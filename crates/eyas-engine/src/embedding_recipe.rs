@@ -27,7 +27,7 @@ pub(crate) struct EmbeddingRecipe {
     pub(crate) prompt: String,
     /// What may stand before a text instead, by name.
     pub(crate) prompts: BTreeMap<String, String>,
-    /// Projections behind the pooling, with the folders of their files.
+    /// Projections behind the pooling, with the folders of their files, or their names in the model's own file.
     pub(crate) projections: Vec<(String, DenseConfig)>,
 }
 
@@ -72,7 +72,8 @@ impl EmbeddingRecipe {
         Ok(recipe)
     }
 
-    /// The recipe of a model whose headers are read: of a folder as [`Self::open`] reads it, of a GGUF file the pooling that its metadata names.
+    /// The recipe of a model whose headers are read: of a folder as [`Self::open`] reads it, of a GGUF file the pooling that its metadata
+    /// names and the projections that it holds.
     pub(crate) async fn of(files: &ModelFiles, checkpoint: &Checkpoint, width: usize) -> Result<Self> {
         if let ModelFiles::Folder(folder) = files {
             return Self::open(folder.as_ref(), width).await;
@@ -90,6 +91,8 @@ impl EmbeddingRecipe {
                 )));
             }
         };
+        let projections = DenseConfig::of_gguf(checkpoint, width)?;
+        recipe.projections = projections.into_iter().map(|config| (config.tensor.to_owned(), config)).collect();
         Ok(recipe)
     }
 
@@ -121,14 +124,13 @@ impl EmbeddingRecipe {
         self.projections.last().map_or(width, |(_, config)| config.out_features)
     }
 
-    /// Reads the header of a projection's file. Fails with `model-not-found` where there is none.
-    pub(crate) async fn open_projection(files: &ModelFiles, folder: &str) -> Result<Checkpoint> {
-        let ModelFiles::Folder(files) = files else {
-            return Err(Error::internal("a projection was to be read outside of a folder"));
-        };
+    /// Reads the header of a projection's file; none where the model's own file has the projection. Fails with `model-not-found` where there is no such
+    /// file.
+    pub(crate) async fn open_projection(files: &ModelFiles, folder: &str) -> Result<Option<Checkpoint>> {
+        let ModelFiles::Folder(files) = files else { return Ok(None) };
         let name = format!("{folder}/model.safetensors");
         let file = files.open(&name).await?.ok_or_else(|| missing(files.as_ref(), &name))?;
-        Checkpoint::open_safetensors(file).await.map_err(|error| error.context(&name))
+        Checkpoint::open_safetensors(file).await.map(Some).map_err(|error| error.context(&name))
     }
 }
 

@@ -70,8 +70,10 @@ impl EncoderEngine {
         let plan = LoadPlan { quantize: options.quantize, progress, cancel };
         let mut encoder = Box::pin(Encoder::load(&checkpoint, config, max_tokens, &device, &plan)).await?;
         for (path, dense) in &recipe.projections {
-            let tensors = Box::pin(EmbeddingRecipe::open_projection(files, path)).await?;
-            Box::pin(encoder.project(&tensors, dense, &plan)).await.map_err(|error| error.context(path))?;
+            let own_file = Box::pin(EmbeddingRecipe::open_projection(files, path)).await?;
+            Box::pin(encoder.project(own_file.as_ref().unwrap_or(&checkpoint), dense, &plan))
+                .await
+                .map_err(|error| error.context(path))?;
         }
         cancel.check()?;
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first text");

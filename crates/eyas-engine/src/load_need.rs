@@ -64,9 +64,10 @@ impl ModelHeaders {
                 let recipe = EmbeddingRecipe::of(files, &checkpoint, config.hidden_size).await?;
                 let mut projections = Projections::default();
                 for (path, dense) in &recipe.projections {
-                    let tensors = EmbeddingRecipe::open_projection(files, path).await?;
-                    projections.device_bytes.push(dense.planned_bytes(&tensors).map_err(|error| error.context(path))?);
-                    projections.stored_bytes += tensors.total_bytes();
+                    let own_file = EmbeddingRecipe::open_projection(files, path).await?;
+                    let tensors = own_file.as_ref().unwrap_or(&checkpoint);
+                    projections.device_bytes.push(dense.planned_bytes(tensors).map_err(|error| error.context(path))?);
+                    projections.stored_bytes += own_file.as_ref().map_or(0, Checkpoint::total_bytes);
                 }
                 Config::Encoder(Box::new(config), recipe, projections)
             }

@@ -1,13 +1,15 @@
-//! EmbeddingGemma's `config.json` (arXiv 2509.20354): Gemma 3's, whose tokens see each other.
+//! EmbeddingGemma's `config.json` and GGUF metadata (arXiv 2509.20354): Gemma 3's, whose tokens see each other.
 
 use eyas_core::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    ClassifierConfig, DecoderConfig, EncoderConfig,
+    ClassifierConfig, DecoderConfig, EncoderConfig, config_gguf,
+    config_gguf::Keys,
     config_hf::optional,
     encoder_config::{EncoderBiases, LARGEST_SIZE},
     encoder_family::EncoderFamily,
+    family::Family,
 };
 
 /// The encoder that such a configuration describes. Fails as [`DecoderConfig::from_hf`] does, and where there is a head or a stored quantisation.
@@ -22,12 +24,31 @@ pub(crate) fn read(config: &Value) -> Result<EncoderConfig> {
     causal["use_bidirectional_attention"] = Value::Null;
     // The window is the width of both sides; a token sees itself on each.
     causal["sliding_window"] = json!(optional(config, "sliding_window")?.unwrap_or(4096) / 2 + 1);
-    let decoder = DecoderConfig::from_hf(&causal)?;
+    of_decoder(DecoderConfig::from_hf(&causal)?)
+}
+
+/// Keys that name the widths of projections, which are checked with their tensors.
+const PROJECTIONS: [&str; 4] = ["dense_2_feat_in", "dense_2_feat_out", "dense_3_feat_in", "dense_3_feat_out"];
+
+/// The encoder that a GGUF file of the architecture `gemma-embedding` describes. Fails as [`DecoderConfig::from_gguf`] does.
+pub(crate) fn read_gguf(keys: &Keys<'_>) -> Result<EncoderConfig> {
+    let known: Vec<&str> = config_gguf::KNOWN.into_iter().chain(PROJECTIONS).collect();
+    keys.check_among(&known)?;
+    keys.expect_flag("attention.causal", false)?;
+    keys.required("attention.sliding_window")?;
+    let mut decoder = DecoderConfig::of_gguf_family(keys, Family::Gemma3)?;
+    for window in decoder.layers.iter_mut().filter_map(|layer| layer.window.as_mut()) {
+        *window = *window / 2 + 1;
+    }
+    // Gemma 3's largest model has another scale, known by its layers; this one has not.
+    decoder.attention_scale = (1.0 / (decoder.head_dim as f64).sqrt()) as f32;
+    of_decoder(decoder)
+}
+
+fn of_decoder(decoder: DecoderConfig) -> Result<EncoderConfig> {
     if decoder.max_position_embeddings > LARGEST_SIZE {
         let found = decoder.max_position_embeddings;
-        return Err(Error::bad_model(format!(
-            "config.json: max_position_embeddings must be at most {LARGEST_SIZE}, found {found}"
-        )));
+        return Err(Error::bad_model(format!("max_position_embeddings must be at most {LARGEST_SIZE}, found {found}")));
     }
     Ok(EncoderConfig {
         family: EncoderFamily::Gemma3,

@@ -2,7 +2,7 @@
 
 use eyas_core::{Error, Result};
 use eyas_kernels::{Activation, QkNorm};
-use eyas_weights::GgufMetadata;
+use eyas_weights::{GgufArray, GgufMetadata, GgufValue};
 
 use crate::{
     DecoderConfig, EncoderConfig, LayerKind, NormPlacement, Rope, RopeScaling,
@@ -33,8 +33,14 @@ impl DecoderConfig {
             return Err(Error::unsupported(format!("GGUF: mixtures of experts are not supported ({architecture}.expert_count)")));
         }
         keys.check_known()?;
-        let decoder = Self::llama_like_gguf(&keys, family)?;
-        gguf_family::adapt(decoder, &keys, family)?.validate().map_err(|error| error.context("GGUF"))
+        keys.expect_flag("attention.causal", true)?;
+        Self::of_gguf_family(&keys, family)
+    }
+
+    /// Reads the metadata of a family, whose keys were checked.
+    pub(crate) fn of_gguf_family(keys: &Keys, family: Family) -> Result<Self> {
+        let decoder = Self::llama_like_gguf(keys, family)?;
+        gguf_family::adapt(decoder, keys, family)?.validate().map_err(|error| error.context("GGUF"))
     }
 
     /// What all families have in common, read as Llama has it.
@@ -102,7 +108,7 @@ impl DecoderConfig {
 pub(crate) const LARGEST_LAYERS: usize = 4096;
 
 /// Keys behind the architecture's name that are read, or that say nothing about the computation.
-const KNOWN: [&str; 33] = [
+pub(crate) const KNOWN: [&str; 34] = [
     "vocab_size",
     "context_length",
     "embedding_length",
@@ -120,6 +126,7 @@ const KNOWN: [&str; 33] = [
     "attention.causal",
     "attention.scale",
     "attention.sliding_window",
+    "attention.sliding_window_pattern",
     "attn_logit_softcapping",
     "final_logit_softcapping",
     "embedding_scale",
@@ -145,7 +152,7 @@ pub(crate) fn vocab_size(keys: &Keys) -> Result<usize> {
         None => keys
             .metadata
             .get_array("tokenizer.ggml.tokens")?
-            .map(eyas_weights::GgufArray::len)
+            .map(GgufArray::len)
             .ok_or_else(|| Error::bad_model("GGUF: neither a vocab_size nor tokenizer.ggml.tokens is there")),
     }
 }
@@ -202,14 +209,37 @@ impl Keys<'_> {
     /// Fails where a key of the architecture is not known: it might change the computation.
     fn check_known(&self) -> Result<()> {
         self.check_among(&KNOWN)?;
-        for (key, neutral) in [("attention.causal", true), ("rope.scaling.finetuned", true), ("use_parallel_residual", false)] {
-            let neutral_or_absent = self.metadata.get_bool(&self.name(key))?.is_none_or(|value| value == neutral);
-            // The scaling was trained with or not: only where there is none, `false` means no positions at all to some.
-            if !neutral_or_absent && key != "rope.scaling.finetuned" {
-                return Err(Error::unsupported(format!("GGUF: {} = {} is not supported", self.name(key), !neutral)));
+        // Whether a scaling was trained with: only where there is none, `false` means no positions at all to some.
+        self.flag("rope.scaling.finetuned")?;
+        self.expect_flag("use_parallel_residual", false)
+    }
+
+    /// Fails where the flag is there and has another value.
+    pub(crate) fn expect_flag(&self, key: &str, value: bool) -> Result<()> {
+        match self.flag(key)? {
+            Some(found) if found != value => {
+                Err(Error::unsupported(format!("GGUF: {} = {found} is not supported", self.name(key))))
             }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Which layers have a window, as `attention.sliding_window_pattern` lists it, or says of how many layers one has none: the first where `full_first`,
+    /// else the last. Where the key is absent, it is one of `every`. Fails with `bad-model` for a list of another length than `layers`.
+    pub(crate) fn window_layers(&self, layers: usize, every: usize, full_first: bool) -> Result<Vec<bool>> {
+        let name = self.name("attention.sliding_window_pattern");
+        if let Some(GgufValue::Array(list)) = self.metadata.get(&name) {
+            return match list {
+                GgufArray::Bool(list) if list.len() == layers => Ok(list.clone()),
+                GgufArray::Bool(list) => {
+                    Err(Error::bad_model(format!("GGUF: {name} lists {} layers, but the model has {layers}", list.len())))
+                }
+                _ => Err(Error::bad_model(format!("GGUF: {name} must be a whole number or a list of booleans"))),
+            };
+        }
+        let every = self.optional("attention.sliding_window_pattern")?.unwrap_or(every);
+        let full = if full_first { 0 } else { every.saturating_sub(1) };
+        Ok((0..layers).map(|layer| every == 0 || layer % every != full).collect())
     }
 
     /// The same for whatever knows these keys.

@@ -3,20 +3,22 @@
 use burn::{module::Module, tensor::Tensor};
 use eyas_core::{Error, Result, WeightKind};
 use eyas_kernels::{Activation, KernelDevice, Tuning, activate};
-use eyas_weights::{Checkpoint, Format};
+use eyas_weights::{Checkpoint, Format, TensorInfo};
 use serde_json::Value;
 
 use crate::{
     LoadPlan,
     config_hf::{flag, required},
+    encoder_gguf::GEMMA_EMBEDDING,
     layout::{expect_shape, missing},
     linear::Linear,
     loader::{floats, pack},
     matrix_builder::{MatrixBuilder, Part},
 };
 
-const WEIGHT: &str = "linear.weight";
-const BIAS: &str = "linear.bias";
+/// What a module's own file calls its tensors, and what llama.cpp's converter calls those of EmbeddingGemma's, in their order.
+const OWN_FILE: &str = "linear";
+const GGUF: [&str; 2] = ["dense_2", "dense_3"];
 
 /// Nothing that runs in a browser comes near this.
 const LARGEST_WIDTH: usize = 1 << 16;
@@ -32,6 +34,8 @@ pub struct DenseConfig {
     pub has_bias: bool,
     /// What is applied to the sum, where that is more than nothing.
     pub activation: Option<Activation>,
+    /// What its tensors' names begin with, before `.weight` and `.bias`.
+    pub tensor: &'static str,
 }
 
 impl DenseConfig {
@@ -70,7 +74,67 @@ impl DenseConfig {
             out_features: width("out_features")?,
             has_bias: flag(config, "bias")?.unwrap_or(true),
             activation,
+            tensor: OWN_FILE,
         })
+    }
+
+    /// The projections that a GGUF file of EmbeddingGemma holds beside the encoder, in their order: matrices without bias and activation. Empty for other
+    /// architectures. Fails with `unsupported-model` where the file has none, since the model's vectors are made by them, and with `bad-model` where one does not read what
+    /// stands before it (`width` values at first), or has other widths than the metadata say.
+    pub fn of_gguf(checkpoint: &Checkpoint, width: usize) -> Result<Vec<Self>> {
+        let Some(metadata) = checkpoint.gguf() else { return Ok(Vec::new()) };
+        if metadata.get_str("general.architecture")? != Some(GEMMA_EMBEDDING) {
+            return Ok(Vec::new());
+        }
+        let (mut found, mut width) = (Vec::new(), width);
+        for tensor in GGUF {
+            let name = format!("{tensor}.weight");
+            let shape = checkpoint.tensor(&name).map(|info| info.shape.as_slice());
+            for (key, axis) in [("feat_out", 0), ("feat_in", 1)] {
+                let key = format!("{GEMMA_EMBEDDING}.{tensor}_{key}");
+                let stated = metadata.get_u64(&key)?;
+                let stored = shape.and_then(|shape| shape.get(axis)).map(|size| *size as u64);
+                if stated.is_some_and(|stated| Some(stated) != stored) {
+                    return Err(Error::bad_model(format!(
+                        "GGUF: {key} is {}, but the tensor {name:?} has the shape {:?}",
+                        stated.unwrap_or(0),
+                        shape.unwrap_or(&[])
+                    )));
+                }
+            }
+            let Some(shape) = shape else { continue };
+            let [out_features, in_features] = *shape else {
+                return Err(Error::bad_model(format!("GGUF: {name:?} must be a matrix, found the shape {shape:?}")));
+            };
+            if in_features != width || !(1..=LARGEST_WIDTH).contains(&out_features) {
+                return Err(Error::bad_model(format!(
+                    "GGUF: {name:?} has the shape {shape:?}, but must read {width} values and make at most {LARGEST_WIDTH}"
+                )));
+            }
+            width = out_features;
+            found.push(Self { in_features, out_features, has_bias: false, activation: None, tensor });
+        }
+        if found.is_empty() {
+            return Err(Error::unsupported(
+                "GGUF: the file has no projections (dense_2, dense_3), which make EmbeddingGemma's vectors and which llama.cpp's converter leaves out \
+                 unless it is given --sentence-transformers-dense-modules; use a file that has them, or the model's safetensors",
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The kind in which a projection's matrix is held: as it is stored, or as floats where that is in blocks.
+    pub(crate) fn held_kind(weight: &TensorInfo) -> WeightKind {
+        match weight.kind.natural() {
+            kind if kind.is_quantized() => WeightKind::F32,
+            kind => kind,
+        }
+    }
+
+    /// Whether the tensor belongs to such a projection, and not to the encoder.
+    pub(crate) fn owns(architecture: &str, tensor: &str) -> bool {
+        architecture == GEMMA_EMBEDDING
+            && tensor.rsplit_once('.').is_some_and(|(name, field)| field == "weight" && GGUF.contains(&name))
     }
 
     /// Bytes that the projection takes on a device, held as `checkpoint` stores it. Fails as [`Dense::load`] does.
@@ -80,26 +144,36 @@ impl DenseConfig {
 
     /// The matrix in the making, after checking names and shapes of the tensors.
     fn builder(&self, checkpoint: &Checkpoint) -> Result<MatrixBuilder> {
-        if checkpoint.format() != Format::Safetensors {
-            return Err(Error::internal("a Dense module was opened from another format than safetensors"));
+        let has_own_file = self.tensor == OWN_FILE;
+        if has_own_file != (checkpoint.format() == Format::Safetensors) {
+            return Err(Error::internal("a projection was looked for in another format than it is stored in"));
         }
-        for tensor in checkpoint.tensors() {
-            if tensor.name != WEIGHT && !(tensor.name == BIAS && self.has_bias) {
-                return Err(Error::bad_model(format!("the tensor {:?} has no place in a Dense module", tensor.name)));
-            }
+        let known = [Some(self.weight()), self.has_bias.then(|| self.bias())];
+        let strange = checkpoint.tensors().iter().find(|tensor| !known.iter().flatten().any(|name| *name == tensor.name));
+        if let Some(tensor) = strange.filter(|_| has_own_file) {
+            return Err(Error::bad_model(format!("the tensor {:?} has no place in a Dense module", tensor.name)));
         }
-        let weight = checkpoint.tensor(WEIGHT).ok_or_else(|| missing(WEIGHT))?;
+        let weight = find(checkpoint, &self.weight())?;
         expect_shape(weight, &[self.out_features, self.in_features])?;
         if self.has_bias {
-            expect_shape(checkpoint.tensor(BIAS).ok_or_else(|| missing(BIAS))?, &[self.out_features])?;
+            expect_shape(find(checkpoint, &self.bias())?, &[self.out_features])?;
         }
-        let kind = match weight.kind.natural() {
-            kind if kind.is_quantized() => WeightKind::F32,
-            kind => kind,
-        };
+        let kind = Self::held_kind(weight);
         let parts = vec![Part { rows: self.out_features, interleaved_heads: 0, packed: None, bias: None }];
         Ok(MatrixBuilder { kind, cols: self.in_features, has_bias: self.has_bias, parts })
     }
+
+    fn weight(&self) -> String {
+        format!("{}.weight", self.tensor)
+    }
+
+    fn bias(&self) -> String {
+        format!("{}.bias", self.tensor)
+    }
+}
+
+fn find<'a>(checkpoint: &'a Checkpoint, name: &str) -> Result<&'a TensorInfo> {
+    checkpoint.tensor(name).ok_or_else(|| missing(name))
 }
 
 /// `act(x · Wᵀ + b)`, `[1, in]` to `[1, out]`.
@@ -120,12 +194,10 @@ impl Dense {
     ) -> Result<Self> {
         let mut builder = config.builder(checkpoint)?;
         let kind = builder.kind;
-        for tensor in checkpoint.tensors() {
-            let Some(part) = builder.parts.first_mut() else { continue };
-            if tensor.name == WEIGHT {
-                part.packed = Some(pack(checkpoint, tensor, kind, plan, |_| {}).await?);
-            } else {
-                part.bias = Some(floats(checkpoint, tensor).await?);
+        for part in &mut builder.parts {
+            part.packed = Some(pack(checkpoint, find(checkpoint, &config.weight())?, kind, plan, |_| {}).await?);
+            if config.has_bias {
+                part.bias = Some(floats(checkpoint, find(checkpoint, &config.bias())?).await?);
             }
         }
         Ok(Self { linear: builder.upload_watched(device, true).await?, activation: config.activation })
@@ -153,7 +225,10 @@ mod tests {
     #[test]
     fn defaults_follow_sentence_transformers() {
         let plain = DenseConfig::from_json(&json!({"in_features": 3, "out_features": 5})).unwrap();
-        assert_eq!(plain, DenseConfig { in_features: 3, out_features: 5, has_bias: true, activation: Some(Activation::Tanh) });
+        assert_eq!(
+            plain,
+            DenseConfig { in_features: 3, out_features: 5, has_bias: true, activation: Some(Activation::Tanh), tensor: OWN_FILE }
+        );
         let identity = json!({"in_features": 3, "out_features": 5, "bias": false, "activation_function": "torch.nn.modules.linear.Identity",
             "module_input_name": "sentence_embedding", "module_output_name": null, "use_residual": false});
         assert_eq!(DenseConfig::from_json(&identity).unwrap().activation, None);

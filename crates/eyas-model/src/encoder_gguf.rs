@@ -1,12 +1,12 @@
 //! GGUF metadata to an encoder's shape. Keys: what llama.cpp's converter writes for the architectures `bert`, by which it means BERT, DistilBERT,
-//! RoBERTa and XLM-RoBERTa alike, and `modern-bert`.
+//! RoBERTa and XLM-RoBERTa alike, `modern-bert`, and `gemma-embedding`.
 
 use eyas_core::{Error, Result};
 use eyas_kernels::Activation;
 use eyas_weights::{Checkpoint, GgufMetadata};
 
 use crate::{
-    ClassifierConfig, EncoderConfig, LayerKind, LayerRope, Pooling, Rope, ScoreKind,
+    ClassifierConfig, EncoderConfig, LayerKind, LayerRope, Pooling, Rope, ScoreKind, bidirectional_gemma,
     config_gguf::{Keys, LARGEST_LAYERS, vocab_size},
     encoder_config::{EncoderBiases, activation},
     encoder_family::EncoderFamily,
@@ -16,6 +16,7 @@ use crate::{
 /// The architectures that are read.
 const BERT: &str = "bert";
 const MODERN_BERT: &str = "modern-bert";
+pub(crate) const GEMMA_EMBEDDING: &str = "gemma-embedding";
 
 /// Keys behind the architecture's name that are read.
 const KNOWN: [&str; 10] = [
@@ -46,7 +47,7 @@ const KNOWN_OF_MODERN: [&str; 8] = [
 impl EncoderConfig {
     /// Whether a GGUF file's metadata describes an encoder that is read.
     pub fn describes_gguf(metadata: &GgufMetadata) -> bool {
-        metadata.get_str("general.architecture").is_ok_and(|name| matches!(name, Some(BERT | MODERN_BERT)))
+        metadata.get_str("general.architecture").is_ok_and(|name| matches!(name, Some(BERT | MODERN_BERT | GEMMA_EMBEDDING)))
     }
 
     /// Reads a GGUF file's metadata. Fails with `unsupported-model` where it is another architecture, or has a key of the architecture that is not known,
@@ -58,12 +59,15 @@ impl EncoderConfig {
         let architecture = metadata.get_str("general.architecture")?.unwrap_or_default();
         if !Self::describes_gguf(metadata) {
             return Err(Error::unsupported(format!(
-                "GGUF: general.architecture {architecture:?} is not supported as an encoder; supported: {BERT}, {MODERN_BERT}; other encoders are \
+                "GGUF: general.architecture {architecture:?} is not supported as an encoder; supported: {BERT}, {MODERN_BERT}, {GEMMA_EMBEDDING}; other encoders are \
                  read from safetensors"
             )));
         }
         let is_modern = architecture == MODERN_BERT;
         let keys = Keys { metadata, architecture };
+        if architecture == GEMMA_EMBEDDING {
+            return bidirectional_gemma::read_gguf(&keys);
+        }
         let known: Vec<&str> = KNOWN.iter().chain(KNOWN_OF_MODERN.iter().filter(|_| is_modern)).copied().collect();
         keys.check_among(&known)?;
         if keys.flag("attention.causal")? != Some(false) {
@@ -164,10 +168,13 @@ fn adapt_modern(encoder: &mut EncoderConfig, keys: &Keys<'_>, checkpoint: &Check
     let base = |key, default| Ok::<_, Error>(Rope::plain(keys.float(key)?.unwrap_or(default)));
     encoder.ropes = Some((base("rope.freq_base", 160_000.0)?, base("rope.freq_base_swa", 10_000.0)?));
     let window = keys.optional("attention.sliding_window")?.filter(|window| *window > 0).map(|window| window / 2 + 1);
-    let every = keys.optional("attention.sliding_window_pattern")?.unwrap_or(3).max(1);
-    for (index, layer) in encoder.layers.iter_mut().enumerate() {
+    if window.is_none() {
+        keys.refuse(&["attention.sliding_window_pattern"])?;
+    }
+    let has_window = keys.window_layers(encoder.layers.len(), 3, true)?;
+    for (layer, has_window) in encoder.layers.iter_mut().zip(has_window) {
         *layer = match window {
-            Some(_) if !index.is_multiple_of(every) => LayerKind { window, rope: LayerRope::Local },
+            Some(_) if has_window => LayerKind { window, rope: LayerRope::Local },
             _ => LayerKind::FULL,
         };
     }

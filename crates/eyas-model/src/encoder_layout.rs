@@ -6,7 +6,7 @@ use eyas_core::{Error, Quantize, Result, WeightKind};
 use eyas_weights::{Checkpoint, Format, TensorInfo};
 
 use crate::{
-    EncoderConfig,
+    DenseConfig, EncoderConfig,
     encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot, gguf_encoder_slot},
     layout::{expect_shape, missing},
     matrix_builder::{MatrixBuilder, Part},
@@ -149,6 +149,7 @@ pub fn encoder_target_kind(
 ) -> WeightKind {
     let model_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
     match (&config.decoder, place(checkpoint, config, &tensor.name)) {
+        (Some(decoder), _) if DenseConfig::owns(&decoder.architecture, &tensor.name) => DenseConfig::held_kind(tensor),
         (Some(_), _) if tensor.shape.len() > 1 => target_kind(quantize, tensor, model_bytes),
         (None, Some(EncoderSlot::Matrix { matrix, .. })) => kind(matrix, quantize, tensor, model_bytes),
         _ => WeightKind::F32,

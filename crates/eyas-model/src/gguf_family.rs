@@ -6,6 +6,8 @@ use eyas_kernels::{Activation, QkNorm};
 use crate::{DecoderConfig, LayerKind, LayerRope, NormPlacement, Rope, config_gguf::Keys, family::Family};
 
 const CAPS: [&str; 2] = ["attn_logit_softcapping", "final_logit_softcapping"];
+/// Which layers have a window: it means nothing without one.
+const PATTERN: &str = "attention.sliding_window_pattern";
 const MULTIPLIERS: [&str; 4] = ["attention.scale", "embedding_scale", "residual_scale", "logit_scale"];
 
 /// Turns what is read as Llama's into the family's own.
@@ -15,23 +17,29 @@ pub(crate) fn adapt(mut decoder: DecoderConfig, keys: &Keys, family: Family) -> 
     match family {
         Family::Llama | Family::Mistral | Family::Qwen2 => {}
         Family::Qwen3 => decoder.qk_norm = QkNorm::PerHead { epsilon_bits },
-        // Files don't list the layers without positions; it is every fourth.
+        // Files have no place for the list of layers without positions; it is every fourth, as in the published model.
         Family::SmolLm3 => decoder.layers.iter_mut().skip(3).step_by(4).for_each(|layer| layer.rope = LayerRope::None),
         Family::Gemma2 => {
             gemma(&mut decoder, keys, 46)?;
             decoder.attention_softcap = keys.float(CAPS[0])?.map(|cap| cap as f32);
             let window = keys.optional("attention.sliding_window")?.unwrap_or(4096);
-            decoder.layers.iter_mut().step_by(2).for_each(|layer| layer.window = Some(window));
+            let has_window = keys.window_layers(decoder.layers.len(), 2, false)?;
+            for (layer, has_window) in decoder.layers.iter_mut().zip(has_window) {
+                layer.window = has_window.then_some(window);
+            }
         }
         Family::Gemma3 => {
             decoder.qk_norm = QkNorm::PerHead { epsilon_bits };
             gemma(&mut decoder, keys, 62)?;
             if let Some(window) = keys.optional("attention.sliding_window")?.filter(|window| *window > 0) {
                 let local = LayerKind { window: Some(window), rope: LayerRope::Local };
-                for (_, layer) in decoder.layers.iter_mut().enumerate().filter(|(index, _)| !(index + 1).is_multiple_of(6)) {
-                    *layer = local;
+                let has_window = keys.window_layers(decoder.layers.len(), 6, false)?;
+                for (layer, has_window) in decoder.layers.iter_mut().zip(has_window) {
+                    *layer = if has_window { local } else { *layer };
                 }
                 decoder.local_rope = Some(Rope::plain(keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0)));
+            } else {
+                keys.refuse(&[PATTERN])?;
             }
         }
         Family::Phi3 => {
@@ -69,6 +77,9 @@ fn refuse_what_others_have(keys: &Keys, family: Family) -> Result<()> {
     }
     if family != Family::Granite {
         keys.refuse(&MULTIPLIERS)?;
+    }
+    if !matches!(family, Family::Gemma2 | Family::Gemma3) {
+        keys.refuse(&[PATTERN])?;
     }
     if !matches!(family, Family::Gemma2 | Family::Gemma3 | Family::Phi3) {
         keys.refuse(&["attention.sliding_window"])?;

@@ -7,7 +7,7 @@ use eyas_kernels::QkNorm;
 use eyas_weights::{Checkpoint, Format, TensorInfo};
 
 use crate::{
-    DecoderConfig,
+    DecoderConfig, DenseConfig,
     matrix_builder::{MatrixBuilder, Part},
     quantize_policy::{common_kind, target_kind},
     tensor_names::{MatrixSlot, NormSlot, Slot, slot},
@@ -27,7 +27,9 @@ impl Layout {
         let format = checkpoint.format();
         let mut places = Vec::with_capacity(checkpoint.tensors().len());
         for tensor in checkpoint.tensors() {
-            places.push(slot(&tensor.name, format, config.norm_placement).ok_or_else(|| {
+            let place = slot(&tensor.name, format, config.norm_placement);
+            let place = place.or_else(|| DenseConfig::owns(&config.architecture, &tensor.name).then_some(Slot::Ignored));
+            places.push(place.ok_or_else(|| {
                 Error::unsupported(format!(
                     "the tensor {:?} has no place in a {} decoder; the model has a feature that Eyas does not support",
                     tensor.name, config.architecture

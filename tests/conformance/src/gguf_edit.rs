@@ -94,6 +94,18 @@ impl GgufEdit {
         self.set(key, [&8_u32.to_le_bytes(), length.as_slice(), value.as_bytes()].concat())
     }
 
+    /// Sets a key to a truth.
+    pub fn flag(self, key: &str, value: bool) -> Self {
+        self.set(key, [&7_u32.to_le_bytes(), [u8::from(value)].as_slice()].concat())
+    }
+
+    /// Sets a key to a list of truths.
+    pub fn flags(self, key: &str, values: &[bool]) -> Self {
+        let count = (values.len() as u64).to_le_bytes();
+        let values: Vec<u8> = values.iter().map(|value| u8::from(*value)).collect();
+        self.set(key, [&9_u32.to_le_bytes(), 7_u32.to_le_bytes().as_slice(), &count, &values].concat())
+    }
+
     /// Takes a key away.
     pub fn without(mut self, key: &str) -> Self {
         self.entries.retain(|(existing, _)| existing != key);
@@ -109,6 +121,12 @@ impl GgufEdit {
     /// Gives a tensor another name.
     pub fn renamed(mut self, name: &str, new: &str) -> Self {
         new.clone_into(&mut self.tensor(name).0);
+        self
+    }
+
+    /// Takes a tensor's description away; its data stay.
+    pub fn without_tensor(mut self, name: &str) -> Self {
+        self.tensors.retain(|tensor| tensor.0 != name);
         self
     }
 

@@ -102,7 +102,7 @@ fn check_gguf(device: &KernelDevice, tolerance: f32) {
         println!("{} from GGUF on {}: {worst:.1e}", folder.file_name().unwrap().display(), device.report().name);
         (checked, heads) = (checked + 1, heads + usize::from(engine.config().classifier.is_some()));
     }
-    assert!(checked >= 6 && heads >= 4, "{checked} GGUF files of encoders, {heads} with heads");
+    assert!(checked >= 7 && heads >= 4, "{checked} GGUF files of encoders, {heads} with heads");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod encoder_goldens;
 mod encoder_refusals;
 mod family_goldens;
 mod family_refusals;
+mod gguf_layers;
 mod guesses;
 mod llama_goldens;
 mod minilm;
