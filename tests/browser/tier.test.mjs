@@ -273,7 +273,7 @@ test("what a local-only turn said is known again where the application quotes it
   const before = proxy.seen.length;
   const seen = await page.evaluate(async (endpoint) => {
     const eyas = await window.eyas.load({ model: window.nano, privacy: "prefer-cloud", cloud: { endpoint, model: "mock", taint: "without" } });
-    const question = { role: "user", content: "SECRET play jazz by Miles Davis" };
+    const question = { role: "user", content: "SECRET play jazz by Miles Davis, and a little later something slow for two" };
     const stream = eyas.stream([question], { privacy: "local-only", maxTokens: 40 });
     let half = "";
     for await (const delta of stream) {
@@ -286,6 +286,7 @@ test("what a local-only turn said is known again where the application quotes it
       { role: "system", content: `Earlier: ${question.content}. Go on.` },
       { role: "assistant", content: half },
       { role: "tool", content: JSON.stringify({ said: question.content }) },
+      { role: "user", content: "A friend said: 'play JAZZ by Miles Davis, and a little later something slow'. Why?" },
     ];
     for (const quote of quotes) {
       const { provenance } = await eyas.chat([quote, { role: "user", content: "will it rain in oslo" }]);
@@ -294,9 +295,9 @@ test("what a local-only turn said is known again where the application quotes it
     await eyas.dispose();
     return { rows, half };
   }, `${proxy.origin}/none/v1`);
-  assert.deepEqual(seen.rows, Array(3).fill(["cloud", 1]), JSON.stringify(seen));
+  assert.deepEqual(seen.rows, Array(4).fill(["cloud", 1]), JSON.stringify(seen));
   const bodies = proxy.seen.slice(before).map(({ body }) => JSON.parse(body).messages.map(({ content }) => content));
-  assert.deepEqual(bodies, Array(3).fill(["will it rain in oslo"]));
+  assert.deepEqual(bodies, Array(4).fill(["will it rain in oslo"]));
   await close();
 });
 
@@ -325,7 +326,7 @@ test("usage, seed and cost of an engine whose cloud answers", async (t) => {
   const answers = [seen.there, seen.asked];
   assert.deepEqual(seen.usage, {
     local: { requests: 0, promptTokens: 0, completionTokens: 0 },
-    cloud: { requests: 2, promptTokens: sum(answers, ({ usage }) => usage.promptTokens), completionTokens: sum(answers, ({ usage }) => usage.completionTokens), uncounted: 0 },
+    cloud: { requests: 2, promptTokens: sum(answers, ({ usage }) => usage.promptTokens), completionTokens: sum(answers, ({ usage }) => usage.completionTokens), uncounted: 0, brokenOff: 0 },
     bytesSent: proxy.seen.slice(before).reduce((total, { bytes }) => total + bytes, 0),
     cost: sum(answers, ({ provenance }) => provenance.cost),
     saved: 0,
@@ -388,15 +389,17 @@ test("an abort stops the cloud's answer too, and what takes too long here goes t
       }
     })().catch((error) => error);
     const after = await eyas.chat("play jazz", { privacy: "local-only", maxTokens: 4 });
+    const { brokenOff, completionTokens } = eyas.usage.cloud;
+    const told = eyas.ledger.entries().map(({ status, brokenOff }) => [status, brokenOff?.completionTokens, brokenOff?.isCounted]);
     await eyas.dispose();
     const hasty = await window.eyas.load({ model: window.nano, device: "cpu", cloud: cloud(good), budget: { firstTokenMs: 0.01 } });
     await hasty.chat("play jazz"); // which measures how fast this device is
     const { provenance } = await hasty.chat("book a table for two");
     await hasty.dispose();
-    return { isOwn: error === reason, shown, after: after.provenance.tier, tier: provenance.tier, reason: provenance.reason, detail: provenance.detail };
+    return { isOwn: error === reason, shown, usage: [brokenOff, completionTokens], told, after: after.provenance.tier, tier: provenance.tier, reason: provenance.reason, detail: provenance.detail };
   }, [`${proxy.origin}/stall,stall/v1`, `${proxy.origin}/none/v1`]);
   const { detail, ...rest } = seen;
-  assert.deepEqual(rest, { isOwn: true, shown: "half", after: "local", tier: "cloud", reason: "should-not" }, JSON.stringify(seen));
+  assert.deepEqual(rest, { isOwn: true, shown: "half", usage: [1, 1], told: [[200, 1, false]], after: "local", tier: "cloud", reason: "should-not" }, JSON.stringify(seen));
   // The server would have held its answer for ever.
   assert.equal(await proxy.seen.find(({ plan }) => plan === "stall,stall").ended, true);
   assert.match(detail, /firstTokenMs/);
@@ -410,13 +413,21 @@ test("a load that killed its page is refused once, and a page that was left is n
     if (text) localStorage.setItem(key, text);
     return localStorage.getItem(key);
   }, text);
-  await mark("1");
+  await mark("0");
   const attempt = () => page.evaluate(async () => (await window.outcome(window.eyas.load({ model: "/nano-x/", device: "cpu" }))).error);
   const first = await attempt();
   assert.equal(first.code, "over-budget");
   assert.match(first.message, /never ended/);
   assert.equal((await attempt()).code, "model-not-found");
   assert.equal(await mark(), null);
+  // After two of them in a row two calls are refused, whatever page makes them.
+  await mark("1");
+  assert.equal((await attempt()).code, "over-budget");
+  await page.reload();
+  await page.waitForFunction("window.ready");
+  await page.evaluate(() => (window.outcome = (promise) => promise.then((value) => ({ value }), ({ code, message }) => ({ error: { code, message } }))));
+  assert.match((await attempt()).message, /the last 2 loads .* the call after this one tries it again/);
+  assert.equal((await attempt()).code, "model-not-found");
   // Left in the middle of a load: the mark goes with the page.
   await page.evaluate((models) => {
     void window.eyas.load({ model: `${models}/slow@model.safetensors/nano/`, device: "cpu" }).catch(() => {});
@@ -424,5 +435,31 @@ test("a load that killed its page is refused once, and a page that was left is n
   await page.waitForFunction(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length === 1, undefined, { timeout: 60_000 });
   await page.reload();
   assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:")).length), 0);
+  await close();
+});
+
+test("a plan says that the last load killed its tab, and what of less memory would fit", async () => {
+  const { page, close } = await watchedPage();
+  const { killed, plain } = await page.evaluate(async () => {
+    const options = { model: window.nano, device: "cpu", quantize: "none" };
+    const plain = await window.eyas.plan(options);
+    // The name of the mark is the load's own: a load that is under way shows it.
+    const keys = () => Object.keys(localStorage).filter((key) => key.startsWith("eyas-loading:"));
+    let key;
+    const loading = window.eyas.load({ ...options, onProgress: () => (key ??= keys()[0]) });
+    await (await loading).dispose();
+    localStorage.setItem(key, "0");
+    const killed = await window.eyas.plan(options);
+    const refused = await window.outcome(window.eyas.load(options));
+    const again = await window.eyas.plan(options);
+    localStorage.removeItem(key);
+    return { killed: { ...killed, refused: refused.error, again: again.code }, plain };
+  });
+  assert.deepEqual([plain.code, killed.code, killed.answerer, killed.again], [null, "over-budget", "nobody", null]);
+  assert.equal(killed.refused.code, "over-budget");
+  assert.match(killed.detail, /the last load of this model never ended/);
+  assert.deepEqual(killed.asked.excesses.map(({ bound }) => bound), ["lastLoadBytes"]);
+  const peak = ({ need }) => need.weightBytes + need.cacheBytes + need.scratchBytes + need.stagingBytes;
+  assert.ok(killed.wouldFit.length > 0 && killed.wouldFit.every((variant) => peak(variant) <= 0.75 * peak(killed.asked)));
   await close();
 });

@@ -26,7 +26,7 @@ pub struct EvalCommand {
     /// A folder with a model, or a .gguf file
     #[arg(long)]
     model: PathBuf,
-    /// JSON lines: {"task", "input", "gold", "cloud"?}; a gold of null says that no answer of this model can be right; `cloud` is what a cloud
+    /// JSON lines: {"task", "input", "gold", "labels"?, "cloud"?}; `labels` are those among which the answer chooses; a gold of null says that no answer of this model can be right; `cloud` is what a cloud
     /// model answered, and where it is absent the gold answer stands for it
     #[arg(long, value_name = "FILE")]
     tasks: PathBuf,
@@ -49,6 +49,8 @@ struct TaskLine {
     task: String,
     input: String,
     gold: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
     cloud: Option<String>,
 }
 
@@ -130,7 +132,7 @@ async fn example(engine: &Engine, cloud: Option<&CloudModel>, command: &EvalComm
     let begin = Instant::now();
     let session = engine.session();
     let mut generation = session.start(&Request::new(prompt, options.clone()))?;
-    generation.watch_signals();
+    generation.watch_labels(&task.labels)?;
     let completion = loop {
         if let Event::Done(completion) = generation.next().await? {
             break completion;

@@ -7,7 +7,7 @@ pub struct TokenSignal {
     pub logprob: f32,
     /// Entropy of the whole distribution, in nats.
     pub entropy: f32,
-    /// Probability of the most probable token less that of the second.
+    /// Probability of the most probable token less that of the second; see also [`TokenSignal::margin_among`].
     pub margin: f32,
 }
 
@@ -36,6 +36,21 @@ impl TokenSignal {
         let margin = (1.0 - f64::from(second - first).exp()) / sum;
         Self { logprob: chosen as f32, entropy: (log_sum - weighted / sum) as f32, margin: margin as f32 }
     }
+
+    /// How clear the choice among labels is: probability of the most probable label less that of the second, where only the labels are to choose from. Each
+    /// has the tokens that it may begin with, of which the most probable counts; labels that begin with the same token can't be told apart by it, which is a
+    /// margin of 0. Of fewer than two labels, it is 1.
+    pub fn margin_among(logits: &[f32], labels: &[Vec<u32>]) -> f32 {
+        let logit = |id: &u32| logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let mut best: Vec<f32> = labels.iter().map(|ids| ids.iter().map(logit).fold(f32::NEG_INFINITY, f32::max)).collect();
+        best.sort_unstable_by(|a, b| b.total_cmp(a));
+        let [first, second, ..] = best[..] else { return 1.0 };
+        if !first.is_finite() {
+            return 0.0;
+        }
+        let sum: f64 = best.iter().map(|logit| f64::from(logit - first).exp()).sum();
+        ((1.0 - f64::from(second - first).exp()) / sum) as f32
+    }
 }
 
 #[cfg(test)]
@@ -47,6 +62,18 @@ mod tests {
         let signal = TokenSignal::of(&[2.0; 4], 1);
         assert!((signal.logprob + 4.0_f32.ln()).abs() < 1e-6 && (signal.entropy - 4.0_f32.ln()).abs() < 1e-6);
         assert!(signal.margin.abs() < 1e-9);
+    }
+
+    #[test]
+    fn only_labels_count_among_labels() {
+        // Probabilities 6, 3 and 1 among labels, whatever else there is.
+        let logits = [9.0, 6.0_f32.ln(), 3.0_f32.ln(), 0.0, -5.0];
+        let margin =
+            |labels: &[&[u32]]| TokenSignal::margin_among(&logits, &labels.iter().map(|ids| ids.to_vec()).collect::<Vec<_>>());
+        assert!((margin(&[&[3], &[1], &[2, 4]]) - 0.3).abs() < 1e-6);
+        assert!((margin(&[&[4, 1], &[3]]) - 5.0 / 7.0).abs() < 1e-6);
+        assert!(margin(&[&[1], &[1, 2], &[3]]).abs() < 1e-9, "the same first token");
+        assert!((margin(&[&[1]]) - 1.0).abs() < 1e-9 && margin(&[&[], &[77]]).abs() < 1e-9);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use eyas_core::{Completion, Error, ErrorKind, Event, FinishReason, Result, TokenLogprob, TokenSignal, TopLogprob, Usage};
 use eyas_model::LogitsOf;
+use eyas_text::{EncodeOptions, Tokenizer};
 
 use crate::{
     Engine, Request,
@@ -28,6 +29,8 @@ pub struct Generation {
     max_tokens: usize,
     top_logprobs: Option<usize>,
     signals: Option<Vec<TokenSignal>>,
+    /// The tokens that each label may begin with, where the answer should be one of them.
+    labels: Vec<Vec<u32>>,
     seed: u64,
     sampler: Sampler,
     answer: Answer,
@@ -71,6 +74,7 @@ impl Generation {
             max_tokens,
             top_logprobs: options.logprobs.then_some(options.top_logprobs),
             signals: None,
+            labels: Vec::new(),
             seed,
             sampler,
             answer,
@@ -117,6 +121,13 @@ impl Generation {
     /// From now on keeps what each token says about its certainty.
     pub fn watch_signals(&mut self) {
         self.signals.get_or_insert_default();
+    }
+
+    /// As [`Generation::watch_signals`], for an answer that should be one of these labels: the margin of its first token is that among them.
+    pub fn watch_labels(&mut self, labels: &[String]) -> Result<()> {
+        self.watch_signals();
+        self.labels = first_tokens(self.engine.tokenizer(), labels)?;
+        Ok(())
     }
 
     /// What each token since [`Generation::watch_signals`] said about its certainty.
@@ -256,7 +267,11 @@ impl Generation {
             self.logprobs.push(report(&self.engine, logits, token_id, count));
         }
         if let Some(signals) = &mut self.signals {
-            signals.push(TokenSignal::of(logits, token_id));
+            let mut signal = TokenSignal::of(logits, token_id);
+            if signals.is_empty() && !self.labels.is_empty() {
+                signal.margin = TokenSignal::margin_among(logits, &self.labels);
+            }
+            signals.push(signal);
         }
         self.logits = None;
         self.take(token_id)
@@ -329,6 +344,18 @@ fn room(prompt_tokens: usize, max_tokens: Option<usize>, context_tokens: usize) 
          shorten the prompt, lower maxTokens, or load the model with more contextTokens"
     );
     Err(Error::new(ErrorKind::ContextOverflow, detail))
+}
+
+/// The tokens that each label may begin with: as a text's first word, and as a word within one. What all labels may begin with (a space of its own) tells
+/// them not apart, and is left out where something is left.
+fn first_tokens(tokenizer: &Tokenizer, labels: &[String]) -> Result<Vec<Vec<u32>>> {
+    let options = EncodeOptions { add_special: false, parse_special: false };
+    let first = |text: &str| tokenizer.encode(text, options).map(|ids| ids.first().copied());
+    let both = labels.iter().map(|label| Ok([first(label)?, first(&format!(" {label}"))?].into_iter().flatten().collect()));
+    let both: Vec<Vec<u32>> = both.collect::<Result<_>>()?;
+    let is_shared = |id: &u32| both.iter().all(|ids| ids.contains(id));
+    let own: Vec<Vec<u32>> = both.iter().map(|ids| ids.iter().copied().filter(|id| !is_shared(id)).collect()).collect();
+    Ok(if own.iter().all(Vec::is_empty) { both } else { own })
 }
 
 fn report(engine: &Engine, logits: &[f32], id: u32, count: usize) -> TokenLogprob {

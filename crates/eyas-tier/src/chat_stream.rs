@@ -11,6 +11,8 @@ pub(crate) struct ChatStream {
     pub(crate) is_done: bool,
     pub(crate) prompt_tokens: Option<usize>,
     pub(crate) completion_tokens: Option<usize>,
+    /// Events that said something, in text or in thoughts: servers send one for each token, or for several.
+    pub(crate) pieces: usize,
     /// The model that the server says answered.
     pub(crate) model: Option<String>,
     /// Why the model would not answer, in its own words.
@@ -59,11 +61,18 @@ impl ChatStream {
         if let Some(refusal) = said.and_then(|said| said.get("refusal")).and_then(Value::as_str) {
             self.refusal.push_str(refusal);
         }
+        let has = |name: &str| said.and_then(|said| said.get(name)).is_some_and(says_something);
+        self.pieces += usize::from(["content", "refusal", "reasoning", "reasoning_content"].into_iter().any(has));
         let text = said.and_then(|said| said.get("content")).map_or(Ok(String::new()), |content| self.content(content))?;
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty()) {
             self.finish = Some(self.finish_reason(reason)?);
         }
         Ok(text)
+    }
+
+    /// Whether the server has written or counted anything that could be charged for.
+    pub(crate) fn has_output(&self) -> bool {
+        self.pieces > 0 || self.completion_tokens.is_some_and(|tokens| tokens > 0)
     }
 
     /// A text, or a list of parts as newer servers send it.
@@ -104,6 +113,15 @@ impl ChatStream {
     /// Fails with `cloud-refused` where the model would not answer: that is no answer without text.
     pub(crate) fn check_refusal(&self) -> Result<()> {
         if self.refusal.is_empty() { Ok(()) } else { Err(self.declined("refusal")) }
+    }
+}
+
+/// Whether a field of a message holds any text.
+fn says_something(field: &Value) -> bool {
+    match field {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Clock, CloudConfig, CloudPermit, Refusal, TokenSource,
     answer_body::AnswerBody,
     chat_stream::{ChatStream, error_body_text},
-    egress_ledger::{EgressEntry, EgressOutcome},
+    egress_ledger::{BrokenOff, EgressEntry, EgressOutcome},
     network::{CloudRequest, CloudResponse, Gate, NetworkFailure},
     retry::{backoff_ms, is_worth, retry_after_ms},
     token,
@@ -17,6 +17,9 @@ use crate::{
 /// Bytes of an answer in all, and of an error's body: a server that sends more is broken or hostile.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// Bytes of a request's body that count as a token of its prompt where the server has not counted them.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// The longest wait for the usage and `[DONE]` behind a finish reason. Not every server sends them, nor closes the connection.
 const AFTER_FINISH_MS: f64 = 1000.0;
@@ -37,6 +40,8 @@ pub(crate) struct Dispatch {
     pub(crate) request: u64,
     /// Attempts that were made for the same request before.
     pub(crate) earlier_attempts: u32,
+    /// Whether one of them was refused for its token, so that no other one is asked for.
+    pub(crate) had_refresh: bool,
     pub(crate) why: Refusal,
 }
 
@@ -57,11 +62,13 @@ pub(crate) struct CloudCall {
     retries: u32,
     /// The token of all attempts, once the application was asked; it may have none.
     token: Option<Token>,
-    /// The first token was refused: the next one is the last.
+    /// A token of this call was refused: the next one is the last.
     refreshed: bool,
     /// When the finish reason came.
     finished_ms: Option<f64>,
     answer: Option<Answer>,
+    /// The ledger's entry of the attempt whose answer is being read.
+    entry: Option<u64>,
     texts: VecDeque<String>,
     has_text: bool,
     /// Requests that were handed to the network.
@@ -71,7 +78,7 @@ pub(crate) struct CloudCall {
     /// When the first text came, after the start.
     pub(crate) first_text_ms: Option<f64>,
     /// What the events have told.
-    pub(crate) stream: ChatStream,
+    stream: ChatStream,
 }
 
 struct Token(Option<String>);
@@ -107,6 +114,7 @@ impl CloudCall {
             refreshed: false,
             finished_ms: None,
             answer: None,
+            entry: None,
             texts: VecDeque::new(),
             has_text: false,
             attempts: 0,
@@ -135,6 +143,25 @@ impl CloudCall {
         }
     }
 
+    /// What is known of the complete answer, which is used: from here on it is not one that broke off.
+    pub(crate) fn take_stream(&mut self) -> ChatStream {
+        self.entry = None;
+        std::mem::take(&mut self.stream)
+    }
+
+    /// Lets go what came of an attempt, and has the ledger say what it was.
+    fn break_off(&mut self) {
+        let stream = std::mem::take(&mut self.stream);
+        let Some(id) = self.entry.take().filter(|_| stream.has_output()) else { return };
+        let prompt_tokens = stream.prompt_tokens.unwrap_or(self.dispatch.body.len().div_ceil(BYTES_PER_TOKEN));
+        // A count that is told while the answer goes on may lie behind what came.
+        let counted = stream.completion_tokens.filter(|tokens| *tokens >= stream.pieces);
+        let completion_tokens = counted.unwrap_or(stream.pieces);
+        let cost = self.cloud.config.prices.map(|prices| prices.of(prompt_tokens, completion_tokens));
+        let is_counted = counted.is_some();
+        self.cloud.gate.ledger.break_off(id, BrokenOff { prompt_tokens, completion_tokens, is_counted, cost });
+    }
+
     fn left_ms(&self) -> f64 {
         self.cloud.config.retry.total_timeout_ms - (self.cloud.clock.now_ms() - self.started_ms)
     }
@@ -155,8 +182,8 @@ impl CloudCall {
         let Failure { error, retry } = failure;
         self.answer = None;
         self.finished_ms = None;
+        self.break_off();
         let Some(pause) = retry.filter(|_| !self.has_text) else { return Err(error) };
-        self.stream = ChatStream::default();
         if matches!(pause, Pause::NewToken) {
             self.refreshed = true;
             self.token = None;
@@ -208,7 +235,7 @@ impl CloudCall {
         let patience_ms = self.patience_ms()?;
         let answer = within(&*cloud.clock, patience_ms, cloud.gate.post(&self.dispatch.permit, request, self.entry())).await;
         self.cancel.check()?;
-        let response = match answer {
+        let (entry, response) = match answer {
             None => {
                 let error = timeout(format!("the cloud did not answer within {patience_ms} ms (cloud.retry.idleTimeoutMs)"));
                 return Err(Failure { error, retry: Some(Pause::Backoff) });
@@ -217,7 +244,7 @@ impl CloudCall {
                 let error = Error::new(ErrorKind::CloudHttp, format!("the cloud could not be reached: {words}"));
                 return Err(Failure { error, retry: Some(Pause::Backoff) });
             }
-            Some(Ok(response)) => response,
+            Some(Ok(answer)) => answer,
         };
         if !(200..300).contains(&response.status()) {
             return Err(self.status_failure(response).await);
@@ -228,6 +255,7 @@ impl CloudCall {
             let detail = format!("the cloud answered with {kind:?} instead of an event stream; is this the address of a model?");
             return Err(Error::new(ErrorKind::CloudRefused, detail).into());
         }
+        self.entry = Some(entry);
         self.answer = Some(Answer { response, body: AnswerBody::default(), bytes: 0 });
         Ok(())
     }
@@ -243,6 +271,8 @@ impl CloudCall {
             reason: self.dispatch.why.reason,
             detail: self.dispatch.why.detail.clone(),
             outcome: EgressOutcome::Sent,
+            status: None,
+            broken_off: None,
         }
     }
 
@@ -250,7 +280,7 @@ impl CloudCall {
     async fn status_failure(&self, mut response: Box<dyn CloudResponse>) -> Failure {
         let status = response.status();
         let header = |name: &str| response.header(name);
-        let retry = if status == 401 && !self.refreshed {
+        let retry = if status == 401 && !self.refreshed && !self.dispatch.had_refresh {
             Some(Pause::NewToken)
         } else if is_worth(status, header("x-should-retry").as_deref()) {
             Some(retry_after_ms(header, self.cloud.clock.unix_ms()).map_or(Pause::Backoff, Pause::Asked))
@@ -345,6 +375,13 @@ impl CloudCall {
             answer.response = Box::new(Ended);
         }
         Ok(None)
+    }
+}
+
+impl Drop for CloudCall {
+    /// An answer that nobody waits for any more was broken off too.
+    fn drop(&mut self) {
+        self.break_off();
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Confidence {
     pub q10_logprob: Option<f64>,
     /// Mean entropy in nats.
     pub mean_entropy: Option<f64>,
-    /// Probability of the best first token less that of the second best: over a constrained set of labels, how clear the choice was.
+    /// Probability of the best first token less that of the second best; where the request names labels, among these alone: how clear the choice was.
     pub first_margin: Option<f64>,
     /// Where the answer should be JSON: 1 if it is, else 0.
     pub structure: Option<f64>,

@@ -18,6 +18,20 @@ pub enum EgressOutcome {
     Unknown,
 }
 
+/// What a server had written when its answer broke off, was refused or was given up; whoever runs it charges for that all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokenOff {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of the answer.
+    pub completion_tokens: usize,
+    /// Whether the server counted them. Otherwise a piece of text counts as one token, and four bytes of the request's body as one.
+    pub is_counted: bool,
+    /// What they cost, where prices were given.
+    pub cost: Option<f64>,
+}
+
 /// One request that was handed to the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,9 +54,13 @@ pub struct EgressEntry {
     pub detail: String,
     /// What became of it.
     pub outcome: EgressOutcome,
+    /// The status of the answer, where there is one.
+    pub status: Option<u16>,
+    /// What came of an answer that was not used; absent where it was, or nothing came.
+    pub broken_off: Option<BrokenOff>,
 }
 
-/// Hears of every new entry and of every change of an outcome.
+/// Hears of every new entry and of every change of one.
 pub type EgressListener = Rc<dyn Fn(&EgressEntry)>;
 
 /// The ledger of one engine. An entry is written before its bytes are handed over, so that a crash can't hide one.
@@ -73,15 +91,31 @@ impl EgressLedger {
         id
     }
 
-    /// Says what became of an entry that is still open.
-    pub(crate) fn settle(&self, id: u64, outcome: EgressOutcome) {
+    /// Says what became of an entry that is still open: the status of its answer, or that there is none.
+    pub(crate) fn settle(&self, id: u64, status: Option<u16>) {
+        self.change(id, |entry| {
+            let is_open = entry.outcome == EgressOutcome::Sent;
+            if is_open {
+                entry.outcome = if status.is_some() { EgressOutcome::Answered } else { EgressOutcome::Unknown };
+                entry.status = status;
+            }
+            is_open
+        });
+    }
+
+    /// Says what came of an answer that is not used.
+    pub(crate) fn break_off(&self, id: u64, broken_off: BrokenOff) {
+        self.change(id, |entry| {
+            entry.broken_off = Some(broken_off);
+            true
+        });
+    }
+
+    /// Changes an entry and tells of it where `change` says that there is news.
+    fn change(&self, id: u64, change: impl FnOnce(&mut EgressEntry) -> bool) {
         let changed = {
             let mut entries = self.entries.borrow_mut();
-            let entry = entries.get_mut((id - 1) as usize).filter(|entry| entry.outcome == EgressOutcome::Sent);
-            entry.map(|entry| {
-                entry.outcome = outcome;
-                entry.clone()
-            })
+            entries.get_mut((id - 1) as usize).and_then(|entry| change(entry).then(|| entry.clone()))
         };
         if let Some(entry) = changed {
             self.tell(&entry);

@@ -32,7 +32,7 @@ pub(crate) fn leave(
     if may_leave.len() < messages.len() {
         let is_question = messages.last().is_some_and(|last| taints.holds(request.session, last));
         if cloud.config.taint == TaintRule::Refuse || is_question {
-            return Err(Refusal::may_not("the session holds what a local-only request put there"));
+            return Err(Refusal::may_not("its messages hold what a local-only request said"));
         }
         downgrades.push("messages of local-only requests".to_owned());
     }
@@ -50,7 +50,7 @@ pub(crate) fn leave(
     let body = chat_body(&cloud.config, question).map_err(|error| Refusal::cannot(error.to_string()))?;
     downgrades.extend(body.downgrades);
     let permit = CloudPermit::grant(allowed, endpoint);
-    let earlier_attempts = request.earlier.cloud_attempts;
-    let dispatch = Dispatch { permit, body: body.bytes, request: id, earlier_attempts, why: Refusal::cannot("") };
+    let (earlier_attempts, had_refresh) = (request.earlier.cloud_attempts, request.earlier.token_refused);
+    let dispatch = Dispatch { permit, body: body.bytes, request: id, earlier_attempts, had_refresh, why: Refusal::cannot("") };
     Ok((dispatch, downgrades))
 }

@@ -1,6 +1,6 @@
 //! Whether a model fits, before any of its weights are fetched.
 
-use eyas_core::{ErrorKind, format_bytes};
+use eyas_core::{Error, ErrorKind, format_bytes};
 use serde::{Deserialize, Serialize};
 
 /// What a model would take.
@@ -61,7 +61,7 @@ pub struct MemoryBudget {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Excess {
-    /// What is bounded: `memoryBytes`, `downloadBytes`, `largestBufferBytes`, `deviceMemoryBytes` or `storageBytes`.
+    /// What is bounded: `memoryBytes`, `downloadBytes`, `largestBufferBytes`, `deviceMemoryBytes`, `storageBytes`, or `lastLoadBytes`, see [`Demotion`].
     pub bound: String,
     /// How much there may be.
     pub limit_bytes: u64,
@@ -90,6 +90,31 @@ pub fn excesses(need: &MemoryNeed, budget: &MemoryBudget) -> Vec<Excess> {
         Some(Excess { bound: bound.into(), limit_bytes, need_bytes })
     });
     exceeded.collect()
+}
+
+/// The last load of the same model never ended, so a next one should take less.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demotion {
+    limit_bytes: u64,
+    detail: String,
+}
+
+impl Demotion {
+    /// Of a load that took `need` at most, as far as it came, and would now fail with `error`. A next one should take three quarters of that: what a little
+    /// less takes would most likely end the tab too.
+    pub fn of(need: &MemoryNeed, error: &Error) -> Self {
+        Self { limit_bytes: need.peak_bytes() / 4 * 3, detail: error.detail().to_owned() }
+    }
+
+    /// What `need` is above that.
+    pub fn excess(&self, need: &MemoryNeed) -> Option<Excess> {
+        let need_bytes = need.peak_bytes();
+        (need_bytes > self.limit_bytes).then(|| Excess {
+            bound: "lastLoadBytes".into(),
+            limit_bytes: self.limit_bytes,
+            need_bytes,
+        })
+    }
 }
 
 /// A variant of a load and whether it fits.
@@ -135,14 +160,18 @@ pub struct MemoryPlan {
 }
 
 /// Judges `asked` and, where it does not fit, `others`, which come in the order of preference.
-pub fn plan(asked: Variant, others: Vec<Variant>, cloud_allowed: bool) -> MemoryPlan {
+pub fn plan(asked: Variant, others: Vec<Variant>, demotion: Option<&Demotion>, cloud_allowed: bool) -> MemoryPlan {
     if asked.excesses.is_empty() {
         let (total, peak) = (format_bytes(asked.need.total_bytes()), format_bytes(asked.need.peak_bytes()));
         let detail = format!("the model fits: {total} on the device, and {peak} at most while it loads");
         return MemoryPlan { asked, would_fit: Vec::new(), answerer: Answerer::Local, code: None, detail };
     }
     let would_fit: Vec<_> = others.into_iter().filter(|variant| variant.excesses.is_empty()).collect();
-    let bounds = asked.excesses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let bounds = asked.excesses.iter().map(|excess| match demotion {
+        Some(demotion) if excess.bound == "lastLoadBytes" => demotion.detail.clone(),
+        _ => excess.to_string(),
+    });
+    let bounds = bounds.collect::<Vec<_>>().join("; ");
     let fitting = match would_fit.first() {
         Some(Variant { quantize, context_tokens, need, .. }) => {
             let bytes = format_bytes(need.peak_bytes());
@@ -209,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_full_store_is_another_code_than_a_small_budget() {
-        let code = |budget: MemoryBudget| plan(variant("q8", 600, &budget), Vec::new(), false).code;
+        let code = |budget: MemoryBudget| plan(variant("q8", 600, &budget), Vec::new(), None, false).code;
         let full = MemoryBudget { storage_bytes: Some(1), ..MemoryBudget::default() };
         assert_eq!(code(full.clone()).as_deref(), Some("storage-full"));
         assert_eq!(code(MemoryBudget { memory_bytes: Some(1), ..full }).as_deref(), Some("over-budget"));
@@ -230,10 +259,27 @@ mod tests {
     fn the_plan_says_who_answers_and_what_would_fit() {
         let budget = MemoryBudget { memory_bytes: Some(700), ..MemoryBudget::default() };
         let others = || vec![variant("q8", 600, &budget), variant("q4", 300, &budget)];
-        let refused = plan(variant("none", 1000, &budget), others(), false);
+        let refused = plan(variant("none", 1000, &budget), others(), None, false);
         assert_eq!((refused.answerer, refused.would_fit.len()), (Answerer::Nobody, 1));
         assert!(refused.detail.contains("\"q4\"") && refused.detail.contains("nobody would answer"), "{}", refused.detail);
-        assert_eq!(plan(variant("none", 1000, &budget), others(), true).answerer, Answerer::Cloud);
-        assert_eq!(plan(variant("q4", 300, &budget), Vec::new(), false).answerer, Answerer::Local);
+        assert_eq!(plan(variant("none", 1000, &budget), others(), None, true).answerer, Answerer::Cloud);
+        assert_eq!(plan(variant("q4", 300, &budget), Vec::new(), None, false).answerer, Answerer::Local);
+    }
+
+    #[test]
+    fn after_a_load_that_never_ended_only_what_takes_clearly_less_fits() {
+        let budget = MemoryBudget::default();
+        let demotion = Demotion::of(&need(1000), &Error::new(ErrorKind::OverBudget, "it never ended"));
+        let demoted = |name: &str, bytes: u64| {
+            let mut variant = variant(name, bytes, &budget);
+            variant.excesses.extend(demotion.excess(&variant.need));
+            variant
+        };
+        let others = vec![demoted("q8", 900), demoted("q4", 700)];
+        let planned = plan(demoted("none", 1000), others, Some(&demotion), false);
+        assert_eq!((planned.code.as_deref(), planned.answerer), (Some("over-budget"), Answerer::Nobody));
+        assert_eq!(planned.would_fit.iter().map(|variant| variant.quantize.as_str()).collect::<Vec<_>>(), ["q4"]);
+        assert_eq!(planned.asked.excesses[0].limit_bytes, 870);
+        assert!(planned.detail.starts_with("it never ended; nobody would answer; quantize \"q4\""), "{}", planned.detail);
     }
 }

@@ -9,9 +9,16 @@ const MOST_QUOTES: u32 = 8;
 /// Fields that say how a message is built, not what it says.
 const STRUCTURE: [&str; 5] = ["type", "id", "tool_call_id", "name", "index"];
 
-/// The texts of a message in the form of [`plain`], none of them empty: its content, its other fields as a whole, and every text in these, also where
-/// JSON is quoted in a text.
-pub(crate) fn message_texts(message: &Message) -> Vec<String> {
+/// A text of a message in the form of [`plain`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MessageText {
+    pub(crate) text: String,
+    /// Whether it is JSON as a whole, whose names and order say nothing of whoever wrote it; the texts in it come by themselves.
+    pub(crate) is_structure: bool,
+}
+
+/// The texts of a message, none of them empty: its content, its other fields as a whole, and every text in these, also where JSON is quoted in a text.
+pub(crate) fn message_texts(message: &Message) -> Vec<MessageText> {
     let mut texts = Vec::new();
     if let Some(content) = &message.content {
         collect_text(content, MOST_QUOTES, &mut texts);
@@ -20,24 +27,23 @@ pub(crate) fn message_texts(message: &Message) -> Vec<String> {
     let said: Map<String, Value> = said.map(|(name, value)| (name.clone(), value.clone())).collect();
     if !said.is_empty() {
         let said = Value::Object(said);
-        texts.push(plain(&said.to_string()));
+        texts.push(MessageText { text: plain(&said.to_string()), is_structure: true });
         collect(&said, MOST_QUOTES, &mut texts);
     }
-    texts.retain(|text| !text.is_empty());
+    texts.retain(|found| !found.text.is_empty());
     texts
 }
 
-fn collect_text(text: &str, quotes: u32, texts: &mut Vec<String>) {
-    texts.push(plain(text));
-    if quotes > 0
-        && text.trim_start().starts_with(['{', '[', '"'])
-        && let Ok(value) = serde_json::from_str(text)
-    {
+fn collect_text(text: &str, quotes: u32, texts: &mut Vec<MessageText>) {
+    let quoted = text.trim_start().starts_with(['{', '[', '"']).then(|| serde_json::from_str(text).ok()).flatten();
+    let quoted = quoted.filter(|_| quotes > 0);
+    texts.push(MessageText { text: plain(text), is_structure: quoted.is_some() });
+    if let Some(value) = quoted {
         collect(&value, quotes - 1, texts);
     }
 }
 
-fn collect(value: &Value, quotes: u32, texts: &mut Vec<String>) {
+fn collect(value: &Value, quotes: u32, texts: &mut Vec<MessageText>) {
     match value {
         Value::String(text) => collect_text(text, quotes, texts),
         Value::Array(values) => values.iter().for_each(|value| collect(value, quotes, texts)),
@@ -66,7 +72,17 @@ mod tests {
     use super::*;
 
     fn texts(json: &str) -> Vec<String> {
-        message_texts(&serde_json::from_str(json).unwrap())
+        message_texts(&serde_json::from_str(json).unwrap()).into_iter().map(|found| found.text).collect()
+    }
+
+    #[test]
+    fn only_what_is_json_as_a_whole_is_structure() {
+        let structures = |content: &str| -> Vec<_> {
+            message_texts(&Message::user(content)).into_iter().map(|found| (found.text, found.is_structure)).collect()
+        };
+        assert_eq!(structures(r#"{"a":"b c"}"#), [("a b c".into(), true), ("b c".into(), false)]);
+        assert_eq!(structures(r#"{"a":"b c""#), [("a b c".into(), false)]);
+        assert_eq!(structures("a b"), [("a b".into(), false)]);
     }
 
     #[test]
@@ -93,7 +109,10 @@ mod tests {
         for _ in 0..crate::damage::runs(20_000) {
             let text = crate::damage::damaged_text(good, &mut random);
             let found = message_texts(&Message::user(&text));
-            assert!(found.iter().all(|found| !found.is_empty() && found.len() <= 3 * text.len()), "{text:?}: {found:?}");
+            assert!(
+                found.iter().all(|found| !found.text.is_empty() && found.text.len() <= 3 * text.len()),
+                "{text:?}: {found:?}"
+            );
         }
     }
 }

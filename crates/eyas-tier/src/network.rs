@@ -2,11 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::{
-    CloudPermit, EgressLedger, LocalFuture,
-    egress_ledger::{EgressEntry, EgressOutcome},
-    endpoint,
-};
+use crate::{CloudPermit, EgressLedger, LocalFuture, egress_ledger::EgressEntry, endpoint};
 
 /// A POST that is to leave.
 #[derive(Debug, Clone)]
@@ -51,36 +47,34 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Writes `entry` and posts the request, where the permit is for its origin.
+    /// Writes `entry` and posts the request, where the permit is for its origin. With the answer comes the entry's id.
     pub(crate) async fn post(
         &self,
         permit: &CloudPermit,
         request: CloudRequest,
         mut entry: EgressEntry,
-    ) -> Result<Box<dyn CloudResponse>, NetworkFailure> {
+    ) -> Result<(u64, Box<dyn CloudResponse>), NetworkFailure> {
         if endpoint::origin(&request.url).as_deref() != Some(permit.origin()) {
             return Err(NetworkFailure("the permit is for another origin".into()));
         }
         entry.origin = permit.origin().to_owned();
         entry.bytes = request.body.len() as u64;
         // Given up before the answer: the entry's outcome stays open no longer.
-        let mut open = OpenEntry { ledger: &self.ledger, id: self.ledger.write(entry), outcome: EgressOutcome::Unknown };
-        let answer = self.network.post(permit, request).await;
-        if answer.is_ok() {
-            open.outcome = EgressOutcome::Answered;
-        }
-        answer
+        let mut open = OpenEntry { ledger: &self.ledger, id: self.ledger.write(entry), status: None };
+        let answer = self.network.post(permit, request).await?;
+        open.status = Some(answer.status());
+        Ok((open.id, answer))
     }
 }
 
 struct OpenEntry<'a> {
     ledger: &'a EgressLedger,
     id: u64,
-    outcome: EgressOutcome,
+    status: Option<u16>,
 }
 
 impl Drop for OpenEntry<'_> {
     fn drop(&mut self) {
-        self.ledger.settle(self.id, self.outcome);
+        self.ledger.settle(self.id, self.status);
     }
 }

@@ -355,7 +355,7 @@ impl TierAnswer {
                     // Local text that stays is part of the answer.
                     local_text: self.shown.text().to_owned(),
                     first_text_ms: call.first_text_ms,
-                    stream: std::mem::take(&mut call.stream),
+                    stream: call.take_stream(),
                     local: self.doubted.take(),
                     downgrades: std::mem::take(&mut self.downgrades),
                 };

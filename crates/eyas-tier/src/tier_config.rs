@@ -3,7 +3,7 @@
 use eyas_core::{Error, Result};
 use serde::Deserialize;
 
-use crate::{Calibration, Endpoint, Privacy, RetryPolicy, chat_body::DROPPABLE};
+use crate::{Calibration, Endpoint, Privacy, RetryPolicy, TaintScope, chat_body::DROPPABLE};
 
 /// What becomes of local text that was shown, or could have been, when the cloud takes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -69,6 +69,9 @@ pub struct CloudConfig {
     /// For messages that must not leave.
     #[serde(default)]
     pub taint: TaintRule,
+    /// Where they are known again.
+    #[serde(default)]
+    pub taint_scope: TaintScope,
     /// Bounds on attempts and waiting.
     #[serde(default)]
     pub retry: RetryPolicy,

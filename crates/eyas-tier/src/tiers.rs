@@ -44,6 +44,8 @@ pub struct TierRequest {
     pub expects_json: bool,
     /// Tell the signals even where nothing depends on them.
     pub signals: bool,
+    /// The answer should begin with one of these: the first token's margin is then that among them. The shell looks at them.
+    pub labels: Vec<String>,
     /// The messages; absent where raw text is to be continued, which only the device can.
     pub messages: Option<Vec<Message>>,
     /// How to sample.
@@ -66,6 +68,8 @@ pub struct Earlier {
     pub cloud_rounds: u32,
     /// Requests that were handed to the network.
     pub cloud_attempts: u32,
+    /// Whether one of them was answered with the status 401, so that a new token was asked for.
+    pub token_refused: bool,
     /// Bytes of their bodies.
     pub bytes_sent: u64,
     /// Runs on the device.
@@ -115,12 +119,13 @@ impl Tiers {
             let gate = Gate { network: ports.network, ledger: ledger.clone() };
             Rc::new(Cloud { config, url: endpoint.url().to_owned(), gate, tokens: ports.tokens, clock: ports.clock.clone() })
         });
+        let scope = config.cloud.as_ref().map(|cloud| cloud.taint_scope).unwrap_or_default();
         let shared = Shared {
             config,
             endpoint,
             cloud,
             clock: ports.clock,
-            taints: RefCell::default(),
+            taints: RefCell::new(Taints::new(scope)),
             speed: Cell::default(),
             model: RefCell::default(),
             offered: OnceCell::new(),

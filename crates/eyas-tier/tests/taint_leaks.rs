@@ -8,7 +8,7 @@ use eyas_core::{CancelToken, ErrorKind, Message, Role, Tier};
 use eyas_tier::{Privacy, Reason, TierRequest};
 use lab::{Act, Phase, World, good};
 
-const SECRET: &str = "my results say SECRET positive";
+const SECRET: &str = "my results say SECRET positive for the second time this year, which worries me";
 const ANSWER: [&str; 4] = ["you ", "should ", "see doctor ", "PRIVATE"];
 
 fn world(rule: &str, rest: &str) -> World {
@@ -71,6 +71,7 @@ fn the_same_text_in_another_role_or_inside_another_stays() {
         said(Role::System, &format!("You said: \"{}\"", ANSWER.concat())),
         serde_json::from_value(call).unwrap(),
         said(Role::Tool, &serde_json::json!({ "found": [SECRET] }).to_string()),
+        said(Role::User, "Rephrase this: 'say SECRET positive for the second time this year, which' - or so."),
     ] {
         stays(told, &message);
     }

@@ -28,6 +28,8 @@ extern "C" {
     fn store_get(this: &TierHost, key: &str) -> std::result::Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = "storeSet")]
     fn store_set(this: &TierHost, key: &str, text: Option<String>) -> std::result::Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = "storeLeave")]
+    fn store_leave(this: &TierHost, key: &str, text: &str) -> std::result::Result<Promise, JsValue>;
 
     /// A request under way.
     pub type HostPost;
@@ -126,6 +128,12 @@ impl Store for HostStore {
     fn set<'a>(&'a self, key: &'a str, text: Option<&'a str>) -> LocalFuture<'a, ()> {
         Box::pin(async move {
             let _ = settled(self.0.store_set(key, text.map(str::to_owned))).await;
+        })
+    }
+
+    fn leave<'a>(&'a self, key: &'a str, text: &'a str) -> LocalFuture<'a, ()> {
+        Box::pin(async move {
+            let _ = settled(self.0.store_leave(key, text)).await;
         })
     }
 }

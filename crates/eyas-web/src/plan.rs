@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use eyas_core::{LoadOptions, Quantize, Result};
 use eyas_engine::{LoadNeed, ModelHeaders};
-use eyas_tier::{MemoryBudget, MemoryNeed, Variant, excesses, plan};
+use eyas_tier::{Demotion, LoadSentinel, MemoryBudget, MemoryNeed, Variant, excesses, plan};
 use serde::Serialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -28,7 +28,9 @@ struct DetailedPlan {
     matrices: Vec<(String, u64)>,
 }
 
-/// Plans a load of `source` with `options` (`eyas_core::LoadOptions`) against `budget` (`eyas_tier::MemoryBudget`): reads headers only.
+/// Plans a load of `source` with `options` (`eyas_core::LoadOptions`) against `budget` (`eyas_tier::MemoryBudget`): reads headers only. `mark` is what the last
+/// load has left of `eyas_tier::LoadSentinel`, if it never ended.
+#[allow(clippy::too_many_arguments, reason = "JavaScript gives them one by one")]
 #[wasm_bindgen(js_name = "planModel")]
 pub async fn plan_model(
     source: JsValue,
@@ -38,6 +40,7 @@ pub async fn plan_model(
     cancel: &CancelHandle,
     host: StoreHost,
     storing: JsValue,
+    mark: Option<String>,
 ) -> std::result::Result<JsValue, JsValue> {
     let cancel = cancel.share();
     let planned = async {
@@ -59,7 +62,11 @@ pub async fn plan_model(
             budget.storage_bytes = room.free_bytes;
         }
         let variant = |options: &LoadOptions| variant(&headers, options, &budget, stored_bytes);
-        let (need, asked) = variant(&options)?;
+        let (need, mut asked) = variant(&options)?;
+        let demotion = mark.and_then(|mark| LoadSentinel::forecast(&mark)).map(|error| Demotion::of(&asked.need, &error));
+        if let Some(demotion) = &demotion {
+            asked.excesses.extend(demotion.excess(&asked.need));
+        }
         let mut others = Vec::new();
         if !asked.excesses.is_empty() {
             // Less context costs less quality than coarser weights.
@@ -67,12 +74,14 @@ pub async fn plan_model(
             while others.len() < 24 && context_tokens >= LEAST_CONTEXT_TOKENS {
                 for quantize in [options.quantize, Quantize::Q8, Quantize::Q4] {
                     let options = LoadOptions { quantize, context_tokens: Some(context_tokens), ..options.clone() };
-                    others.push(variant(&options)?.1);
+                    let mut other = variant(&options)?.1;
+                    other.excesses.extend(demotion.as_ref().and_then(|demotion| demotion.excess(&other.need)));
+                    others.push(other);
                 }
                 context_tokens /= 2;
             }
         }
-        Ok(DetailedPlan { plan: plan(asked, others, cloud_allowed), matrices: need.matrices })
+        Ok(DetailedPlan { plan: plan(asked, others, demotion.as_ref(), cloud_allowed), matrices: need.matrices })
     };
     let planned: Result<DetailedPlan> = planned.await;
     js_value::write(&planned.map_err(|error| js_error(&error))?)

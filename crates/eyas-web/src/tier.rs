@@ -106,7 +106,7 @@ impl WasmTier {
             let local: LocalSide = match &self.engine {
                 Ok(engine) => {
                     let session = self.sessions.entry(tier.session).or_insert_with(|| engine.session()).clone();
-                    Ok(Box::new(DeviceSide { session, request }))
+                    Ok(Box::new(DeviceSide { session, request, labels: tier.labels.clone() }))
                 }
                 Err((kind, message)) => Err(Error::new(*kind, message.clone())),
             };
@@ -151,13 +151,14 @@ impl WasmAnswer {
 struct DeviceSide {
     session: Session,
     request: Request,
+    labels: Vec<String>,
 }
 
 impl LocalTier for DeviceSide {
     fn start(&self, watch: bool) -> Result<Box<dyn LocalAnswer>> {
         let mut generation = self.session.start(&self.request)?;
         if watch {
-            generation.watch_signals();
+            generation.watch_labels(&self.labels)?;
         }
         Ok(Box::new(DeviceAnswer(generation)))
     }

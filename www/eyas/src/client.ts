@@ -159,6 +159,8 @@ export class Client {
         value = await this.#page.getToken?.({ refresh: what.refresh });
       } else if (what.kind === "store-get") {
         value = await this.#store.get(what.key);
+      } else if (what.kind === "store-leave") {
+        this.#store.leave(what.key, what.text);
       } else {
         this.#store.set(what.key, what.text);
       }

@@ -42,7 +42,7 @@ export interface Signals {
   q10Logprob: number | null;
   /** Mean entropy in nats. */
   meanEntropy: number | null;
-  /** Probability of the best first token less that of the second best. */
+  /** Probability of the best first token less that of the second best; with `labels`, among these alone. */
   firstMargin: number | null;
   /** With `expectsJson`: 1 if the answer is JSON, else 0. */
   structure: number | null;

@@ -18,6 +18,13 @@ export interface EgressEntry {
   detail: string;
   /** `answered`: the server answered, so the bytes arrived; `unknown`: the network failed or the request was given up before, so they may have. */
   outcome: "sent" | "answered" | "unknown";
+  /** The answer's status; null where there is none. */
+  status: number | null;
+  /**
+   * What the server had written when its answer broke off, was refused or was given up: its own count of tokens, or else (`isCounted` is false) a token for each
+   * piece of text and for each four bytes of the request. Null where the answer was used, or nothing came.
+   */
+  brokenOff: { promptTokens: number; completionTokens: number; isCounted: boolean; cost: number | null } | null;
 }
 
 /** Every request of an engine that was handed to the network, written down before its bytes were. */

@@ -50,6 +50,8 @@ export interface GenerateOptions {
   task?: string;
   /** The answer should be JSON; a signal tells whether it is. */
   expectsJson?: boolean;
+  /** What the answer should begin with one of, two or more: the signal `firstMargin` is then the margin among these labels alone. They do not bind the model. */
+  labels?: readonly string[];
   /** Tell the signals in the provenance even where nothing depends on them. */
   signals?: boolean;
   /** Called as parts of the prompt are computed. */
@@ -63,7 +65,7 @@ export type SamplingOptions = Omit<GenerateOptions, "signal" | "onPrefill" | "te
 
 const INTEGERS = { maxTokens: 1, topK: 0, seed: 0, topLogprobs: 0, promptLookupTokens: 0 } as const;
 const NUMBERS = ["temperature", "topP", "minP", "repetitionPenalty", "presencePenalty", "frequencyPenalty"] as const;
-const TIER_NAMES = ["privacy", "midStream", "onTierChange", "task", "expectsJson", "signals"] as const;
+const TIER_NAMES = ["privacy", "midStream", "onTierChange", "task", "expectsJson", "labels", "signals"] as const;
 const KNOWN = [...TIER_NAMES, ...Object.keys(INTEGERS), ...NUMBERS, "logitBias", "stop", "logprobs", "templateVariables", "onPrefill", "signal"];
 
 function checkLogitBias(bias: unknown): asserts bias is Record<number, number> {
@@ -119,7 +121,7 @@ export function samplingOptions(options: GenerateOptions): SamplingOptions {
 }
 
 /** Checks the options that concern the tiers, throws `bad-input`, and returns what the worker gets besides the session's `privacy`. */
-export function tierRequest({ privacy, midStream, onTierChange, task, expectsJson, signals }: GenerateOptions, sessionPrivacy: Privacy | undefined): WireTierRequest {
+export function tierRequest({ privacy, midStream, onTierChange, task, expectsJson, labels, signals }: GenerateOptions, sessionPrivacy: Privacy | undefined): WireTierRequest {
   const wire: WireTierRequest = { privacy: [privacy, sessionPrivacy].filter((level) => level !== undefined) };
   wire.privacy.forEach(requirePrivacy);
   if (midStream !== undefined) {
@@ -132,6 +134,11 @@ export function tierRequest({ privacy, midStream, onTierChange, task, expectsJso
   if (task !== undefined) {
     ensure(typeof task === "string" && task !== "", () => `task must be a non-empty string, found ${shown(task)}`);
     wire.task = task;
+  }
+  if (labels !== undefined) {
+    const isText = (label: unknown) => typeof label === "string" && label !== "";
+    ensure(Array.isArray(labels) && labels.length > 1 && labels.every(isText), () => `labels must be two non-empty strings or more, found ${shown(labels)}`);
+    wire.labels = [...labels];
   }
   for (const [name, value] of Object.entries({ expectsJson, signals })) {
     ensure(value === undefined || typeof value === "boolean", () => `${name} must be true or false, found ${shown(value)}`);

@@ -6,18 +6,22 @@ import type { Privacy } from "./tier_options.js";
  */
 export class KeptPrivacy {
   readonly #engine: Privacy | undefined;
+  /** Whether what was said in one session is to be known in all of them. */
+  readonly #isOfEngine: boolean;
+  #isClosed = false;
   /** Sessions of the worker at hand that had a local-only request. */
   readonly #kept = new Set<number>();
   /** Those of earlier workers. */
   readonly #closed = new Set<number>();
 
-  constructor(engine: Privacy | undefined) {
+  constructor(engine: Privacy | undefined, taintScope: "session" | "engine" = "session") {
     this.#engine = engine;
+    this.#isOfEngine = taintScope === "engine";
   }
 
   /** The privacy of a request, with what its session's past demands. */
   of(session: number, privacy: Privacy[]): Privacy[] {
-    const demanded: Privacy[] = this.#closed.has(session) ? [...privacy, "local-only"] : privacy;
+    const demanded: Privacy[] = this.#isClosed || this.#closed.has(session) ? [...privacy, "local-only"] : privacy;
     if (this.#engine === "local-only" || demanded.includes("local-only")) {
       this.#kept.add(session);
     }
@@ -36,5 +40,6 @@ export class KeptPrivacy {
   /** The worker is lost, with what it knew. */
   lost(): void {
     this.#kept.forEach((session) => this.#closed.add(session));
+    this.#isClosed ||= this.#isOfEngine && this.#kept.size > 0;
   }
 }

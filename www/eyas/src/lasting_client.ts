@@ -62,13 +62,13 @@ export class LastingClient {
     this.#ledger = ledger;
     this.#now = now;
     this.#totals = new UsageTotals(load.tier.cloud?.prices !== undefined);
-    this.#privacy = new KeptPrivacy(load.tier.privacy);
+    this.#privacy = new KeptPrivacy(load.tier.privacy, load.tier.cloud?.taintScope);
     this.#client = start();
   }
 
   /** Answers, tokens, bytes and cost so far. */
   get usage(): UsageReport {
-    return this.#totals.report(this.#ledger.totalBytes);
+    return this.#totals.report(this.#ledger);
   }
 
   /** What was loaded, where it runs now and why there. */

@@ -65,6 +65,16 @@ export class PageStore {
     }
   }
 
+  /** Leaves a text under a key for whoever asks next, this page included. */
+  leave(key: string, text: string): void {
+    this.#release(key);
+    try {
+      storage()?.setItem(key, text);
+    } catch {
+      // full or forbidden: no mark is kept
+    }
+  }
+
   /** The worker has ended: its marks go. */
   clear(): void {
     for (const key of [...this.#unlock.keys()]) {

@@ -4,6 +4,7 @@ import type { EgressLedger } from "./egress_ledger.js";
 export interface EarlierTries {
   cloudRounds: number;
   cloudAttempts: number;
+  tokenRefused: boolean;
   bytesSent: number;
   runs: number;
   shownText: string;
@@ -42,7 +43,9 @@ export class RequestTries {
     if (this.#failed === 0) {
       return undefined;
     }
-    const bytesSent = this.#ledger.of(this.number).reduce((total, { bytes }) => total + bytes, 0);
-    return { cloudRounds: this.#cloudRounds, cloudAttempts: this.#cloudAttempts, bytesSent, runs: this.#failed, shownText, shownReasoning };
+    const entries = this.#ledger.of(this.number);
+    const bytesSent = entries.reduce((total, { bytes }) => total + bytes, 0);
+    const tokenRefused = entries.some(({ status }) => status === 401);
+    return { cloudRounds: this.#cloudRounds, cloudAttempts: this.#cloudAttempts, tokenRefused, bytesSent, runs: this.#failed, shownText, shownReasoning };
   }
 }

@@ -2,7 +2,7 @@ import type { EgressEntry } from "./egress_ledger.js";
 import { startTimer } from "./timer.js";
 
 /** What the worker asks of the page. */
-export type Ask = { kind: "token"; refresh: boolean } | { kind: "store-get"; key: string } | { kind: "store-set"; key: string; text: string | undefined };
+export type Ask = { kind: "token"; refresh: boolean } | { kind: "store-get"; key: string } | { kind: "store-set"; key: string; text: string | undefined } | { kind: "store-leave"; key: string; text: string };
 
 /** What the tiers in the WebAssembly module call; its other side is `crates/eyas-web/src/host.rs`. */
 export interface TierHost {
@@ -12,6 +12,7 @@ export interface TierHost {
   egress(entry: EgressEntry): void;
   storeGet(key: string): Promise<string | undefined>;
   storeSet(key: string, text: string | undefined): Promise<unknown>;
+  storeLeave(key: string, text: string): Promise<unknown>;
 }
 
 /** A request under way: what it comes to, and its end for whoever gives it up, before the head came as well as after. */
@@ -76,5 +77,6 @@ export function tierHost(signal: () => AbortSignal | undefined, ask: (what: Ask)
     egress,
     storeGet: (key) => ask({ kind: "store-get", key }),
     storeSet: (key, text) => ask({ kind: "store-set", key, text }),
+    storeLeave: (key, text) => ask({ kind: "store-leave", key, text }),
   };
 }

@@ -48,8 +48,13 @@ export interface CloudOptions {
   supports?: readonly ("topK" | "minP" | "repetitionPenalty")[];
   /** Options that may be dropped for the cloud, by name; each one dropped is listed in `provenance.downgrades`. Any other that it can't honour keeps the request here. */
   mayDrop?: readonly ("tools" | "templateVariables" | "logprobs" | "logitBias" | "stop" | "topK" | "minP" | "repetitionPenalty")[];
-  /** A request that may leave, in a session that holds what a local-only request put there: it stays (`refuse`, the default), or leaves without that. */
+  /** A request that may leave, whose messages hold what a local-only request said: it stays (`refuse`, the default), or leaves without these messages. */
   taint?: "refuse" | "without";
+  /**
+   * Where what a local-only request said is known again: in its session and that session's forks (`session`, the default), or excerpts of it in all sessions
+   * (`engine`), also after its own was disposed.
+   */
+  taintScope?: "session" | "engine";
   /** Bounds on attempts and waiting. */
   retry?: CloudRetry;
   /** With them, `provenance` sums up cost and savings. */
@@ -107,6 +112,7 @@ export interface WireTierRequest {
   midStream?: MidStream;
   task?: string;
   expectsJson?: boolean;
+  labels?: string[];
   signals?: boolean;
   /** The request's number in ledger and provenance. */
   number?: number;

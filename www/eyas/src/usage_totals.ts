@@ -1,4 +1,5 @@
 import type { Completion } from "./completion.js";
+import type { EgressLedger } from "./egress_ledger.js";
 
 /** Answers of one tier, and their tokens. */
 export interface TierUsage {
@@ -14,11 +15,14 @@ export interface TierUsage {
 export interface UsageReport {
   /** What this device answered. */
   local: TierUsage;
-  /** What the cloud answered; `uncounted` of these came without a count of tokens. */
-  cloud: TierUsage & { uncounted: number };
+  /**
+   * What the cloud answered; `uncounted` of these came without a count of tokens. `brokenOff` further answers broke off or were given up after the server had
+   * written something: what came of them is in the tokens, where the server did not count it by an estimate (see `brokenOff` of the ledger).
+   */
+  cloud: TierUsage & { uncounted: number; brokenOff: number };
   /** Bytes of bodies that were handed to the network, also for requests that failed. */
   bytesSent: number;
-  /** What the cloud's counted tokens cost; null without `cloud.prices`. */
+  /** What the cloud's tokens cost, with those of answers that broke off; null without `cloud.prices`. */
   cost: number | null;
   /** What the cloud would have charged for the tokens that this device answered with; null without `cloud.prices`. */
   saved: number | null;
@@ -50,8 +54,18 @@ export class UsageTotals {
   }
 
   /** The sums so far, with what the ledger has counted. */
-  report(bytesSent: number): UsageReport {
-    const [cost, saved] = this.#hasPrices ? [this.#cost, this.#saved] : [null, null];
-    return { local: { ...this.#local }, cloud: { ...this.#cloud }, bytesSent, cost, saved };
+  report(ledger: EgressLedger): UsageReport {
+    const cloud = { ...this.#cloud, brokenOff: 0 };
+    let cost = this.#cost;
+    for (const { brokenOff } of ledger.entries()) {
+      if (brokenOff) {
+        cloud.brokenOff += 1;
+        cloud.promptTokens += brokenOff.promptTokens;
+        cloud.completionTokens += brokenOff.completionTokens;
+        cost += brokenOff.cost ?? 0;
+      }
+    }
+    const sums = this.#hasPrices ? { cost, saved: this.#saved } : { cost: null, saved: null };
+    return { local: { ...this.#local }, cloud, bytesSent: ledger.totalBytes, ...sums };
   }
 }

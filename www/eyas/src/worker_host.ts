@@ -31,6 +31,12 @@ type ModelsCall = Extract<Call, { type: "models" }>;
 /** On a device that is to save data, larger files are fetched only where a person was asked. */
 const UNASKED_BYTES = 8 * 2 ** 20;
 
+/** What the mark of a load is named by: the same load on the same device. */
+function loadName({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {
+  const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
+  return `${name} ${device} ${options.quantize} ${options.contextTokens ?? "auto"}`;
+}
+
 function aborted(): EyasError {
   return new EyasError("aborted", "the operation was aborted by its caller");
 }
@@ -265,8 +271,7 @@ export class WorkerHost {
         }
       }
       const { source } = call;
-      const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
-      await tier.beginLoad(`${name} ${plan.kind} ${call.options.quantize} ${call.options.contextTokens ?? "auto"}`);
+      await tier.beginLoad(loadName(call, plan.kind));
       try {
         const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle, host, storing);
         this.#engine = engine;
@@ -332,7 +337,8 @@ export class WorkerHost {
       largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
     };
     const { host, storing } = await this.#storing(call.store, (progress) => post({ type: "progress", id, progress }));
-    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudMayAnswer(call.tier), handle, host, storing));
+    const mark = await this.#ask({ kind: "store-get", key: `eyas-loading:${loadName(call, chosen.kind)}` });
+    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudMayAnswer(call.tier), handle, host, storing, mark));
   }
 
   /** What the store in the module works with, and what it is to keep. */

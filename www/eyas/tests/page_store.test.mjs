@@ -65,6 +65,17 @@ test("a worker that is ended takes its marks along, and without locks or storage
   store.clear();
 });
 
+test("what is left under a key is found by its own page, and outlives it", async () => {
+  const store = new PageStore();
+  kept.set("left", "0");
+  store.leave("left", "1 1");
+  assert.deepEqual([await store.get("left"), await new PageStore().get("left"), locked], ["1 1", "1 1", []]);
+  store.clear();
+  assert.equal(kept.get("left"), "1 1");
+  Object.defineProperty(globalThis, "localStorage", { get: () => { throw new Error("forbidden"); }, configurable: true });
+  store.leave("left", "1 0");
+});
+
 test("an engine that is disposed in the middle of its load leaves no mark", async () => {
   const script = new Script();
   const { eyas } = await fakeEngine(script);

@@ -41,6 +41,22 @@ test("a plan asks the module with the device's limits and the application's budg
   assert.equal(script.planned[2][3], false);
 });
 
+test("a plan is told of the mark that a load of the same kind has left, and leaves it", async () => {
+  const key = "eyas-loading:https://example.test/m/ cpu q8 64";
+  const kept = new Map([[key, "0"]]);
+  const localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, text) => kept.set(key, text), removeItem: (key) => kept.delete(key) };
+  Object.defineProperty(globalThis, "localStorage", { value: localStorage, configurable: true });
+  try {
+    const script = new Script();
+    await planned(script, { device: "cpu", quantize: "q8", contextTokens: 64 });
+    await planned(script, { device: "cpu", quantize: "q4", contextTokens: 64 });
+    assert.deepEqual(script.planned.map((given) => given[7]), ["0", undefined]);
+    assert.deepEqual([...kept], [[key, "0"]]);
+  } finally {
+    delete globalThis.localStorage;
+  }
+});
+
 test("where no device or no model is to be had, the plan says who would answer, and why", async () => {
   const missing = new Script();
   missing.plan = () => {

@@ -34,7 +34,7 @@ test("the next try is told what left before, what was shown, and that the seed i
       left -= 1;
       // The first of the two tries asked the cloud twice before it failed.
       if (left === 1) {
-        script.host.egress({ ...entry, request: script.tiers[0].number });
+        script.host.egress({ ...entry, request: script.tiers[0].number, status: 401 });
         script.host.egress({ ...entry, id: 2, attempt: 2, request: script.tiers[0].number });
       }
       throw lost(left);
@@ -44,7 +44,7 @@ test("the next try is told what left before, what was shown, and that the seed i
   assert.equal(text, "echo: user:hello");
   assert.deepEqual(script.tiers.map(({ number, ownSeed }) => [number, ownSeed]), Array(3).fill([1, true]));
   assert.equal(new Set(script.requests.map(({ options }) => options.seed)).size, 1, "what is drawn is drawn again");
-  const earlier = { cloudRounds: 1, cloudAttempts: 2, bytesSent: 20, shownText: "echo", shownReasoning: "hm" };
+  const earlier = { cloudRounds: 1, cloudAttempts: 2, tokenRefused: true, bytesSent: 20, shownText: "echo", shownReasoning: "hm" };
   assert.deepEqual(script.tiers.map(({ earlier }) => earlier), [undefined, { ...earlier, runs: 1 }, { ...earlier, runs: 2 }]);
   await eyas.chat("hello", { temperature: 1, seed: 7 });
   assert.deepEqual([script.tiers.at(-1).ownSeed, script.requests.at(-1).options.seed], [undefined, 7]);
@@ -182,7 +182,7 @@ test("usage sums up what arrived, over every worker", async () => {
   const prices = { promptPerMillion: 1e6, completionPerMillion: 2e6 };
   const { eyas } = await fakeEngine(script, { recover: true, cloud: { ...cloud, prices } }, gpu);
   const none = { requests: 0, promptTokens: 0, completionTokens: 0 };
-  assert.deepEqual(eyas.usage, { local: none, cloud: { ...none, uncounted: 0 }, bytesSent: 0, cost: 0, saved: 0 });
+  assert.deepEqual(eyas.usage, { local: none, cloud: { ...none, uncounted: 0, brokenOff: 0 }, bytesSent: 0, cost: 0, saved: 0 });
   script.completion = { usage: { promptTokens: 3, completionTokens: 4 }, provenance: { saved: 11 } };
   await eyas.chat("hello");
   let left = 1;
@@ -197,12 +197,14 @@ test("usage sums up what arrived, over every worker", async () => {
   await eyas.chat("hello");
   script.failNext = new EyasError("cloud-http", "busy");
   script.host.egress({ ...entry, id: 2, request: 5, bytes: 12 });
+  const brokenOff = { promptTokens: 3, completionTokens: 2, isCounted: false, cost: 7 };
+  script.host.egress({ ...entry, id: 2, request: 5, bytes: 12, outcome: "answered", status: 200, brokenOff });
   await assert.rejects(eyas.chat("hello"), { code: "cloud-http" });
   assert.deepEqual(eyas.usage, {
     local: { requests: 2, promptTokens: 6, completionTokens: 8 },
-    cloud: { requests: 2, promptTokens: 5, completionTokens: 6, uncounted: 1 },
+    cloud: { requests: 2, promptTokens: 8, completionTokens: 8, uncounted: 1, brokenOff: 1 },
     bytesSent: 42,
-    cost: 17,
+    cost: 24,
     saved: 22,
   });
   await eyas.dispose();

@@ -47,7 +47,7 @@ impl Closed {
         match self {
             Self::LocalOnly => (Reason::MayNot, "the privacy is local-only"),
             Self::NoCloud => (Reason::MayNot, "configured no cloud"),
-            Self::Tainted => (Reason::MayNot, "what a local-only request put there"),
+            Self::Tainted => (Reason::MayNot, "what a local-only request said"),
             Self::Option => (Reason::CanNot, "the option topK"),
         }
     }

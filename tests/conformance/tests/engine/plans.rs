@@ -31,6 +31,30 @@ fn a_plan_is_never_below_what_is_allocated_and_at_most_5_percent_above() {
     assert!(fingerprints[0].len() == 16 && fingerprints.iter().all(|other| *other == fingerprints[0]), "{fingerprints:?}");
 }
 
+/// eyas-nano's answers begin with `{"intent":"`; among labels of which none does, the least improbable one counts.
+#[test]
+fn the_first_margin_is_that_among_the_labels_where_there_are_some() {
+    let folder = repository().join("www/eyas/models/eyas-nano");
+    if !folder.exists() {
+        return skip("www/eyas/models/eyas-nano is not there yet");
+    }
+    let engine = Loading::default().load(&folder);
+    let session = engine.session();
+    let margins = |labels: &[&str]| {
+        let options = GenerateOptions { max_tokens: Some(3), ..GenerateOptions::default() };
+        let mut generation =
+            session.start(&Request::new(Prompt::Messages(vec![Message::user("will it rain in oslo")]), options)).unwrap();
+        generation.watch_labels(&labels.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        while !matches!(block_on(generation.next()).unwrap(), Event::Done(_)) {}
+        generation.signals().iter().map(|signal| signal.margin).collect::<Vec<_>>()
+    };
+    let (free, clear, unclear) = (margins(&[]), margins(&["{", "rain"]), margins(&["rain", "rather"]));
+    println!("{free:?} {clear:?} {unclear:?}");
+    assert!(clear[0] > 0.9 && unclear[0] < clear[0] && clear[0] < free[0], "{clear:?} {unclear:?}");
+    assert!(free[1..] == clear[1..] && free[1..] == unclear[1..], "only the first token chooses a label");
+    assert!(margins(&["{", "{ \"a\""])[0].abs() < 1e-6, "they begin with the same token");
+}
+
 #[test]
 fn signals_agree_with_the_logprobs() {
     let folder = repository().join("www/eyas/models/eyas-nano");

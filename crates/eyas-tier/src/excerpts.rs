@@ -1,0 +1,158 @@
+//! Knows texts again by excerpts of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+/// The least that counts as an excerpt, in bytes of UTF-8: some seven English words, or 13 Chinese characters.
+pub(crate) const LEAST_EXCERPT_BYTES: usize = 40;
+
+/// Bytes of the blocks by which places are found. Blocks begin at every multiple of their length, so that an excerpt holds a whole one.
+const BLOCK_BYTES: usize = LEAST_EXCERPT_BYTES / 2;
+
+/// Places of the same block that are looked at.
+const MOST_PLACES: usize = 16;
+
+/// Blocks that are no news which are kept in mind, in all; what comes later is news.
+const MOST_KNOWN: usize = 1 << 16;
+
+/// An index of texts. All texts here are in the form of [`crate::message_texts::plain`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Excerpts {
+    texts: Vec<Rc<str>>,
+    /// Text and offset of each block, by its hash.
+    places: BTreeMap<u64, Vec<(u32, u32)>>,
+}
+
+impl Excerpts {
+    /// Adds a text. Blocks that are `known` are left out: that another text has them says nothing.
+    pub(crate) fn add(&mut self, text: &Rc<str>, known: &KnownBlocks) {
+        let number = self.texts.len() as u32;
+        let bytes = text.as_bytes();
+        if bytes.len() < LEAST_EXCERPT_BYTES {
+            return;
+        }
+        self.texts.push(text.clone());
+        for (block, at) in bytes.chunks_exact(BLOCK_BYTES).zip((0..).step_by(BLOCK_BYTES)) {
+            let hash = hash(block);
+            if known.0.contains(&hash) {
+                continue;
+            }
+            let places = self.places.entry(hash).or_default();
+            if places.len() < MOST_PLACES {
+                places.push((number, at));
+            }
+        }
+    }
+
+    /// Whether `text` shares an excerpt of [`LEAST_EXCERPT_BYTES`] or more with one of the texts.
+    pub(crate) fn are_in(&self, text: &str) -> bool {
+        if self.places.is_empty() || text.len() < LEAST_EXCERPT_BYTES {
+            return false;
+        }
+        let bytes = text.as_bytes();
+        windows(bytes).enumerate().any(|(at, hash)| {
+            let places = self.places.get(&hash).into_iter().flatten();
+            places.into_iter().any(|&(number, offset)| {
+                self.texts.get(number as usize).is_some_and(|known| is_excerpt(known.as_bytes(), offset as usize, bytes, at))
+            })
+        })
+    }
+}
+
+/// Whether two texts share as much as an excerpt around these two places, at which they share a block.
+fn is_excerpt(a: &[u8], at_a: usize, b: &[u8], at_b: usize) -> bool {
+    let before = a[..at_a].iter().rev().zip(b[..at_b].iter().rev()).take_while(|(a, b)| a == b).count();
+    let behind = a[at_a..].iter().zip(&b[at_b..]).take_while(|(a, b)| a == b).count();
+    behind >= BLOCK_BYTES && before + behind >= LEAST_EXCERPT_BYTES
+}
+
+/// Blocks of texts that are no secret.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownBlocks(BTreeSet<u64>);
+
+impl KnownBlocks {
+    /// Adds a text, wherever its blocks may begin in another one.
+    pub(crate) fn add(&mut self, text: &str) {
+        if text.len() >= BLOCK_BYTES && self.0.len() + text.len() <= MOST_KNOWN {
+            self.0.extend(windows(text.as_bytes()));
+        }
+    }
+}
+
+/// An odd number with bits all over.
+const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The polynomial of a block's bytes.
+fn hash(block: &[u8]) -> u64 {
+    block.iter().fold(0, |hash: u64, byte| hash.wrapping_mul(BASE).wrapping_add(u64::from(*byte) + 1))
+}
+
+/// The hashes of all blocks of at least one block's bytes, at every offset in turn (Karp and Rabin 1987).
+fn windows(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let weight = (1..BLOCK_BYTES).fold(1_u64, |weight, _| weight.wrapping_mul(BASE));
+    let first = bytes.get(..BLOCK_BYTES).map_or(0, hash);
+    let pairs = bytes.iter().zip(bytes.iter().skip(BLOCK_BYTES));
+    let rest = pairs.scan(first, move |hash, (out, next)| {
+        let kept = hash.wrapping_sub((u64::from(*out) + 1).wrapping_mul(weight));
+        *hash = kept.wrapping_mul(BASE).wrapping_add(u64::from(*next) + 1);
+        Some(*hash)
+    });
+    std::iter::once(first).chain(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "my results say that i am hiv positive with three hundred and fifty cells left and dr olsen worries";
+
+    fn indexed(texts: &[&str], known: &[&str]) -> Excerpts {
+        let (mut excerpts, mut blocks) = (Excerpts::default(), KnownBlocks::default());
+        for text in known {
+            blocks.add(text);
+        }
+        for text in texts {
+            excerpts.add(&Rc::from(*text), &blocks);
+        }
+        excerpts
+    }
+
+    #[test]
+    fn every_excerpt_of_forty_bytes_is_found_wherever_it_begins() {
+        let excerpts = indexed(&["another text that comes before it and is long enough", TEXT], &[]);
+        for start in 0..=TEXT.len() - LEAST_EXCERPT_BYTES {
+            let excerpt = &TEXT[start..start + LEAST_EXCERPT_BYTES];
+            assert!(excerpts.are_in(&format!("what do you say to {excerpt}? thanks")), "{excerpt}");
+            assert!(excerpts.are_in(excerpt), "{excerpt}");
+            let short = &TEXT[start..start + LEAST_EXCERPT_BYTES - 1];
+            assert!(!excerpts.are_in(&format!("#{short}#")), "{short}");
+        }
+        assert!(!excerpts.are_in("") && !Excerpts::default().are_in(TEXT));
+    }
+
+    #[test]
+    fn what_is_known_says_nothing() {
+        let wrapped = format!("answer the following question in one short sentence {TEXT}");
+        let excerpts = indexed(&[&wrapped], &["answer the following question in one short sentence please"]);
+        assert!(!excerpts.are_in("answer the following question in one short sentence what is rain"));
+        assert!(excerpts.are_in(&TEXT[10..60]));
+    }
+
+    #[test]
+    fn windows_have_the_hashes_of_their_blocks() {
+        let bytes = TEXT.as_bytes();
+        let expected: Vec<_> = bytes.windows(BLOCK_BYTES).map(hash).collect();
+        assert_eq!(windows(bytes).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn repetitions_and_any_bytes_are_no_trouble() {
+        let long = "la ".repeat(40_000);
+        let excerpts = indexed(&[&long], &[]);
+        assert!(excerpts.are_in(&"la ".repeat(20)) && !excerpts.are_in(&"lo ".repeat(20_000)));
+        let snow = "雪が降る夜に私の検査結果が届きました陽性だと書いてある";
+        assert!(indexed(&[snow], &[]).are_in(&format!("a{}", &snow[9..54])));
+    }
+}
