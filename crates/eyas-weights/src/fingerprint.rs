@@ -21,6 +21,8 @@ impl Fingerprint {
     }
 }
 
+#[allow(clippy::inline_always, reason = "it is for every eight bytes, and this crate is optimised for size")]
+#[inline(always)]
 fn step(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(MULTIPLIER).rotate_left(31)
 }

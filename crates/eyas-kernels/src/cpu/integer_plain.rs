@@ -2,7 +2,7 @@
 
 use eyas_core::BLOCK;
 
-use super::row_groups::GROUP;
+use super::row_groups::{GROUP, GroupRows};
 
 /// Rounds a block to `i16`; returns its scale and the sum of the integers.
 pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
@@ -55,25 +55,28 @@ fn add_scaled(acc: &mut [f32; GROUP], sums: [i32; GROUP], scales: &[f32], x_scal
     }
 }
 
-/// The products of a group of eight rows of 4-bit blocks with one token.
-pub(super) fn dot_q4(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32], _x_sums: &[i32]) -> [f32; GROUP] {
-    let mut acc = [0.0; GROUP];
-    let mut weights = [0; BLOCK * GROUP];
-    let blocks = words.chunks_exact(BLOCK).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
-    for (((words, scales), x), x_scale) in blocks {
-        unpack_q4(words, &mut weights);
-        add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
-    }
-    acc
+/// The products of N groups of eight rows of 4-bit blocks with one token.
+pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], _x_sums: &[i32]) -> [[f32; GROUP]; N] {
+    groups.map(|group| dot(group, BLOCK, unpack_q4, x, x_scales))
 }
 
-/// The products of a group of eight rows of 8-bit blocks with one token.
-pub(super) fn dot_q8(words: &[u32], scales: &[f32], x: &[i16], x_scales: &[f32]) -> [f32; GROUP] {
+/// The products of N groups of eight rows of 8-bit blocks with one token.
+pub(super) fn dot_q8<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32]) -> [[f32; GROUP]; N] {
+    groups.map(|group| dot(group, 2 * BLOCK, unpack_q8, x, x_scales))
+}
+
+fn dot(
+    (words, scales): GroupRows,
+    block_words: usize,
+    unpack: fn(&[u32], &mut [i16; BLOCK * GROUP]),
+    x: &[i16],
+    x_scales: &[f32],
+) -> [f32; GROUP] {
     let mut acc = [0.0; GROUP];
     let mut weights = [0; BLOCK * GROUP];
-    let blocks = words.chunks_exact(2 * BLOCK).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
+    let blocks = words.chunks_exact(block_words).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
     for (((words, scales), x), x_scale) in blocks {
-        unpack_q8(words, &mut weights);
+        unpack(words, &mut weights);
         add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
     }
     acc

@@ -5,7 +5,7 @@ use eyas_core::{BLOCK, WeightKind};
 use super::{
     integer,
     quantized_input::QuantizedInput,
-    row_groups::{GROUP, RowGroups, rows_in_group},
+    row_groups::{GROUP, GroupRows, RowGroups, rows_in_group},
     vector,
 };
 use crate::MatrixSpec;
@@ -110,42 +110,80 @@ fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Groups that a product with one token reads side by side, each from its own part of the matrix: a processor fetches ahead within a page and has a bounded
+/// number of instructions in flight, so that one stream of consecutive weights leaves it waiting at every page.
+const STREAMS: usize = 4;
+
 /// Integer weights: activations are rounded once, then eight rows at a time are multiplied with all tokens.
 fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
-    let spec = groups.spec;
-    let input = QuantizedInput::new(x, spec.cols);
-    let (mut filled_words, mut filled_scales) = (Vec::new(), Vec::new());
-    let mut acc = vec![[0.0_f32; GROUP]; input.tokens];
-    for row in (0..spec.rows).step_by(GROUP) {
-        let count = rows_in_group(row, spec.rows);
-        let (words, scales) = if count == GROUP {
-            groups.group(row)
-        } else {
-            groups.filled_group(row, &mut filled_words, &mut filled_scales);
-            (&filled_words[..], &filled_scales[..])
-        };
-        if input.tokens == 1 {
-            acc[0] = if spec.kind == WeightKind::Q4 {
-                integer::dot_q4(words, scales, &input.values, &input.scales, &input.sums)
-            } else {
-                integer::dot_q8(words, scales, &input.values, &input.scales)
-            };
-        } else {
-            acc.fill([0.0; GROUP]);
-            let mut weights = [0_i16; BLOCK * GROUP];
-            let block_words = words.chunks_exact(GROUP * spec.kind.words_per_row(BLOCK));
-            for (block, (words, scales)) in block_words.zip(scales.chunks_exact(GROUP)).enumerate() {
-                if spec.kind == WeightKind::Q4 {
-                    integer::unpack_q4(words, &mut weights);
-                } else {
-                    integer::unpack_q8(words, &mut weights);
-                }
-                let (x, x_scales) = input.block(block);
-                integer::add_block(&weights, scales, x, x_scales, &mut acc);
-            }
+    let input = QuantizedInput::new(x, groups.spec.cols);
+    let whole = groups.spec.rows / GROUP;
+    let mut from = 0;
+    if input.tokens == 1 {
+        let part = whole / STREAMS;
+        for group in 0..part {
+            let at: [usize; STREAMS] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
+            add_token_products(at.map(|row| groups.group(row)), at, groups.spec.kind, &input, out);
         }
-        for (out, acc) in out.chunks_exact_mut(spec.rows).zip(&acc) {
-            out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
+        from = part * STREAMS;
+    }
+    let mut acc = vec![[0.0; GROUP]; input.tokens];
+    for group in from..whole {
+        let row = group * GROUP;
+        add_group_product(groups.group(row), row, groups.spec, &input, &mut acc, out);
+    }
+    if !groups.spec.rows.is_multiple_of(GROUP) {
+        let row = whole * GROUP;
+        let (mut words, mut scales) = (Vec::new(), Vec::new());
+        groups.filled_group(row, &mut words, &mut scales);
+        add_group_product((&words, &scales), row, groups.spec, &input, &mut acc, out);
+    }
+}
+
+/// Adds the products of one token with the groups that begin at the rows `at`.
+fn add_token_products<const N: usize>(
+    groups: [GroupRows; N],
+    at: [usize; N],
+    kind: WeightKind,
+    input: &QuantizedInput,
+    out: &mut [f32],
+) {
+    let products = if kind == WeightKind::Q4 {
+        integer::dot_q4(groups, &input.values, &input.scales, &input.sums)
+    } else {
+        integer::dot_q8(groups, &input.values, &input.scales)
+    };
+    for (row, products) in at.into_iter().zip(products) {
+        out[row..].iter_mut().zip(products).for_each(|(out, product)| *out += product);
+    }
+}
+
+/// Adds the products of all tokens with the group that begins at `row`. `acc` `[t, 8]` is scratch.
+fn add_group_product(
+    (words, scales): GroupRows,
+    row: usize,
+    spec: MatrixSpec,
+    input: &QuantizedInput,
+    acc: &mut [[f32; GROUP]],
+    out: &mut [f32],
+) {
+    if input.tokens == 1 {
+        return add_token_products([(words, scales)], [row], spec.kind, input, out);
+    }
+    acc.fill([0.0; GROUP]);
+    let mut weights = [0_i16; BLOCK * GROUP];
+    let block_words = words.chunks_exact(GROUP * spec.kind.words_per_row(BLOCK));
+    for (block, (words, scales)) in block_words.zip(scales.chunks_exact(GROUP)).enumerate() {
+        if spec.kind == WeightKind::Q4 {
+            integer::unpack_q4(words, &mut weights);
+        } else {
+            integer::unpack_q8(words, &mut weights);
         }
+        let (x, x_scales) = input.block(block);
+        integer::add_block(&weights, scales, x, x_scales, acc);
+    }
+    let count = rows_in_group(row, spec.rows);
+    for (out, acc) in out.chunks_exact_mut(spec.rows).zip(acc.iter()) {
+        out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
     }
 }

@@ -18,6 +18,9 @@ use crate::MatrixSpec;
 /// Rows of a whole group.
 pub(super) const GROUP: usize = 8;
 
+/// Words and scales of a whole group.
+pub(super) type GroupRows<'a> = (&'a [u32], &'a [f32]);
+
 /// Rows of the group that begins at `row`.
 pub(super) const fn rows_in_group(row: usize, rows: usize) -> usize {
     if rows - row < GROUP { rows - row } else { GROUP }
@@ -31,6 +34,7 @@ pub(crate) fn arranged(mut words: Vec<u32>, mut scales: Vec<f32>, spec: MatrixSp
     (words, scales)
 }
 
+#[inline(never)] // in a caller that is optimised for size it would be too
 fn arrange(words: &mut [u32], scales: &mut [f32], spec: MatrixSpec) {
     let (row_words, blocks) = (spec.words_per_row(), spec.blocks_per_row());
     let mut old_words = Vec::with_capacity(GROUP * row_words);
@@ -69,7 +73,11 @@ fn arrange(words: &mut [u32], scales: &mut [f32], spec: MatrixSpec) {
 
 /// Nibbles `0 1 2 3 4 5 6 7` to `0 2 4 6` in the low half and `1 3 5 7` in the high half.
 fn split_pairs(word: u32) -> u32 {
-    let gather = |word: u32| (0..4).fold(0, |half, n| half | (word >> (8 * n) & 15) << (4 * n));
+    let gather = |word: u32| {
+        let ones = word & 0x0f0f_0f0f;
+        let pairs = (ones | ones >> 4) & 0x00ff_00ff;
+        (pairs | pairs >> 8) & 0xffff
+    };
     gather(word) | gather(word >> 4) << 16
 }
 

@@ -1,5 +1,7 @@
 //! Products of a few vectors with many rows, in WebAssembly SIMD128 (base instructions only). The rows are read once for all vectors, whose sums stay in
-//! registers: x64 has 16 of them.
+//! registers: x64 has 16 of them. Four far rows at a time, or whole cache lines: memory answers many requests at once better than one after the other.
+
+use std::ops::Range;
 
 use core::arch::wasm32::{f32x4_extract_lane, f32x4_splat, v128, v128_load, v128_load32_splat, v128_store};
 
@@ -14,38 +16,41 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
             && queries.iter().all(|query| query.len() == d)
             && scores.iter().all(|scores| scores.len() == count)
     );
-    let vectors = d / 4;
-    for r in (0..count).step_by(2) {
-        // A last row alone is taken twice, so that every row is summed in the same order wherever it stands.
-        let next = (r + 1).min(count - 1);
-        let mut sums = [[f32x4_splat(0.0); 2]; Q];
+    let (vectors, part) = (d / 4, count / 4);
+    // One of each quarter, and at last what is left, filled up with the last row: every row is summed in the same order wherever it stands.
+    let quarters = (0..part).map(|r| [r, r + part, r + 2 * part, r + 3 * part]);
+    let rest = (4 * part < count).then(|| [0, 1, 2, 3].map(|n| (4 * part + n).min(count - 1)));
+    for four in quarters.chain(rest) {
+        let mut sums = [[f32x4_splat(0.0); 4]; Q];
         for i in 0..vectors {
-            // SAFETY: both rows and all queries have `vectors` whole vectors (checked above); loads need no alignment.
+            // SAFETY: all four rows and all queries have `vectors` whole vectors (checked above); loads need no alignment.
             unsafe {
-                let [first, second] = [r, next].map(|r| v128_load(rows.as_ptr().add(r * d + 4 * i).cast()));
+                let parts = four.map(|r| v128_load(rows.as_ptr().add(r * d + 4 * i).cast()));
                 for (sums, query) in sums.iter_mut().zip(queries) {
                     let query = v128_load(query.as_ptr().add(4 * i).cast());
-                    sums[0] = multiply_add(sums[0], query, first);
-                    sums[1] = multiply_add(sums[1], query, second);
+                    for (sum, part) in sums.iter_mut().zip(parts) {
+                        *sum = multiply_add(*sum, query, part);
+                    }
                 }
             }
         }
         for ((scores, sums), query) in scores.iter_mut().zip(sums).zip(queries) {
-            let total = lane_sums([sums[0], sums[1], sums[0], sums[1]]);
-            let tail = |r: usize| rest(query, &rows[r * d..][..d], vectors);
-            scores[r] = (f32x4_extract_lane::<0>(total) + tail(r)) * scale;
-            scores[next] = (f32x4_extract_lane::<1>(total) + tail(next)) * scale;
+            let total = lane_sums(sums);
+            let mut set = |r: usize, mut product: f32| {
+                if 4 * vectors < d {
+                    product += query[4 * vectors..].iter().zip(&rows[r * d + 4 * vectors..]).map(|(a, b)| a * b).sum::<f32>();
+                }
+                scores[r] = product * scale;
+            };
+            set(four[0], f32x4_extract_lane::<0>(total));
+            set(four[1], f32x4_extract_lane::<1>(total));
+            set(four[2], f32x4_extract_lane::<2>(total));
+            set(four[3], f32x4_extract_lane::<3>(total));
         }
     }
 }
 
-/// The product of what is left behind whole vectors.
-#[inline(always)]
-fn rest(a: &[f32], b: &[f32], vectors: usize) -> f32 {
-    a[4 * vectors..].iter().zip(&b[4 * vectors..]).map(|(a, b)| a * b).sum()
-}
-
-/// Rows whose part of 32 bytes is read before the next part: 64 rows of 64 values are 16 KiB, which a first-level cache holds.
+/// Rows whose part of a cache line is read before the next part: 64 rows of 64 values are 16 KiB, which a first-level cache holds.
 const BLOCK: usize = 64;
 
 /// `out[at[q]..][..d] += Σ weights[q][r] · rows[r]` for rows of width `d` that stand one behind the other.
@@ -57,32 +62,57 @@ pub(super) fn add_rows<const Q: usize>(out: &mut [f32], at: [usize; Q], rows: &[
             && weights.iter().all(|weights| weights.len() == count)
             && at.iter().all(|at| at + d <= out.len())
     );
+    let (lines, vectors) = (d / 16 * 16, d / 4 * 4);
     for start in (0..count).step_by(BLOCK) {
         let block = start..count.min(start + BLOCK);
-        let eights = d / 8 * 8;
-        for i in (0..eights).step_by(8) {
-            // SAFETY: `i + 8 <= d`, and the lengths are checked above; loads and stores need no alignment.
-            unsafe {
-                let outs = at.map(|at| out.as_mut_ptr().add(at + i).cast::<v128>());
-                let mut sums = outs.map(|out| [v128_load(out), v128_load(out.add(1))]);
-                for r in block.clone() {
-                    let row = rows.as_ptr().add(r * d + i).cast::<v128>();
-                    let [low, high] = [v128_load(row), v128_load(row.add(1))];
-                    for (sums, weights) in sums.iter_mut().zip(weights) {
-                        let weight = v128_load32_splat(weights.as_ptr().add(r).cast());
-                        sums[0] = multiply_add(sums[0], weight, low);
-                        sums[1] = multiply_add(sums[1], weight, high);
-                    }
-                }
-                for (out, sums) in outs.into_iter().zip(sums) {
-                    v128_store(out, sums[0]);
-                    v128_store(out.add(1), sums[1]);
+        // SAFETY: the columns lie below `d`, and the lengths are checked above.
+        unsafe {
+            for column in (0..lines).step_by(16) {
+                add_columns::<Q, 4>(out, at, rows, weights, d, &block, column);
+            }
+            for column in (lines..vectors).step_by(4) {
+                add_columns::<Q, 1>(out, at, rows, weights, d, &block, column);
+            }
+        }
+        for i in vectors..d {
+            for (at, weights) in at.into_iter().zip(weights) {
+                out[at + i] = block.clone().fold(out[at + i], |sum, r| sum + weights[r] * rows[r * d + i]);
+            }
+        }
+    }
+}
+
+/// [`add_rows`] for the W vectors from `column` on of the rows `block`.
+///
+/// # Safety
+/// `rows` and `weights` must hold the block's rows of width `d`, and `column + 4 · W` be at most `d`, which `out` has behind each of `at`.
+#[inline(always)]
+unsafe fn add_columns<const Q: usize, const W: usize>(
+    out: &mut [f32],
+    at: [usize; Q],
+    rows: &[f32],
+    weights: [&[f32]; Q],
+    d: usize,
+    block: &Range<usize>,
+    column: usize,
+) {
+    // SAFETY: the caller's; loads and stores need no alignment.
+    unsafe {
+        let outs = at.map(|at| out.as_mut_ptr().add(at + column).cast::<v128>());
+        let mut sums: [[v128; W]; Q] = outs.map(|out| std::array::from_fn(|w| v128_load(out.add(w))));
+        for r in block.clone() {
+            let row = rows.as_ptr().add(r * d + column).cast::<v128>();
+            let row: [v128; W] = std::array::from_fn(|w| v128_load(row.add(w)));
+            for (sums, weights) in sums.iter_mut().zip(weights) {
+                let weight = v128_load32_splat(weights.as_ptr().add(r).cast());
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = multiply_add(*sum, weight, row);
                 }
             }
         }
-        for i in eights..d {
-            for (at, weights) in at.into_iter().zip(weights) {
-                out[at + i] = block.clone().fold(out[at + i], |sum, r| sum + weights[r] * rows[r * d + i]);
+        for (out, sums) in outs.into_iter().zip(sums) {
+            for (w, sum) in sums.into_iter().enumerate() {
+                v128_store(out.add(w), sum);
             }
         }
     }
