@@ -8,12 +8,12 @@ use std::{
     rc::Rc,
 };
 
+use eyas_blocks::pack_scaled;
 use eyas_core::{Error, ErrorKind, Result, WeightKind};
 
 use crate::{
     FileSet, Fingerprint, GgufMetadata, ModelFiles, PackedRows, RangeReader, SourceKind, TensorInfo, gguf_header,
     gguf_parts::{check_part, check_tensor_count},
-    pack::pack_scaled,
     range_reader::read_exactly,
     safetensors,
     shard_index::ShardIndex,
@@ -238,7 +238,7 @@ impl Checkpoint {
                 scales.scale(first + row, weights);
             }
         };
-        pack_scaled(tensor.kind, &bytes, count, tensor.cols(), target, scale)
+        pack_scaled(tensor.kind, &bytes, count, tensor.cols(), target, &scale)
             .map_err(|error| error.context(format_args!("tensor {:?}, rows from {first}", tensor.name)))
     }
 

@@ -31,12 +31,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking
 
 mod checkpoint;
-mod decode;
 mod file_set;
 mod fingerprint;
-mod float8;
-mod ggml_block;
-mod ggml_superblock;
 mod ggml_type;
 mod gguf_header;
 mod gguf_metadata;
@@ -45,31 +41,22 @@ mod gguf_value;
 mod gguf_value_parser;
 mod header_bytes;
 mod mistaken_file;
-mod pack;
-mod quantize;
 mod range_reader;
-mod repack;
 mod safetensors;
 mod shard_index;
-mod source_kind;
 mod tensor_info;
 mod tensor_layout;
 mod unique_map;
-mod unpack;
 mod weight_scales;
 
 pub use checkpoint::{Checkpoint, Format};
-pub use decode::decode_rows;
+pub use eyas_blocks::{IQ4_VALUES, PackedRows, SourceKind, decode_rows, pack_rows, unpack_rows};
 pub use eyas_core::LocalFuture;
 pub use file_set::{DirectoryFiles, FileSet, MemoryFiles, ModelFiles, POOLING_FILE, check_file_name};
 pub use fingerprint::Fingerprint;
-pub use ggml_block::IQ4_VALUES;
 pub use gguf_metadata::GgufMetadata;
 pub use gguf_parts::gguf_part_names;
 pub use gguf_value::{GgufArray, GgufStrings, GgufValue};
 pub use mistaken_file::describe as describe_mistaken_file;
-pub use pack::{PackedRows, pack_rows};
 pub use range_reader::{FileReader, MemoryReader, RangeReader, read_all};
-pub use source_kind::SourceKind;
 pub use tensor_info::TensorInfo;
-pub use unpack::unpack_rows;

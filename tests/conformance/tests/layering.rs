@@ -13,22 +13,43 @@ use conformance::repository;
 use serde_json::Value;
 
 /// Every crate with the crates of the workspace that it may depend on, directly or through others.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("eyas-core", &[]),
     ("eyas-text", &["eyas-core"]),
-    ("eyas-weights", &["eyas-core"]),
+    ("eyas-blocks", &["eyas-core"]),
+    ("eyas-weights", &["eyas-core", "eyas-blocks"]),
     ("eyas-kernels", &["eyas-core"]),
     ("eyas-tier", &["eyas-core"]),
-    ("eyas-store", &["eyas-core", "eyas-weights"]),
-    ("eyas-model", &["eyas-core", "eyas-kernels", "eyas-weights"]),
-    ("eyas-engine", &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text"]),
+    ("eyas-store", &["eyas-core", "eyas-blocks", "eyas-weights"]),
+    ("eyas-model", &["eyas-core", "eyas-kernels", "eyas-blocks", "eyas-weights"]),
+    ("eyas-engine", &["eyas-core", "eyas-kernels", "eyas-blocks", "eyas-weights", "eyas-model", "eyas-text"]),
     (
         "eyas-web",
-        &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier", "eyas-store"],
+        &[
+            "eyas-core",
+            "eyas-kernels",
+            "eyas-blocks",
+            "eyas-weights",
+            "eyas-model",
+            "eyas-text",
+            "eyas-engine",
+            "eyas-tier",
+            "eyas-store",
+        ],
     ),
     (
         "eyas-cli",
-        &["eyas-core", "eyas-kernels", "eyas-weights", "eyas-model", "eyas-text", "eyas-engine", "eyas-tier", "eyas-store"],
+        &[
+            "eyas-core",
+            "eyas-kernels",
+            "eyas-blocks",
+            "eyas-weights",
+            "eyas-model",
+            "eyas-text",
+            "eyas-engine",
+            "eyas-tier",
+            "eyas-store",
+        ],
     ),
 ];
 

@@ -1,8 +1,8 @@
 //! Packing over random matrices: error bounds, exact repacks, and agreement with decoding.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use eyas_blocks::{SourceKind, decode_rows, pack_rows, unpack_rows};
 use eyas_core::{BLOCK, WeightKind};
-use eyas_weights::{SourceKind, decode_rows, pack_rows, unpack_rows};
 use half::{bf16, f16};
 use proptest::prelude::*;
 

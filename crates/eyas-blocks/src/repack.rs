@@ -59,8 +59,6 @@ pub(crate) fn repack(source: SourceKind, stored: &[u8], words: &mut [u32], scale
 }
 
 /// The low nibbles of eight bytes, in their order.
-#[allow(clippy::inline_always, reason = "a load calls it for every 16 bytes, and this crate is optimised for size")]
-#[inline(always)]
 fn low_nibbles(bytes: u64) -> u32 {
     let pairs = bytes & 0x0f0f_0f0f_0f0f_0f0f;
     let fours = (pairs | pairs >> 4) & 0x00ff_00ff_00ff_00ff;

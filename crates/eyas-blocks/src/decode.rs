@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use crate::{SourceKind, float8, ggml_block, ggml_superblock};
 
 /// Decodes `rows` rows of `cols` columns as they are stored (`bytes`) to floats, `[rows, cols]` row-major. Of 8-bit floats these are the
-/// numbers before they are scaled ([`crate::Checkpoint::decode_rows`] scales them).
+/// numbers before they are scaled (a checkpoint scales them).
 ///
 /// Fails with `internal` where the number of bytes is another than rows and columns need, with `bad-model` where columns are no whole
 /// blocks, and with `out-of-memory`.

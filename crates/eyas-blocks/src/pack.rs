@@ -27,17 +27,18 @@ pub struct PackedRows {
 /// a finite weight is too large for a 16-bit float, with `internal` where the number of bytes is another than rows and columns need, and
 /// with `out-of-memory`. Rows in messages are counted from the first of `bytes`.
 pub fn pack_rows(source: SourceKind, bytes: &[u8], rows: usize, cols: usize, target: WeightKind) -> Result<PackedRows> {
-    pack_scaled(source, bytes, rows, cols, target, |_, _| {})
+    pack_scaled(source, bytes, rows, cols, target, &|_, _| {})
 }
 
-/// As [`pack_rows`], where `scale` multiplies the floats of each row (counted from the first of `bytes`) that is not moved bit by bit.
-pub(crate) fn pack_scaled(
+/// As [`pack_rows`], where `scale` multiplies the floats of each row (counted from the first of `bytes`) that is not moved bit by bit. It is called once
+/// a row, and is no parameter of a type, so that the loops are compiled in this crate.
+pub fn pack_scaled(
     source: SourceKind,
     bytes: &[u8],
     rows: usize,
     cols: usize,
     target: WeightKind,
-    scale: impl Fn(usize, &mut [f32]),
+    scale: &dyn Fn(usize, &mut [f32]),
 ) -> Result<PackedRows> {
     let row_bytes = check_rows(source, bytes, rows, cols)?;
     let mut packed = PackedRows::default();

@@ -4,8 +4,8 @@
 
 use std::{fs, path::PathBuf};
 
+use eyas_blocks::{SourceKind, decode_rows, pack_rows, unpack_rows};
 use eyas_core::WeightKind;
-use eyas_weights::{SourceKind, decode_rows, pack_rows, unpack_rows};
 
 /// Stored bytes and expected weights.
 fn golden(name: &str) -> (Vec<u8>, Vec<f32>) {
