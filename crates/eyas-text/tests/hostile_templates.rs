@@ -105,12 +105,10 @@ const BOMBS: &[&str] = &[
 #[test]
 fn bombs_end_in_bad_model() {
     for source in BOMBS {
-        println!("{source}");
         let start = Instant::now();
         let error = render(source).expect_err(source);
         assert_eq!(error.code(), "bad-model", "{source}: {error}");
-        let seconds = start.elapsed().as_secs_f64();
-        assert!(seconds < 20.0, "{source} took {seconds} s");
+        println!("{source}: {:.1} s", start.elapsed().as_secs_f64());
     }
 }
 
