@@ -1,8 +1,10 @@
 //! What is told of a load before it, and of an answer after it: planned bytes, the fingerprint, the tokens' signals.
 
-use conformance::{Loading, folder_files, repository, skip};
+use std::path::PathBuf;
+
+use conformance::{Loading, folder_files, greedy, repository, skip};
 use eyas_core::{Event, GenerateOptions, LoadOptions, Message, Quantize};
-use eyas_engine::{ModelHeaders, Prompt, Request};
+use eyas_engine::{ModelHeaders, ModelKind, Prompt, Request};
 use pollster::block_on;
 
 #[test]
@@ -53,6 +55,44 @@ fn the_first_margin_is_that_among_the_labels_where_there_are_some() {
     assert!(clear[0] > 0.9 && unclear[0] < clear[0] && clear[0] < free[0], "{clear:?} {unclear:?}");
     assert!(free[1..] == clear[1..] && free[1..] == unclear[1..], "only the first token chooses a label");
     assert!(margins(&["{", "{ \"a\""])[0].abs() < 1e-6, "they begin with the same token");
+}
+
+/// The model of every golden, in a folder and where there is one in a GGUF file.
+fn goldens() -> impl Iterator<Item = PathBuf> {
+    let folders = std::fs::read_dir(repository().join("tests/goldens")).unwrap().map(|entry| entry.unwrap().path());
+    let models = folders.flat_map(|folder| {
+        let half = folder.ends_with("encoder-bert-labels");
+        let gguf = Some(folder.join("model.gguf")).filter(|file| file.exists() && !half);
+        [Some(folder).filter(|folder| folder.join("config.json").exists()), gguf]
+    });
+    models.flatten()
+}
+
+#[test]
+fn what_is_allocated_for_every_family_is_what_was_planned() {
+    let (mut decoders, mut encoders) = (0, 0);
+    for path in goldens() {
+        for quantize in [Quantize::None, Quantize::Q8, Quantize::Q4] {
+            let options = LoadOptions { quantize, context_tokens: Some(30), ..LoadOptions::default() };
+            let loading = Loading { options: options.clone(), ..Loading::default() };
+            let need = block_on(ModelHeaders::open(&folder_files(&path))).unwrap().need(&options).unwrap();
+            let allocated = if block_on(ModelKind::of(&folder_files(&path))).unwrap() == ModelKind::Encoder {
+                encoders += 1;
+                loading.load_encoder(&path).info().memory_bytes
+            } else {
+                decoders += 1;
+                let engine = loading.load(&path);
+                let session = engine.session();
+                let mut generation = session.start(&Request::new(Prompt::Ids(vec![1, 2, 3]), greedy(2))).unwrap();
+                while !matches!(block_on(generation.next()).unwrap(), Event::Done(_)) {}
+                engine.info().memory_bytes
+            };
+            let planned = need.weight_bytes + need.cache_bytes;
+            let what = format!("{} as {quantize:?}: planned {planned}, allocated {allocated}", path.display());
+            assert!(planned >= allocated && planned as f64 <= 1.05 * allocated as f64, "{what}");
+        }
+    }
+    assert!(decoders >= 3 * 30 && encoders >= 3 * 20, "{decoders} loads of decoders, {encoders} of encoders");
 }
 
 #[test]
