@@ -11,7 +11,7 @@ const MEDIUM_BYTES: u64 = 1 << 30;
 const FEW_BITS_BYTES: u64 = 512 << 20;
 
 /// What a decoder's matrices are called, in either format, whose rounding to 4 bits costs most for their size: the token embedding, which often is
-/// the output matrix too, the output matrix, and the attention's output (measured in docs/formats.md).
+/// the output matrix too, the output matrix, and the attention's output (what they cost: docs/formats.md).
 const SENSITIVE: [&str; 5] =
     ["embed_tokens.weight", "lm_head.weight", "o_proj.weight", "token_embd.weight", "attn_output.weight"];
 

@@ -1,9 +1,9 @@
-"""Measures what holding eyas-nano's weights in fewer bits costs: the table of docs/quantization.md.
+"""Measures what holding eyas-nano's weights in fewer bits costs: the table of docs/formats.md.
 
     pip install torch tokenizers safetensors gguf pywhispercpp
-    python tests/eval/quantization/measure_nano.py --data DIR [--share 8] [ROW …]
+    python tests/eval/quantization/measure_nano.py --data DIR [--share 4] [ROW …]
 
-DIR is the folder with the SNIPS training files; `--share 8` takes every eighth dev utterance. Weights are what Eyas holds (the example
+DIR is the folder with the SNIPS training files. Divergence and perplexity are over the whole dev split, answers of every fourth utterance with `--share 4`. Weights are what Eyas holds (the example
 `hold` of crates/eyas-weights); the model is computed by tests/eval/nano. "Divergence" is the mean Kullback-Leibler divergence from the model
 as stored, in thousandths of a nat a token of the answers; perplexity is that of the right answers.
 """
@@ -104,13 +104,16 @@ def batches(tokenizer, utterances):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
-    parser.add_argument("--share", type=int, default=1, help="take every so-manieth dev utterance")
+    parser.add_argument("--share", type=int, default=1, help="let it answer every so-manieth dev utterance")
     parser.add_argument("rows", nargs="*", default=ROWS)
     args = parser.parse_args()
     build()
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
-    dev = load_split(args.data)[1][:: args.share]
-    data = list(batches(tokenizer, dev))
+    torch.set_num_threads(1)
+    whole = load_split(args.data)[1]
+    dev = whole[:: args.share]
+    data = list(batches(tokenizer, whole))
+    print(f"{len(whole)} utterances, {len(dev)} of them answered", flush=True)
     stored = load_exported(MODEL)
     expected = [F.log_softmax(stored(ids, wanted)[0], -1) for ids, wanted, _ in data]
     for row in args.rows or ROWS:
