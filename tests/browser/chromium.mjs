@@ -39,39 +39,49 @@ const changeKernels = (change) => `${HARDWARE}
     return createShaderModule.call(this, { ...module, code: (${change})(module.code) });
   };`;
 
+/** Lets the first run of every pipeline do nothing, but for as many pipelines as are `spared`. */
+const skipFirstRuns = (spared) => `${HARDWARE}
+  const ran = new Set();
+  const at = new WeakMap();
+  const { setPipeline, dispatchWorkgroups } = GPUComputePassEncoder.prototype;
+  GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
+    at.set(this, pipeline);
+    return setPipeline.call(this, pipeline);
+  };
+  GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...groups) {
+    const pipeline = at.get(this);
+    const isSkipped = !ran.has(pipeline) && ran.size >= ${spared};
+    ran.add(pipeline);
+    return dispatchWorkgroups.apply(this, isSkipped ? [0, 0, 0] : groups);
+  };`;
+
+/** Turns a bit in the middle of what is written to the GPU's buffers where `isHit`, the text of a function, says so. */
+const damageWrites = (isHit) => `${HARDWARE}
+  globalThis.largeWrites = globalThis.smallWrites = 0;
+  const { writeBuffer } = GPUQueue.prototype;
+  GPUQueue.prototype.writeBuffer = function (buffer, offset, data, from = 0, size = undefined) {
+    const unit = data.BYTES_PER_ELEMENT ?? 1;
+    const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+    const copy = bytes.slice(from * unit, size === undefined ? undefined : (from + size) * unit);
+    if ((${isHit})(copy)) {
+      copy[copy.length >> 1] ^= 4;
+    }
+    return writeBuffer.call(this, buffer, offset, copy);
+  };`;
+
 /** What is put before the worker's script for a GPU that is at fault, by what is wrong with it. */
 const miscomputing = {
   // Norms are wrong by a tenth.
   always: changeKernels('(code) => code.replaceAll("1.0 / sqrt(", "0.9 / sqrt(")'),
   // Products are wrong by a tenth from the 256th row of a matrix on.
   large: changeKernels('(code) => code.replace(/(y\\[at\\] = |y\\[at\\] \\+ |let g = )sums\\[t\\]/, "$1select(1.0, 0.9, row >= 256u) * sums[t]")'),
-  // The first run of a pipeline does nothing.
-  first: `${HARDWARE}
-    const ran = new WeakSet();
-    const at = new WeakMap();
-    const { setPipeline, dispatchWorkgroups } = GPUComputePassEncoder.prototype;
-    GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
-      at.set(this, pipeline);
-      return setPipeline.call(this, pipeline);
-    };
-    GPUComputePassEncoder.prototype.dispatchWorkgroups = function (...groups) {
-      const pipeline = at.get(this);
-      const isFirst = !ran.has(pipeline);
-      ran.add(pipeline);
-      return dispatchWorkgroups.apply(this, isFirst ? [0, 0, 0] : groups);
-    };`,
-  // One bit of every 8 KiB or more that are written is turned.
-  upload: `${HARDWARE}
-    const { writeBuffer } = GPUQueue.prototype;
-    GPUQueue.prototype.writeBuffer = function (buffer, offset, data, from = 0, size = undefined) {
-      const unit = data.BYTES_PER_ELEMENT ?? 1;
-      const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
-      const copy = bytes.slice(from * unit, size === undefined ? undefined : (from + size) * unit);
-      if (copy.length >= 8192) {
-        copy[copy.length >> 1] ^= 4;
-      }
-      return writeBuffer.call(this, buffer, offset, copy);
-    };`,
+  // The first run of a pipeline does nothing; of all but the first, which sums up what was uploaded.
+  first: skipFirstRuns(0),
+  firsttokens: skipFirstRuns(1),
+  // One bit of every 8 KiB or more that are written is turned; of the 20th only; of the weights of the 6th norm only.
+  upload: damageWrites("(bytes) => bytes.length >= 8192"),
+  middle: damageWrites("(bytes) => bytes.length >= 8192 && ++globalThis.largeWrites === 20"),
+  norm: damageWrites("(bytes) => bytes.length === 4 * 192 && ++globalThis.smallWrites === 6"),
 };
 
 /** Launches Chromium. `gpu: false` leaves WebGPU out; `gpuFlags` ask for another adapter than the software one. */

@@ -63,8 +63,11 @@ for (const what of ["trap", "throw"]) {
 const FAULTS = [
   ["always", "its norms are wrong", /of the model is .* expected/],
   ["large", "its products are wrong in large matrices only", /a product of the model is .* expected/],
-  ["first", "every pipeline's first run does nothing", /the same tokens gave .* the first time/],
-  ["upload", "uploads arrive damaged", /arrived damaged/],
+  ["first", "every pipeline's first run does nothing", /the same words gave 0 the first time/],
+  ["firsttokens", "every pipeline's first run but that of checksums does nothing", /the same tokens gave .* the first time/],
+  ["upload", "uploads arrive damaged", /Embedding: what was uploaded arrived damaged/],
+  ["middle", "a matrix of a middle layer arrives damaged", /(Qkv|Output|GateUp|Down)\([1-4]\): what was uploaded arrived damaged/],
+  ["norm", "the weights of a norm arrive damaged", /norms: what was uploaded arrived damaged/],
 ];
 for (const [fault, what, message] of FAULTS) {
   test(`a GPU that computes wrong values (${what}): auto takes the CPU and says so, gpu is bad-device`, async (t) => {

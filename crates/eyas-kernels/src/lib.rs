@@ -38,7 +38,7 @@ mod tuning;
 mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
-pub use audit::{MatrixSum, Unpack, audit};
+pub use audit::{Unpack, audit};
 pub use device::KernelDevice;
 pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};
@@ -52,4 +52,4 @@ pub use operations::{
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;
 pub use tuning::Tuning;
-pub use upload::UploadScope;
+pub use upload::{UploadScope, Uploads};

@@ -13,16 +13,28 @@ use burn::{
 use eyas_core::{Error, Result};
 
 use crate::KernelDevice;
+#[cfg(feature = "gpu")]
+use crate::gpu::upload_sum;
 
 impl KernelDevice {
     /// A tensor of these values, row-major. The shape must hold as many.
     pub fn floats<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        float_tensor(self.burn(), values, shape)
+        #[cfg(feature = "gpu")]
+        let sum = upload_sum::sum_of_sent(bytemuck::cast_slice(&values));
+        let tensor = float_tensor(self.burn(), values, shape);
+        #[cfg(feature = "gpu")]
+        upload_sum::note(sum, || tensor.clone().try_into_primitive::<burn::backend::Cube>().ok());
+        tensor
     }
 
     /// A tensor of these words, row-major. The shape must hold as many.
     pub fn words<const D: usize>(&self, words: Vec<u32>, shape: [usize; D]) -> Tensor<D, Int> {
-        Tensor::from_dispatch(Dispatch::int_from_data(TensorData::new(words, shape), self.burn().as_dispatch()))
+        #[cfg(feature = "gpu")]
+        let sum = upload_sum::sum_of_sent(&words);
+        let tensor = Tensor::from_dispatch(Dispatch::int_from_data(TensorData::new(words, shape), self.burn().as_dispatch()));
+        #[cfg(feature = "gpu")]
+        upload_sum::note(sum, || tensor.clone().try_into_primitive::<burn::backend::Cube>().ok());
+        tensor
     }
 }
 

@@ -23,6 +23,67 @@ impl UploadScope {
     }
 }
 
+/// The uploads of a load: what a GPU holds is compared with what was sent to it, by a sum over the words of every buffer. A CPU is not looked at.
+#[must_use = "what was sent last is compared when the uploads are finished"]
+pub struct Uploads {
+    device: KernelDevice,
+    /// What was sent and not compared yet, each with its name.
+    #[cfg(feature = "gpu")]
+    sent: Vec<(String, crate::gpu::upload_sum::Sent)>,
+}
+
+impl Uploads {
+    /// None yet.
+    pub fn new(device: &KernelDevice) -> Self {
+        Self {
+            device: device.clone(),
+            #[cfg(feature = "gpu")]
+            sent: Vec::new(),
+        }
+    }
+
+    /// The device that takes them.
+    pub fn device(&self) -> &KernelDevice {
+        &self.device
+    }
+
+    /// Runs `work`, which makes tensors of values of the host, and waits until the device has room for them. Fails as [`UploadScope::finish`] does, and
+    /// with `bad-device` where the GPU holds other values than were sent here or before; the error names what was sent.
+    pub async fn send<R>(&mut self, name: &str, work: impl FnOnce() -> R) -> Result<R> {
+        let scope = self.device.begin_upload();
+        #[cfg(feature = "gpu")]
+        if self.device.is_gpu() {
+            let (result, sent) = crate::gpu::upload_sum::during(work);
+            self.sent.extend(sent.into_iter().map(|sent| (name.to_owned(), sent)));
+            scope.finish().await.map_err(|error| error.context(name))?;
+            if self.sent.iter().map(|(_, sent)| sent.words()).sum::<usize>() >= COMPARED_WORDS {
+                self.compare().await?;
+            }
+            return Ok(result);
+        }
+        let result = work();
+        scope.finish().await.map_err(|error| error.context(name))?;
+        Ok(result)
+    }
+
+    /// Compares what was sent last. Fails with `bad-device` as [`Self::send`] does.
+    #[allow(clippy::unused_async, unused_mut, reason = "only a GPU is looked at")]
+    pub async fn finish(mut self) -> Result<()> {
+        #[cfg(feature = "gpu")]
+        self.compare().await?;
+        Ok(())
+    }
+
+    #[cfg(feature = "gpu")]
+    async fn compare(&mut self) -> Result<()> {
+        Box::pin(crate::gpu::upload_sum::check(&self.device, &std::mem::take(&mut self.sent))).await
+    }
+}
+
+/// Words that are sent before the GPU's sums are waited for: 64 MiB.
+#[cfg(feature = "gpu")]
+const COMPARED_WORDS: usize = 1 << 24;
+
 impl KernelDevice {
     /// Begins to watch allocations; on a CPU there is nothing to watch.
     pub fn begin_upload(&self) -> UploadScope {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use eyas_core::{Result, WeightKind};
-use eyas_kernels::{AttentionSpec, KernelDevice};
+use eyas_kernels::{AttentionSpec, KernelDevice, Uploads};
 use eyas_weights::Checkpoint;
 
 use crate::{
@@ -29,9 +29,10 @@ impl BidirectionalDecoder {
         let loaded = loader::load(checkpoint, config, device, plan).await?;
         let global = loaded.config.rope.clone();
         let local = loaded.config.local_rope.clone().unwrap_or_else(|| global.clone());
-        let upload = device.begin_upload();
-        let rope_tables = RopeTables::of_encoder(&(global, local), loaded.config.rotary_dim, max_tokens, device);
-        upload.finish().await?;
+        let make = || RopeTables::of_encoder(&(global, local), loaded.config.rotary_dim, max_tokens, device);
+        let mut uploads = Uploads::new(device);
+        let rope_tables = Box::pin(uploads.send("rotations", make)).await?;
+        uploads.finish().await?;
         Ok((Self { weights: loaded.weights, rope_tables }, loaded.matrix_kind))
     }
 

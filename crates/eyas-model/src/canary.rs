@@ -3,7 +3,7 @@
 //! Some GPU drivers compute wrong values, some only in a pipeline's first run, some only for large matrices; and what is uploaded may arrive
 //! damaged. So a few fixed tokens are computed twice with the model that was just loaded, and must come out the same to the last bit. Then they are
 //! computed with its first layer alone, and every kernel's output is compared with the plain reference, which reads the weights back from the GPU. What
-//! was uploaded of these matrices was compared with what was read from the file while loading.
+//! was uploaded of the whole model was compared with what was sent while loading ([`eyas_kernels::Uploads`]).
 
 use eyas_core::{CancelToken, Error, ErrorKind, Result};
 use eyas_kernels::audit;

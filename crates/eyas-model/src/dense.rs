@@ -2,7 +2,7 @@
 
 use burn::{module::Module, tensor::Tensor};
 use eyas_core::{Error, Result, WeightKind};
-use eyas_kernels::{Activation, KernelDevice, Tuning, activate};
+use eyas_kernels::{Activation, KernelDevice, Tuning, Uploads, activate};
 use eyas_weights::{Checkpoint, Format, TensorInfo};
 use serde_json::Value;
 
@@ -200,7 +200,10 @@ impl Dense {
                 part.bias = Some(floats(checkpoint, find(checkpoint, &config.bias())?).await?);
             }
         }
-        Ok(Self { linear: builder.upload_watched(device, true).await?, activation: config.activation })
+        let mut uploads = Uploads::new(device);
+        let linear = builder.upload_watched(config.tensor, &mut uploads).await?;
+        uploads.finish().await?;
+        Ok(Self { linear, activation: config.activation })
     }
 
     pub(crate) fn forward(&self, x_1d: Tensor<2>, tuning: Tuning) -> Tensor<2> {

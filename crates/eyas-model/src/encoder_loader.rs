@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, MatrixSpec, RopeSpec};
+use eyas_kernels::{KernelDevice, MatrixSpec, RopeSpec, Uploads};
 use eyas_weights::{Checkpoint, PackedRows};
 
 use crate::{
@@ -33,6 +33,7 @@ pub(crate) async fn load(
     let mut layout = EncoderLayout::check(checkpoint, config, plan.quantize)?;
     let matrix_kind = layout.matrix_kind();
     let mut parts = EncoderParts::default();
+    let mut uploads = Uploads::new(device);
     let mut loaded_bytes = 0;
     let total_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
     for (tensor, place) in checkpoint.tensors().iter().zip(layout.places.clone()) {
@@ -62,18 +63,15 @@ pub(crate) async fn load(
             && layout.builder(matrix)?.is_complete()
             && let Some(builder) = layout.matrices.remove(&matrix)
         {
-            let linear = builder
-                .upload_watched(device, matrix.is_in_canary())
-                .await
-                .map_err(|error| error.context(format!("{matrix:?}")))?;
+            let linear = builder.upload_watched(&format!("{matrix:?}"), &mut uploads).await?;
             parts.matrices.insert(matrix, linear);
         }
         loaded_bytes += tensor.bytes;
         report(loaded_bytes);
     }
-    let upload = device.begin_upload();
-    let weights = parts.into_weights(config, max_tokens, device);
-    upload.finish().await?;
+    let make = || parts.into_weights(config, max_tokens, device);
+    let weights = Box::pin(uploads.send("norms and positions", make)).await?;
+    uploads.finish().await?;
     Ok((weights?, matrix_kind))
 }
 

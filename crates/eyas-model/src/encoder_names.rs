@@ -21,16 +21,6 @@ pub(crate) enum EncoderMatrix {
     HeadOut,
 }
 
-impl EncoderMatrix {
-    /// Whether the canary computes with it; see [`crate::Encoder::try_device`].
-    pub(crate) fn is_in_canary(self) -> bool {
-        match self {
-            Self::Words | Self::HeadDense | Self::HeadOut => true,
-            Self::Qkv(layer) | Self::Output(layer) | Self::Up(layer) | Self::Down(layer) => layer == 0,
-        }
-    }
-}
-
 /// A normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EncoderNorm {

@@ -4,10 +4,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use eyas_core::Result;
-use eyas_kernels::{
-    Activation, KernelDevice, MatrixSpec, MatrixSum, Tuning, embed, matmul, matmul_add, matmul_gated, upload_matrix,
-};
+use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, embed, matmul, matmul_add, matmul_gated, upload_matrix};
 use eyas_weights::PackedRows;
 
 /// `y = x · Wᵀ (+ bias)` with a packed `W` `[rows, cols]`: `[t, cols]` to `[t, rows]`.
@@ -27,11 +24,6 @@ impl Linear {
         let bias = bias.unwrap_or_else(|| vec![0.0]);
         let bias_len = bias.len();
         Self { words, scales, bias: device.floats(bias, [bias_len]), spec }
-    }
-
-    /// Fails with `bad-device` where the device does not hold what `sum` was made of.
-    pub(crate) async fn check_upload(&self, device: &KernelDevice, sum: MatrixSum) -> Result<()> {
-        sum.check(device, self.words.clone(), self.scales.clone(), self.spec).await
     }
 
     pub(crate) fn forward(&self, x_tk: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -1,7 +1,7 @@
 //! Reads a checkpoint's tensors in file order into modules: names and shapes are checked before the first weight is read.
 
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::KernelDevice;
+use eyas_kernels::{KernelDevice, Uploads};
 use eyas_weights::{Checkpoint, PackedRows, TensorInfo};
 
 use crate::{
@@ -32,6 +32,7 @@ pub(crate) async fn load(
     let mut layout = Layout::check(checkpoint, config, plan.quantize)?;
     let matrix_kind = layout.matrix_kind();
     let mut parts = ModuleParts::default();
+    let mut uploads = Uploads::new(device);
     let mut config = layout.config.clone();
     let mut loaded_bytes = 0;
     let total_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
@@ -49,20 +50,22 @@ pub(crate) async fn load(
             Slot::Bias { matrix, part } => {
                 let bias = floats(checkpoint, tensor).await?;
                 layout.part(matrix, part)?.bias = Some(bias);
-                upload_if_complete(&mut layout, matrix, device, &mut parts).await?;
+                upload_if_complete(&mut layout, matrix, &mut uploads, &mut parts).await?;
             }
             Slot::Matrix { matrix, part } => {
                 let kind = layout.builder(matrix)?.kind;
                 let packed = pack(checkpoint, tensor, kind, plan, |read| report(loaded_bytes + read)).await?;
                 layout.part(matrix, part)?.packed = Some(packed);
-                upload_if_complete(&mut layout, matrix, device, &mut parts).await?;
+                upload_if_complete(&mut layout, matrix, &mut uploads, &mut parts).await?;
             }
         }
         loaded_bytes += tensor.bytes;
         report(loaded_bytes);
     }
     config.rope.check(config.rotary_dim)?;
-    Ok(Loaded { weights: parts.into_weights(&config, device)?, config, matrix_kind })
+    let weights = Box::pin(uploads.send("norms", || parts.into_weights(&config, device))).await?;
+    uploads.finish().await?;
+    Ok(Loaded { weights: weights?, config, matrix_kind })
 }
 
 /// Puts divisors that a GGUF file holds as a tensor into the configuration.
@@ -82,15 +85,14 @@ fn take_divisors(config: &mut DecoderConfig, which: Divisors, values: Vec<f32>) 
 async fn upload_if_complete(
     layout: &mut Layout,
     matrix: MatrixSlot,
-    device: &KernelDevice,
+    uploads: &mut Uploads,
     parts: &mut ModuleParts,
 ) -> Result<()> {
     if !layout.builder(matrix)?.is_complete() {
         return Ok(());
     }
     let builder = layout.take(matrix)?;
-    let linear =
-        builder.upload_watched(device, matrix.is_in_canary()).await.map_err(|error| error.context(format!("{matrix:?}")))?;
+    let linear = builder.upload_watched(&format!("{matrix:?}"), uploads).await?;
     parts.matrices.insert(matrix, linear);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Collects the parts of a matrix while a file is read, and uploads it when the last one is there.
 
 use eyas_core::{Error, Result, WeightKind};
-use eyas_kernels::{KernelDevice, MatrixSpec, MatrixSum};
+use eyas_kernels::{KernelDevice, MatrixSpec, Uploads};
 use eyas_weights::PackedRows;
 
 use crate::linear::Linear;
@@ -42,20 +42,14 @@ impl MatrixBuilder {
         self.parts.iter().all(|part| part.packed.is_some() && (part.bias.is_some() || !self.has_bias))
     }
 
-    /// Joins the parts and uploads them. Fails with `out-of-memory` where the device has no room, and with `bad-device` where the matrix is to be
-    /// `checked` and arrived damaged on a GPU.
-    pub(crate) async fn upload_watched(self, device: &KernelDevice, checked: bool) -> Result<Linear> {
-        device.check_buffer(self.spec().bytes())?;
-        let upload = device.begin_upload();
-        let (linear, sum) = self.upload(device, checked)?;
-        upload.finish().await?;
-        if let Some(sum) = sum {
-            Box::pin(linear.check_upload(device, sum)).await?;
-        }
-        Ok(linear)
+    /// Joins the parts and uploads them under this name. Fails with `out-of-memory` where the device has no room, and as [`Uploads::send`] does.
+    pub(crate) async fn upload_watched(self, name: &str, uploads: &mut Uploads) -> Result<Linear> {
+        let device = uploads.device().clone();
+        device.check_buffer(self.spec().bytes()).map_err(|error| error.context(name))?;
+        Box::pin(uploads.send(name, || self.upload(&device))).await?
     }
 
-    fn upload(self, device: &KernelDevice, checked: bool) -> Result<(Linear, Option<MatrixSum>)> {
+    fn upload(self, device: &KernelDevice) -> Result<Linear> {
         let spec = self.spec();
         let (word_cols, block_cols) = (spec.words_per_row(), spec.blocks_per_row());
         let mut parts = self.parts.into_iter();
@@ -82,8 +76,7 @@ impl MatrixBuilder {
                 whole.scales.append(&mut packed.scales);
             }
         }
-        let sum = checked.then(|| MatrixSum::new(device, &whole.words, &whole.scales, spec));
-        Ok((Linear::new(whole, spec.has_bias.then_some(bias), spec, device), sum))
+        Ok(Linear::new(whole, spec.has_bias.then_some(bias), spec, device))
     }
 }
 

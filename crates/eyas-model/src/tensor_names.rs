@@ -21,16 +21,6 @@ pub(crate) enum MatrixSlot {
     Down(usize),
 }
 
-impl MatrixSlot {
-    /// Whether the canary computes with it; see [`crate::Decoder::try_device`].
-    pub(crate) fn is_in_canary(self) -> bool {
-        match self {
-            Self::Embedding | Self::Head => true,
-            Self::Qkv(layer) | Self::Output(layer) | Self::GateUp(layer) | Self::Down(layer) => layer == 0,
-        }
-    }
-}
-
 /// A normalisation's weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum NormSlot {

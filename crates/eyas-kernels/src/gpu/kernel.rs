@@ -2,7 +2,7 @@
 
 use eyas_core::{BLOCK, WeightKind};
 
-use super::source::Wgsl;
+use super::{source::Wgsl, upload_sum};
 use crate::{Activation, AttentionSpec, MatrixSpec, QkNorm, ResidualSpec, RopeSpec};
 
 /// Workgroups in the first dimension of a grid at most; WebGPU guarantees 65,535.
@@ -66,6 +66,8 @@ pub(super) enum Kernel {
         lanes: u32,
     },
     Copy,
+    /// The sum of a buffer's words; see [`super::upload_sum`].
+    Checksum,
     /// The best logit of each of `chunks` parts of the vocabulary.
     PickChunk {
         vocab: usize,
@@ -91,7 +93,7 @@ impl Kernel {
     /// Threads of a workgroup.
     pub(super) fn threads(self) -> u32 {
         match self {
-            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::Copy => 64,
+            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::Copy | Self::Checksum => 64,
             Self::RopeAppend { rope, .. } if rope.qk_norm == QkNorm::None => 64,
             Self::RmsNorm { lanes, .. }
             | Self::ResidualNorm { lanes, .. }
@@ -177,6 +179,13 @@ impl Kernel {
                 .buffer("extent", "u32")
                 .buffer("y", "f32")
                 .body(include_str!("wgsl/copy.wgsl")),
+            Self::Checksum => Wgsl::new()
+                .size("PLACE", upload_sum::PLACE as usize)
+                .size("THREADS", upload_sum::THREADS)
+                .buffer("x", "u32")
+                .buffer("extent", "u32")
+                .buffer("totals", "atomic<u32>")
+                .body(include_str!("wgsl/checksum.wgsl")),
         }
         .finish()
     }

@@ -11,5 +11,6 @@ mod recording;
 mod small_read;
 mod source;
 mod staging;
+pub(crate) mod upload_sum;
 
 pub use recording::Recording;
