@@ -1,11 +1,13 @@
 // What keeping a model costs its first load: `node tests/bench/store_cost.mjs [megabytes] [private]` loads a random model of that size in Chromium (CPU), without the store, into it
-// and from it, and prints how long the worker spent in writes, flushes, reads and the browser's digests.
+// and from it, and prints how long that took, also in CPU time of the worker's own thread (which other processes change little), and how long the worker spent in
+// writes, flushes, reads and the browser's digests.
 import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { launchProfile, startLab } from "../browser/chromium.mjs";
+import { workerSeconds } from "./process_times.mjs";
 import { writeRandomModel } from "./random_model.mjs";
 
 const megabytes = Number(process.argv[2] ?? 516);
@@ -68,8 +70,8 @@ const context = profile ? await launchProfile(profile) : await lab.browser.newCo
 const page = await context.newPage();
 await page.goto(`${lab.app.origin}/`);
 await page.waitForFunction("window.ready");
-const measure = (store) =>
-  page.evaluate(
+const measure = async (store) => {
+  const measured = await page.evaluate(
     async ([model, store, meter]) => {
       const source = await (await fetch("/eyas/worker.js")).text();
       const worker = URL.createObjectURL(new Blob([meter, source], { type: "text/javascript" }));
@@ -83,16 +85,20 @@ const measure = (store) =>
         channel.postMessage("tell");
       });
       channel.close();
-      await eyas.dispose();
+      window.engine = eyas;
       return { ms, parts };
     },
     [`http://127.0.0.1:${server.address().port}/model.gguf`, store, METER],
   );
+  const cpuSeconds = workerSeconds();
+  await page.evaluate(() => window.engine.dispose());
+  return { ...measured, cpuSeconds };
+};
 
 console.log(`a model of ${Math.round(size / 1e6)} MB`);
 for (const [name, store] of [["without the store", "none"], ["into the store", "device"], ["from the store", "device"]]) {
-  const { ms, parts } = await measure(store);
-  console.log(`${name}: ${(ms / 1000).toFixed(1)} s`);
+  const { ms, parts, cpuSeconds } = await measure(store);
+  console.log(`${name}: ${(ms / 1000).toFixed(1)} s, ${cpuSeconds?.toFixed(1) ?? "?"} s of CPU time`);
   for (const [part, { calls, ms, megabytes }] of Object.entries(parts)) {
     console.log(`  ${part.padEnd(7)} ${(ms / 1000).toFixed(2).padStart(7)} s  ${String(calls).padStart(5)} calls  ${megabytes.toFixed(0).padStart(5)} MB`);
   }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use eyas_core::{Error, ErrorKind, Result};
+use eyas_weights::LocalFuture;
 
 use crate::{
     Digest, FileSystem, StoreFile,
@@ -38,6 +39,19 @@ pub(crate) struct Resumed {
     pub(crate) part: Vec<u8>,
     /// The digest of the chunk at hand, where it is to be fetched again for comparison.
     pub(crate) repeated: Option<Digest>,
+}
+
+/// A chunk that was read and is being hashed.
+pub(crate) struct UncheckedChunk {
+    number: u64,
+    bytes: Vec<u8>,
+    digest: LocalFuture<'static, Result<Digest>>,
+}
+
+impl UncheckedChunk {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// The names of the files of a slot.
@@ -174,12 +188,24 @@ impl ChunkFile {
 
     /// A chunk's bytes; none where they are not those that were written.
     pub(crate) async fn read(&self, chunk: u64) -> Result<Option<Vec<u8>>> {
-        let bytes = self.raw(chunk)?;
-        let expected = self.digests.get(chunk as usize);
-        Ok(match bytes {
-            Some(bytes) if Some(&self.files.digest(&bytes).await?.0) == expected => Some(bytes),
-            _ => None,
-        })
+        match self.begin_read(chunk)? {
+            Some(unchecked) => self.check(unchecked).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a chunk and begins to hash it; none where it is not there. Much may be done before [`Self::check`].
+    pub(crate) fn begin_read(&self, chunk: u64) -> Result<Option<UncheckedChunk>> {
+        let Some(bytes) = self.raw(chunk)?.filter(|_| (chunk as usize) < self.digests.len()) else { return Ok(None) };
+        let digest = self.files.digest(&bytes);
+        Ok(Some(UncheckedChunk { number: chunk, bytes, digest }))
+    }
+
+    /// A chunk's bytes; none where they are not those that were written.
+    pub(crate) async fn check(&self, chunk: UncheckedChunk) -> Result<Option<Vec<u8>>> {
+        let UncheckedChunk { number, bytes, digest } = chunk;
+        let found = digest.await?;
+        Ok((self.digests.get(number as usize) == Some(&found.0)).then_some(bytes))
     }
 
     fn raw(&self, chunk: u64) -> Result<Option<Vec<u8>>> {

@@ -42,8 +42,10 @@ pub trait FileSystem {
     /// Takes the lock of a folder, which one holder in all tabs can have; it ends with the returned value, or with its tab. Without `wait`, none
     /// where another has it.
     fn lock<'a>(&'a self, folder: &'a str, wait: bool) -> LocalFuture<'a, Result<Option<Box<dyn Any>>>>;
-    /// SHA-256 of `bytes`; a shell may know a faster way than this one.
-    fn digest<'a>(&'a self, bytes: &'a [u8]) -> LocalFuture<'a, Result<Digest>> {
-        Box::pin(async move { Ok(Digest::of(bytes)) })
+    /// SHA-256 of `bytes`, begun at once; what comes back waits for its end, and may be dropped. A shell may know a faster way than this one, which needs no
+    /// thread of the caller's.
+    fn digest(&self, bytes: &[u8]) -> LocalFuture<'static, Result<Digest>> {
+        let digest = Digest::of(bytes);
+        Box::pin(async move { Ok(digest) })
     }
 }

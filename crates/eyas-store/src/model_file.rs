@@ -6,7 +6,11 @@ use eyas_core::{Error, ErrorKind, Result, within};
 use eyas_weights::{LocalFuture, RangeReader};
 
 use crate::{
-    Digest, FileRecord, Get, Meter, Ports, Store, chunk_file::ChunkFile, connection::STALL_MS, download::Download, shelf::Shelf,
+    Digest, FileRecord, Get, Meter, Ports, Store,
+    chunk_file::{ChunkFile, UncheckedChunk},
+    connection::STALL_MS,
+    download::Download,
+    shelf::Shelf,
 };
 
 /// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.
@@ -21,6 +25,8 @@ pub(crate) struct Reading {
     pub(crate) download: Option<Download>,
     /// The last chunk read, since reads seldom end with one.
     pub(crate) cached: Option<(u64, Vec<u8>)>,
+    /// The chunk behind it, where chunks are read one after another: it is hashed while the one before is used.
+    pub(crate) ahead: Option<UncheckedChunk>,
     /// What the application says that the whole file's digest is.
     pub(crate) expected: Option<Digest>,
 }
@@ -199,7 +205,16 @@ impl ModelFile {
         };
         let (start, end) = chunks.bounds(chunk);
         if reading.cached.as_ref().is_none_or(|(cached, _)| *cached != chunk) {
-            let bytes = if let Some(bytes) = chunks.read(chunk).await? {
+            let follows = reading.cached.as_ref().is_some_and(|(before, _)| before + 1 == chunk);
+            let stored = match reading.ahead.take().filter(|ahead| ahead.number() == chunk) {
+                Some(ahead) => chunks.check(ahead).await?,
+                None => chunks.read(chunk).await?,
+            };
+            if follows {
+                // Where that fails, it is said when the chunk is wanted.
+                reading.ahead = chunks.begin_read(chunk + 1).unwrap_or_default();
+            }
+            let bytes = if let Some(bytes) = stored {
                 self.meter.read(bytes.len());
                 bytes
             } else {

@@ -358,7 +358,14 @@ impl OpenModel {
             name: record.name.clone(),
             size: record.size,
             store: self.kept.as_ref().map(|(store, _)| store.clone()),
-            reading: RefCell::new(Some(Reading { expected: self.expected(&record.name), record, kept, download, cached: None })),
+            reading: RefCell::new(Some(Reading {
+                expected: self.expected(&record.name),
+                record,
+                kept,
+                download,
+                cached: None,
+                ahead: None,
+            })),
         });
         self.opened.borrow_mut().push(file.clone());
         file
@@ -380,6 +387,7 @@ impl OpenModel {
             file.finish().await?;
         }
         let Some((store, shelf)) = &self.kept else { return Ok(()) };
+        let was_complete = shelf.version(|version| version.complete);
         shelf.change(|version| {
             version.complete = true;
             version.absent.extend(self.missing.take());
@@ -390,8 +398,11 @@ impl OpenModel {
         if shelf.which == Which::Current {
             shelf.record.borrow_mut().tries = 0;
         }
-        shelf.save().await?;
-        shelf.sweep().await
+        match shelf.save().await {
+            // What is whole needs no room to be used; that it was used now is forgotten.
+            Err(error) if was_complete && error.kind() == ErrorKind::StorageFull => Ok(()),
+            saved => saved.map(|()| shelf)?.sweep().await,
+        }
     }
 
     /// After a load that failed: what was fetched stays for the next attempt, unless the files themselves were at fault. Then they go; a current

@@ -202,7 +202,11 @@ impl Shelf {
             )));
         }
         self.record.borrow_mut().tries = tries + 1;
-        self.save().await?;
+        match self.save().await {
+            // A full device is no reason not to use what it has.
+            Err(error) if error.kind() == ErrorKind::StorageFull => self.record.borrow_mut().tries = tries,
+            saved => saved?,
+        }
         Ok(None)
     }
 

@@ -86,10 +86,14 @@ pub(crate) struct HostFiles {
 
 impl HostFiles {
     async fn done(&self, promise: Promise) -> Result<JsValue> {
-        let value = JsFuture::from(promise).await;
-        self.cancel.token.check()?;
-        value.map_err(|error| failed(&error))
+        done(JsFuture::from(promise), &self.cancel).await
     }
+}
+
+async fn done(work: JsFuture, cancel: &Cancel) -> Result<JsValue> {
+    let value = work.await;
+    cancel.token.check()?;
+    value.map_err(|error| failed(&error))
 }
 
 fn texts(list: JsValue) -> Vec<String> {
@@ -146,9 +150,10 @@ impl FileSystem for HostFiles {
         })
     }
 
-    fn digest<'a>(&'a self, bytes: &'a [u8]) -> LocalFuture<'a, Result<Digest>> {
+    fn digest(&self, bytes: &[u8]) -> LocalFuture<'static, Result<Digest>> {
+        let (work, cancel) = (JsFuture::from(self.host.digest(bytes)), self.cancel.clone());
         Box::pin(async move {
-            let digest = Uint8Array::new(&self.done(self.host.digest(bytes)).await?);
+            let digest = Uint8Array::new(&done(work, &cancel).await?);
             let mut bytes = [0; DIGEST_BYTES];
             if digest.length() as usize != DIGEST_BYTES {
                 return Err(Error::internal(format!("a SHA-256 of the browser has {} bytes", digest.length())));

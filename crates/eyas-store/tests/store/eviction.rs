@@ -126,3 +126,24 @@ fn a_quota_that_ends_a_download_keeps_what_is_there() {
         assert!(!was_full || served <= 4_000 - kept + 64, "run {run}: {served} bytes, {kept} were kept");
     }
 }
+
+#[test]
+fn what_is_whole_is_read_on_a_device_without_any_room() {
+    let world = World::new(5);
+    let mut random = Random(5);
+    for id in ["a", "b"] {
+        publish(&world, id, random.bytes(4_000));
+    }
+    fetch(&world, "a", false).unwrap();
+    world.device.set_quota(Some(100));
+    for _ in 0..3 {
+        let served_bytes = world.internet.served_bytes.get();
+        fetch(&world, "a", false).unwrap();
+        assert_eq!(world.internet.served_bytes.get(), served_bytes);
+        assert_eq!(fetch(&world, "b", false).unwrap_err().kind(), ErrorKind::StorageFull);
+    }
+    assert_eq!(stored(&world), ["a"]);
+    world.device.set_quota(None);
+    fetch(&world, "b", false).unwrap();
+    assert_eq!(stored(&world), ["a", "b"]);
+}
