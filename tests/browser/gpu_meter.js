@@ -66,7 +66,7 @@
   const channel = new BroadcastChannel("gpu-meter");
   channel.onmessage = ({ data }) => {
     if (data === "report") {
-      channel.postMessage({ ...count });
+      channel.postMessage({ ...count, bufferBytes: [...live.values()].map(({ size }) => size) });
     } else if (data === "lose") {
       made.forEach((device) => device.destroy());
     } else if (data === "trap") {

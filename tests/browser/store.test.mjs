@@ -4,11 +4,13 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab, thorough } from "./chromium.mjs";
+import { startBareChromium } from "./bare_chromium.mjs";
+import { bareChromium, dist, startLab, thorough } from "./chromium.mjs";
 import { startModelServer } from "./model_server.mjs";
 import { loadOnce, openStorePage } from "./store_page.mjs";
 
 const CHUNK = 2 ** 20;
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const folder = join(dist, "models/eyas-nano");
 const weights = readFileSync(join(folder, "model.safetensors"));
 const totalBytes = readdirSync(folder).filter((name) => name !== "README.md").reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
@@ -170,11 +172,31 @@ test("two pages share one download, also when the first is killed in the middle"
   const one = await openPage();
   const context = one.context();
   const two = await openPage(context);
-  server.fault = ({ name }) => (name === "model.safetensors" ? { sliceMs: 2 } : undefined);
-  const both = await Promise.all([load(one), load(two)]);
+  // The server waits behind a MiB until one of them waits for the other, and behind three until that one has heard of the other's progress.
+  const gate = { waits: false, hears: false };
+  const held = async () => {
+    while (!(gate.hears || (gate.waits && server.servedBytes < 3 * CHUNK))) {
+      await pause(10);
+    }
+  };
+  const slowly = { sliceMs: 2, get hold() { return held(); } };
+  server.fault = ({ name }) => (name === "model.safetensors" ? slowly : undefined);
+  const loading = Promise.all([load(one), load(two)]);
+  const heardOf = (least) => Promise.all([one, two].map((page) => page.evaluate((least) => (window.seen ?? []).some(({ detail, loadedBytes }) => /another tab/.test(detail) && loadedBytes >= least), least)));
+  for (const [name, least] of [["waits", 0], ["hears", 1]]) {
+    while (!(await heardOf(least)).includes(true)) {
+      await pause(10);
+    }
+    gate[name] = true;
+  }
+  const both = await loading;
   assert.deepEqual(both.map(({ text }) => text), [expected, expected], JSON.stringify(both).slice(0, 400));
   assert.equal(server.servedBytes, totalBytes);
-  assert.ok(both.some(({ seen }) => seen.some(({ detail }) => /another tab/.test(detail))));
+  // The one that waits hears how far the other one is.
+  const waiting = both.map(({ seen }) => seen.filter(({ detail }) => /another tab/.test(detail))).filter(({ length }) => length > 0);
+  assert.equal(waiting.length, 1);
+  assert.ok(waiting[0].some(({ phase, loadedBytes }) => phase === "weights" && loadedBytes > 0), JSON.stringify(waiting[0]));
+  assert.ok(waiting[0].every(({ fetchedBytes }) => fetchedBytes === 0));
   assert.equal(both.filter(({ storage }) => storage.fetchedBytes === 0).length, 1);
 
   await one.evaluate(() => window.eyas.models.remove(window.address));
@@ -294,6 +316,49 @@ test("where nothing can be kept, a load goes on from the network and says why", 
   assert.equal(seen.storage.kept, false);
   assert.match(seen.storage.reason, /SecurityError: denied by the test/);
   await page.context().close();
+});
+
+test("a load goes on while its tab is hidden", async () => {
+  // A browser of its own without the flags by which all others keep hidden tabs as quick as shown ones.
+  const browser = startBareChromium(...bareChromium());
+  try {
+    const page = await browser.open(`${lab.app.origin}/`);
+    while (!(await page.evaluate(() => window.ready === true))) {
+      await pause(20);
+    }
+    server.reset();
+    let goOn;
+    const hold = new Promise((resolve) => (goOn = resolve));
+    server.fault = ({ name }) => (name === "model.safetensors" ? { hold, sliceMs: 1 } : undefined);
+    await page.evaluate((address) => {
+      window.states = [];
+      const onProgress = ({ phase }) => window.states.push([phase, document.visibilityState]);
+      window.loading = (async () => {
+        const eyas = await window.eyas.load({ model: address, device: "cpu", onProgress });
+        window.states.push(["ready", document.visibilityState]);
+        const { text } = await eyas.chat("play some jazz by miles davis", { maxTokens: 40 });
+        const { storage } = eyas.info;
+        await eyas.dispose();
+        return { text, kept: storage.kept, at: document.visibilityState };
+      })().catch((error) => ({ error: String(error) }));
+    }, `${server.origin}/nano/`);
+    while (server.servedBytes < CHUNK) {
+      await pause(20);
+    }
+    const front = await browser.open("about:blank");
+    await front.send("Page.bringToFront");
+    while ((await page.evaluate(() => document.visibilityState)) !== "hidden") {
+      await pause(20);
+    }
+    goOn();
+    const seen = await page.evaluate(() => window.loading);
+    const states = await page.evaluate(() => window.states);
+    assert.deepEqual(seen, { text: expected, kept: true, at: "hidden" });
+    assert.ok(states.some(([phase, state]) => phase === "weights" && state === "hidden"), JSON.stringify(states.slice(-5)));
+    assert.deepEqual(states.at(-1), ["ready", "hidden"]);
+  } finally {
+    await browser.close();
+  }
 });
 
 test("a device that is to save data asks first", async () => {

@@ -15,6 +15,7 @@ export async function openStorePage(lab, modelOrigin, context) {
     window.once = async (options) => {
       const began = performance.now();
       const seen = [];
+      window.seen = seen;
       try {
         const load = options.assets ? window.slim.load : window.eyas.load;
         const eyas = await load({ model: window.address, device: "cpu", onProgress: (progress) => seen.push(progress), ...options });

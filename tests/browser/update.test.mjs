@@ -196,6 +196,31 @@ test("a network that is lost in the middle: nothing changes, and the next update
   await untilProven(page);
 });
 
+test("a quota that ends in the middle of an update is storage-full: the old version stays, and the next update goes on", async () => {
+  await startOver(page);
+  const was = await stored(page);
+  const session = await page.context().newCDPSession(page);
+  const quota = (quotaSize) => session.send("Storage.overrideQuotaForOrigin", { origin: lab.app.origin, ...(quotaSize ? { quotaSize } : {}) });
+  publish(second);
+  try {
+    for (const more of [1_200_000, 2_400_000]) {
+      await quota(was.bytes + more);
+      const { error } = await update(page);
+      assert.equal(error?.code, "storage-full", JSON.stringify(error));
+      await quota(1000);
+      assert.equal((await load(page)).text, expected.first, "which needs no room at all");
+      assert.equal((await stored(page)).version, was.version);
+      console.log(`  ${more} bytes more: ${error.message}`);
+    }
+  } finally {
+    await quota();
+  }
+  assert.equal((await update(page)).value?.status, "updated");
+  assert.ok(resumedAt() > 0, "it went on with what was there");
+  assert.equal((await load(page)).text, expected.second);
+  await untilProven(page);
+});
+
 test("an aborted update rejects with the signal's reason, and can be gone on with", async () => {
   await startOver(page);
   publish(second);

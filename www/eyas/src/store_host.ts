@@ -133,11 +133,16 @@ async function collected(names: AsyncIterable<string>): Promise<string[]> {
   return found;
 }
 
-/**
- * The worker's side of the store. Without `root` only the timer is used. `signal` is the one of the call that runs; `onWait` is told when another
- * tab has the model that is wanted.
- */
-export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, onWait: () => void): StoreHost {
+/** Hears of a model's lock. What both return is called when that is over. */
+export interface LockListener {
+  /** Another tab has the model that is wanted. */
+  onWait(folder: string): () => void;
+  /** This load has it. */
+  onHold(folder: string): () => void;
+}
+
+/** The worker's side of the store. Without `root` only the timer is used. `signal` is the one of the call that runs. */
+export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, listener?: LockListener): StoreHost {
   const folderAt = (name: string, create = false) => (root as FileSystemDirectoryHandle).getDirectoryHandle(name, { create });
   const fileAt = (folder: string, name: string) => ifThere(async () => (await (await folderAt(folder)).getFileHandle(name)).getFile());
   return {
@@ -195,13 +200,21 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
           const hold = (lock: Lock | null) => (lock ? new Promise<void>((release) => resolve(release)) : resolve(undefined));
           navigator.locks.request(name, options, hold).catch(reject);
         });
+      const held = (release: (() => void) | undefined) => {
+        const end = release && listener?.onHold(folder);
+        return release && (() => (end?.(), release()));
+      };
       const release = await request({ ifAvailable: true });
       if (release || !wait) {
-        return release;
+        return held(release);
       }
-      onWait();
-      const current = signal();
-      return request(current ? { signal: current } : {});
+      const end = listener?.onWait(folder);
+      try {
+        const current = signal();
+        return held(await request(current ? { signal: current } : {}));
+      } finally {
+        end?.();
+      }
     },
     digest: (bytes) => crypto.subtle.digest("SHA-256", bytes as BufferSource),
     verify,

@@ -7,6 +7,7 @@ import { answerModels, withoutStore } from "./models_call.js";
 import { cloudMayAnswer, type Plan, planWithoutModel } from "./plan.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
 import type { Progress } from "./progress.js";
+import { SharedProgress } from "./shared_progress.js";
 import { deviceFolder, type StoreHost, storeHost } from "./store_host.js";
 import type { WireStoreOptions } from "./store_options.js";
 import { type Ask, tierHost } from "./tier_host.js";
@@ -126,7 +127,8 @@ export class WorkerHost {
         return undefined;
       case "models":
         return this.#models(id, call, signal);
-      case "update":
+      case "update": {
+        const shared = new SharedProgress();
         return updateModel(call, {
           ...this.#environment,
           startCpu: async () => {
@@ -134,11 +136,15 @@ export class WorkerHost {
             return this.#environment.modules.cpu;
           },
           startGpu: async () => (await this.#start("gpu", call.gpuWasm, id, signal)).wasm,
-          storing: (wanted) => this.#storing(wanted, (progress) => this.#environment.post({ type: "progress", id, progress })),
+          storing: (wanted) => this.#storing(wanted, (progress) => this.#environment.post({ type: "progress", id, progress }), shared),
           cancellable: (wasm, work) => this.#cancellable(wasm, signal, work),
-          onProgress: (progress) => this.#environment.post({ type: "progress", id, progress }),
+          onProgress: (progress) => {
+            this.#environment.post({ type: "progress", id, progress });
+            shared.tell(progress);
+          },
           signal,
         });
+      }
       case "memory":
         return { deviceBytes: this.#engine?.info().memoryBytes ?? 0, wasmBytes: this.#memory?.buffer.byteLength ?? 0 };
       case "dispose":
@@ -257,9 +263,14 @@ export class WorkerHost {
   }
 
   async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
-    const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
+    const shared = new SharedProgress();
+    const post = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
+    const onProgress = (progress: Progress) => {
+      post(progress);
+      shared.tell(progress);
+    };
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
-    const { host, storing } = await this.#storing(call.store, onProgress);
+    const { host, storing } = await this.#storing(call.store, post, shared);
     const rolledBack = await (this.#putBack ??= this.#putBackOnce(call, wasm, host, storing));
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
@@ -342,19 +353,24 @@ export class WorkerHost {
   }
 
   /** What the store in the module works with, and what it is to keep. */
-  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void): Promise<{ host: StoreHost; storing: WasmStoring }> {
+  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void, shared?: SharedProgress): Promise<{ host: StoreHost; storing: WasmStoring }> {
     const folder = wanted.id === undefined ? "the load asked for none" : await deviceFolder();
     const waiting = "another tab is loading this model; this load waits for it, and fetches nothing twice";
-    const onWait = () => onProgress({ phase: "inspect", loadedBytes: 0, totalBytes: 0, detail: waiting, source: "network", fetchedBytes: 0, bytesPerSecond: null, remainingMs: null });
+    const onWait = (folder: string) => {
+      onProgress({ phase: "inspect", loadedBytes: 0, totalBytes: 0, detail: waiting, source: "network", fetchedBytes: 0, bytesPerSecond: null, remainingMs: null });
+      // This load itself has fetched nothing.
+      return SharedProgress.listen(folder, (progress) => onProgress({ ...progress, detail: waiting, fetchedBytes: 0 }));
+    };
+    const listener = { onWait, onHold: (folder: string) => shared?.hold(folder) ?? (() => {}) };
     const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
     const savesData = wanted.respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
     const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
     const { manifest, publicKey } = wanted;
     Object.assign(storing, manifest && { manifestUrl: manifest.url, manifestLists: manifest.lists }, publicKey === undefined ? {} : { publicKey });
     if (typeof folder === "string") {
-      return { host: storeHost(undefined, () => this.#signal, onWait), storing: { ...storing, reason: folder } };
+      return { host: storeHost(undefined, () => this.#signal, listener), storing: { ...storing, reason: folder } };
     }
-    return { host: storeHost(folder, () => this.#signal, onWait), storing: { ...storing, id: wanted.id as string } };
+    return { host: storeHost(folder, () => this.#signal, listener), storing: { ...storing, id: wanted.id as string } };
   }
 
   /** The models on this device: listed, removed, written out or taken in. */
@@ -365,7 +381,7 @@ export class WorkerHost {
     }
     await this.#start("cpu", cpuWasm, id, signal);
     const { cpu } = this.#environment.modules;
-    const host = storeHost(folder, () => this.#signal, () => {});
+    const host = storeHost(folder, () => this.#signal);
     const onProgress = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
     return this.#cancellable(cpu, signal, (handle) => answerModels(request, { cpu, host, handle, signal, onProgress }));
   }

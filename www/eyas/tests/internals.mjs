@@ -7,7 +7,7 @@ import { build } from "esbuild";
 
 const folder = mkdtempSync(join(tmpdir(), "eyas-unit-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-const modules = ["call_queue", "client", "device_choice", "egress_ledger", "engine", "error", "generate_options", "generation", "lasting_client", "load_options", "model_source", "module_fetch", "page_store", "plan", "replay", "request_tries", "session", "store_host", "store_options", "stored_models", "text_stream", "tier_host", "tier_options", "update_call", "usage_totals", "version_proof", "worker_host"];
+const modules = ["call_queue", "client", "device_choice", "egress_ledger", "engine", "error", "generate_options", "generation", "lasting_client", "load_options", "model_source", "module_fetch", "page_store", "plan", "replay", "request_tries", "session", "shared_progress", "store_host", "store_options", "stored_models", "text_stream", "tier_host", "tier_options", "update_call", "usage_totals", "version_proof", "worker_host"];
 await build({
   stdin: {
     contents: modules.map((name) => `export * from "./${name}.js";`).join("\n"),
