@@ -48,7 +48,21 @@ export function startBareChromium(executablePath, args) {
     async close() {
       browser.kill("SIGKILL");
       await ended;
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      await removed(profile);
     },
   };
+}
+
+/** Removes a killed browser's profile; its other processes may still write there for a while. */
+async function removed(profile) {
+  for (let left = 50; ; left -= 1) {
+    try {
+      return rmSync(profile, { recursive: true, force: true });
+    } catch (error) {
+      if (left === 0) {
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }

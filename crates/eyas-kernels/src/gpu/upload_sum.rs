@@ -21,6 +21,9 @@ pub(super) const PLACE: u32 = 0x9e37_79b1;
 /// Workgroups of 64 threads that sum up a buffer at most.
 const GROUPS: u32 = 256;
 
+/// Words from one extent to the next: WebGPU binds a part of a buffer at multiples of 256 bytes, or of less.
+const EXTENT_WORDS: usize = 64;
+
 /// Threads of them all.
 pub(super) const THREADS: usize = 64 * GROUPS as usize;
 
@@ -83,8 +86,14 @@ pub(crate) async fn check(device: &KernelDevice, sent: &[(String, Sent)]) -> Res
 async fn of_gpu(device: &KernelDevice, sent: &[(String, Sent)]) -> Result<Vec<u32>> {
     let Some((_, first)) = sent.first() else { return Ok(Vec::new()) };
     let totals = words(&first.tensor, sent.len());
+    // All in one buffer: an allocator gives each small one 16 KiB.
+    let mut table = vec![0; sent.len() * EXTENT_WORDS];
+    for (slot, ((_, sent), extent)) in sent.iter().zip(table.chunks_exact_mut(EXTENT_WORDS)).enumerate() {
+        extent[..2].copy_from_slice(&[sent.words as u32, slot as u32]);
+    }
+    let table = first.tensor.client.create(Bytes::from_elems(table));
     for (slot, (_, sent)) in sent.iter().enumerate() {
-        let extent = first.tensor.client.create(Bytes::from_elems(vec![sent.words as u32, slot as u32]));
+        let extent = table.clone().offset_start(4 * (slot * EXTENT_WORDS) as u64);
         let groups = (sent.words as u32).div_ceil(64).clamp(1, GROUPS);
         launch(&totals, Kernel::Checksum, [groups, 1, 1], &[&sent.tensor.handle, &extent, &totals.handle]);
     }
