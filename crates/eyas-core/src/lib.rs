@@ -31,6 +31,6 @@ pub use event::{Completion, Event, FinishReason, Provenance, Tier, Timing, Token
 pub use generate_options::GenerateOptions;
 pub use load_options::{DeviceChoice, LoadOptions, Quantize};
 pub use message::{Message, Role};
-pub use progress::{LoadPhase, Progress, ProgressPace, ProgressSink};
+pub use progress::{LoadPhase, Progress, ProgressSink};
 pub use token_signal::TokenSignal;
 pub use weight_kind::{BLOCK, WeightKind};

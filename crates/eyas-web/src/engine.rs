@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, LoadOptions, Progress, ProgressPace, Result as EyasResult};
-use eyas_engine::{Clock, EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
+use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult};
+use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
 use eyas_store::MANIFEST_NAME;
 use eyas_tier::Calibration;
@@ -141,12 +141,7 @@ impl WasmEngine {
         cancel: &Cancel,
     ) -> EyasResult<(Model, DeviceOwner)> {
         let meter = opening.model.meter().clone();
-        let clock = Rc::new(PerformanceClock::new());
-        let pace = ProgressPace::default();
         let progress = |progress: Progress| {
-            if !pace.lets(&progress, clock.now_ms()) {
-                return;
-            }
             if let Ok(progress) = js_value::write(&MeteredProgress::new(progress, &meter)) {
                 // An exception in the page's callback is the page's; the load goes on.
                 let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
@@ -164,7 +159,7 @@ impl WasmEngine {
                 Model::Encoder(EncoderEngine::load(opened, kernels, options.clone(), &progress, &cancel.token).await?)
             }
             ModelKind::Decoder => {
-                let clock = clock.clone();
+                let clock = Rc::new(PerformanceClock::new());
                 Model::Decoder(Engine::load(opened, kernels, options.clone(), clock, &progress, &cancel.token).await?)
             }
         };
