@@ -8,17 +8,28 @@ use crate::{FileSystem, ModelRecord};
 
 const NAMES: [&str; 2] = ["record-0", "record-1"];
 
+/// How often both records are read where neither is whole: another tab may be writing, and these are read without its lock, too.
+const READINGS: u32 = 3;
+
 /// The newest record of a folder that is whole; none where there is none.
 pub(crate) async fn read_record(files: &dyn FileSystem, folder: &str) -> Result<Option<ModelRecord>> {
-    let mut newest: Option<ModelRecord> = None;
-    for name in NAMES {
-        // A damaged record is as good as none: the other one is older by one writing.
-        let Some(record) = files.load(folder, name).await?.and_then(|bytes| ModelRecord::parse(&bytes).ok()) else { continue };
-        if newest.as_ref().is_none_or(|newest| newest.sequence < record.sequence) {
-            newest = Some(record);
+    for _ in 0..READINGS {
+        let mut newest: Option<ModelRecord> = None;
+        let mut is_there = false;
+        for name in NAMES {
+            let Some(bytes) = files.load(folder, name).await? else { continue };
+            is_there = true;
+            // A damaged record is as good as none: the other one is older by one writing.
+            let Ok(record) = ModelRecord::parse(&bytes) else { continue };
+            if newest.as_ref().is_none_or(|newest| newest.sequence < record.sequence) {
+                newest = Some(record);
+            }
+        }
+        if newest.is_some() || !is_there {
+            return Ok(newest);
         }
     }
-    Ok(newest)
+    Ok(None)
 }
 
 /// Writes a record in the place of the older one of the two.

@@ -41,7 +41,7 @@ type FileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<Syn
 type Folder = FileSystemDirectoryHandle & { keys(): AsyncIterableIterator<string> };
 
 const ROOT = "eyas-models";
-/** A tab that was killed gives its files back a moment later. */
+/** A tab that was killed gives its files back a moment later; one that writes is done a moment later. */
 const OPEN_ATTEMPTS = 60;
 const OPEN_PAUSE_MS = 50;
 
@@ -151,8 +151,18 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
     names: async (folder) => (await ifThere(async () => collected(((await folderAt(folder)) as Folder).keys()))) ?? [],
     size: async (folder, name) => (await fileAt(folder, name))?.size ?? 0,
     async load(folder, name) {
-      const file = await fileAt(folder, name);
-      return file && new Uint8Array(await file.arrayBuffer());
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const file = await fileAt(folder, name);
+          return file && new Uint8Array(await file.arrayBuffer());
+        } catch (error) {
+          // Another tab wrote the file between the two calls, or removed it.
+          if (attempt === OPEN_ATTEMPTS || !isNamed(error, "NotReadableError", "NotFoundError")) {
+            throw error;
+          }
+          await pause(OPEN_PAUSE_MS);
+        }
+      }
     },
     async save(folder, name, bytes) {
       const handle = await openHandle(await folderAt(folder, true), name);

@@ -141,3 +141,20 @@ fn an_update_cut_at_each_change() {
     assert!(runs > 1_000 && olds > 100 && runs - olds > 100, "{runs} runs, {olds} with the old version");
     println!("{runs} runs, {olds} of them with the old version");
 }
+
+/// A list is made without a lock: records that another tab is writing in that moment are read again, and no model is missing.
+#[test]
+fn a_model_is_listed_while_another_tab_writes_its_record() {
+    let files = files(3);
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    let world = world_with(3, &files);
+    block_on(async { load(&world.open(MODEL, Which::Current).await?, &names, &mut Random(3)).await }).unwrap();
+    for torn in 0..=5 {
+        world.device.tear_loads(torn);
+        let listed = block_on(world.store().list()).unwrap();
+        assert_eq!(listed.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), [MODEL], "{torn} loads torn");
+    }
+    // What stays damaged is no model.
+    world.device.tear_loads(100);
+    assert!(block_on(world.store().list()).unwrap().is_empty());
+}

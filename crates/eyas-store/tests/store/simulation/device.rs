@@ -51,6 +51,8 @@ struct State {
     is_dead: bool,
     quota_bytes: Option<u64>,
     hides_quota: bool,
+    /// Loads that are still to find what another tab's writing leaves in its middle.
+    torn_loads: u32,
 }
 
 pub struct Device(Rc<RefCell<State>>);
@@ -97,6 +99,10 @@ impl State {
 
     fn used(&self) -> u64 {
         self.folders.values().flat_map(BTreeMap::values).filter(|file| !file.is_removed).map(|file| file.now.len() as u64).sum()
+    }
+
+    fn bytes(&self, folder: &str, name: &str) -> Option<&Vec<u8>> {
+        self.folders.get(folder)?.get(name).filter(|file| !file.is_removed).map(|file| &file.now)
     }
 
     fn file(&mut self, folder: &str, name: &str) -> &mut Stored {
@@ -155,6 +161,11 @@ impl Device {
     /// Says that there is room for ever, as Chromium's estimate does.
     pub fn hide_quota(&self) {
         self.0.borrow_mut().hides_quota = true;
+    }
+
+    /// Lets the next loads of small files find half of them, as while another tab writes them.
+    pub fn tear_loads(&self, count: u32) {
+        self.0.borrow_mut().torn_loads = count;
     }
 
     /// Starts anew after a cut.
@@ -274,14 +285,17 @@ impl FileSystem for Device {
     }
 
     fn size<'a>(&'a self, folder: &'a str, name: &'a str) -> LocalFuture<'a, Result<u64>> {
-        let bytes = pollster::block_on(self.load(folder, name));
-        done(bytes.map(|bytes| bytes.map_or(0, |bytes| bytes.len() as u64)))
+        let state = self.0.borrow();
+        done(state.alive().map(|()| state.bytes(folder, name).map_or(0, |bytes| bytes.len() as u64)))
     }
 
     fn load<'a>(&'a self, folder: &'a str, name: &'a str) -> LocalFuture<'a, Result<Option<Vec<u8>>>> {
-        let state = self.0.borrow();
-        let file = state.folders.get(folder).and_then(|files| files.get(name)).filter(|file| !file.is_removed);
-        done(state.alive().map(|()| file.map(|file| file.now.clone())))
+        let mut state = self.0.borrow_mut();
+        let is_torn = state.torn_loads > 0;
+        state.torn_loads = state.torn_loads.saturating_sub(1);
+        let whole = state.bytes(folder, name);
+        let bytes = whole.map(|bytes| if is_torn { bytes[..bytes.len() / 2].to_vec() } else { bytes.clone() });
+        done(state.alive().map(|()| bytes))
     }
 
     fn save<'a>(&'a self, folder: &'a str, name: &'a str, bytes: &'a [u8]) -> LocalFuture<'a, Result<()>> {
