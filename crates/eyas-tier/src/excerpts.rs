@@ -11,8 +11,8 @@ pub(crate) const LEAST_EXCERPT_BYTES: usize = 40;
 /// Bytes of the blocks by which places are found. Blocks begin at every multiple of their length, so that an excerpt holds a whole one.
 const BLOCK_BYTES: usize = LEAST_EXCERPT_BYTES / 2;
 
-/// Places of the same block that are looked at.
-const MOST_PLACES: usize = 16;
+/// Places of the same block that are looked at. Of a block that has more, any text that shares it counts as an excerpt: not all of its places are known.
+const MOST_PLACES: usize = 256;
 
 /// Blocks that are no news which are kept in mind, in all; what comes later is news.
 const MOST_KNOWN: usize = 1 << 16;
@@ -40,7 +40,7 @@ impl Excerpts {
                 continue;
             }
             let places = self.places.entry(hash).or_default();
-            if places.len() < MOST_PLACES {
+            if places.len() <= MOST_PLACES {
                 places.push((number, at));
             }
         }
@@ -53,10 +53,11 @@ impl Excerpts {
         }
         let bytes = text.as_bytes();
         windows(bytes).enumerate().any(|(at, hash)| {
-            let places = self.places.get(&hash).into_iter().flatten();
-            places.into_iter().any(|&(number, offset)| {
-                self.texts.get(number as usize).is_some_and(|known| is_excerpt(known.as_bytes(), offset as usize, bytes, at))
-            })
+            let Some(places) = self.places.get(&hash) else { return false };
+            places.len() > MOST_PLACES
+                || places.iter().any(|&(number, offset)| {
+                    self.texts.get(number as usize).is_some_and(|known| is_excerpt(known.as_bytes(), offset as usize, bytes, at))
+                })
         })
     }
 }
@@ -138,6 +139,23 @@ mod tests {
         let excerpts = indexed(&[&wrapped], &["answer the following question in one short sentence please"]);
         assert!(!excerpts.are_in("answer the following question in one short sentence what is rain"));
         assert!(excerpts.are_in(&TEXT[10..60]));
+    }
+
+    #[test]
+    fn what_many_texts_share_hides_none_of_them() {
+        // An excerpt from the middle of the first block to that of the third holds one whole block, which all texts share.
+        let shared = "was seen on monday, ";
+        assert_eq!(shared.len(), BLOCK_BYTES);
+        for count in [3, MOST_PLACES, MOST_PLACES + 1, 2 * MOST_PLACES] {
+            let texts: Vec<String> =
+                (0..count).map(|number| format!("patient number {number:04} {shared}{number:04} cells are left")).collect();
+            let excerpts = indexed(&texts.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+            for text in &texts {
+                let excerpt = &text[BLOCK_BYTES / 2..][..LEAST_EXCERPT_BYTES];
+                assert!(excerpts.are_in(&format!("so {excerpt}")), "{excerpt} of {count}");
+            }
+            assert!(!excerpts.are_in("which patient was seen on a monday, and how many cells are left of them all?"));
+        }
     }
 
     #[test]
