@@ -53,7 +53,7 @@ export function startBareChromium(executablePath, args) {
   };
 }
 
-/** Removes a killed browser's profile; its other processes may still write there for a while. */
+/** Removes a killed browser's profile. Its other processes may still write there for a while, and what they write `maxRetries` would not remove. */
 async function removed(profile) {
   for (let left = 50; ; left -= 1) {
     try {

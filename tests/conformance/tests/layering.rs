@@ -23,34 +23,21 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("eyas-store", &["eyas-core", "eyas-blocks", "eyas-weights"]),
     ("eyas-model", &["eyas-core", "eyas-kernels", "eyas-blocks", "eyas-weights"]),
     ("eyas-engine", &["eyas-core", "eyas-kernels", "eyas-blocks", "eyas-weights", "eyas-model", "eyas-text"]),
-    (
-        "eyas-web",
-        &[
-            "eyas-core",
-            "eyas-kernels",
-            "eyas-blocks",
-            "eyas-weights",
-            "eyas-model",
-            "eyas-text",
-            "eyas-engine",
-            "eyas-tier",
-            "eyas-store",
-        ],
-    ),
-    (
-        "eyas-cli",
-        &[
-            "eyas-core",
-            "eyas-kernels",
-            "eyas-blocks",
-            "eyas-weights",
-            "eyas-model",
-            "eyas-text",
-            "eyas-engine",
-            "eyas-tier",
-            "eyas-store",
-        ],
-    ),
+    ("eyas-web", &SHELL),
+    ("eyas-cli", &SHELL),
+];
+
+/// What the browser's shell and the command line may depend on.
+const SHELL: [&str; 9] = [
+    "eyas-core",
+    "eyas-kernels",
+    "eyas-blocks",
+    "eyas-weights",
+    "eyas-model",
+    "eyas-text",
+    "eyas-engine",
+    "eyas-tier",
+    "eyas-store",
 ];
 
 /// Crates of the workspace that stand outside the layers, since nothing of ours that ships depends on them: these tests, the stand-ins for
