@@ -12,7 +12,7 @@ use crate::{
     tensor_names::{Divisors, MatrixSlot, Slot},
 };
 
-/// Stored bytes that are read and packed at a time: about what a browser buffers of a response, so that the next ones come while these are packed.
+/// Stored bytes that are read and packed at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What a load makes.
