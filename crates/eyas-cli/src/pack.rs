@@ -3,7 +3,7 @@
 use std::{fs, io::Read, path::Path, path::PathBuf};
 
 use clap::Args;
-use eyas_core::{Error, LoadOptions, Result, format_bytes};
+use eyas_core::{DeviceKind, Error, LoadOptions, Result, format_bytes};
 use eyas_engine::{ModelHeaders, ModelKind, certain_tokens};
 use eyas_store::{ExpectedAnswer, MANIFEST_NAME, Manifest, ManifestFile, RunningDigest, SIGNATURE_NAME};
 use eyas_weights::check_file_name;
@@ -137,7 +137,7 @@ fn plan(common: &Common, headers: &ModelHeaders) -> Result<Value> {
         context_tokens: common.context_tokens,
         prefill_chunk_tokens: common.prefill_chunk_tokens,
     };
-    let need = headers.need(&options)?;
+    let need = headers.need(&options, DeviceKind::Cpu)?;
     Ok(json!({
         "contextTokens": need.context_tokens, "weightBytes": need.weight_bytes, "cacheBytes": need.cache_bytes,
         "scratchBytes": need.scratch_bytes, "stagingBytes": need.staging_bytes,

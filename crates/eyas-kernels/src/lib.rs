@@ -18,6 +18,7 @@
 
 mod attention_spec;
 mod audit;
+mod buffer_bytes;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod device;
@@ -26,6 +27,7 @@ mod extension;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod matrix_spec;
+mod matrix_upload;
 mod operations;
 #[cfg(feature = "parity")]
 pub mod parity;
@@ -39,15 +41,17 @@ mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
 pub use audit::{Unpack, audit};
+pub use buffer_bytes::buffer_bytes;
 pub use device::KernelDevice;
 pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
+pub use matrix_upload::MatrixUpload;
 pub use operations::{
     activate, attention, copy_cache, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated, residual_norm, rms_norm,
-    rope_append, softcap, upload_matrix, write_step,
+    rope_append, softcap, upload_matrix, with_room, write_step,
 };
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;

@@ -7,7 +7,9 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, ResidualSpec, RopeSpec, RowCopy, Tuning};
+use crate::{
+    Activation, AttentionSpec, KernelBackend, KernelDevice, MatrixSpec, MatrixUpload, ResidualSpec, RopeSpec, RowCopy, Tuning,
+};
 
 /// Makes the tensor that tells kernels where in the sequence they are: `[position of the first token, number of tokens, ids…, 0…]`,
 /// with room for `padded_tokens` ids.
@@ -27,14 +29,21 @@ pub(crate) fn step_words(position: usize, ids: &[u32], padded_tokens: usize) -> 
 /// Uploads a packed matrix in the order that the device's kernels want. `words` is `[rows, words_per_row]` and `scales` `[rows, blocks_per_row]`, as
 /// [`eyas_core::WeightKind`] says; what comes back is for the operations here, and has the same sizes.
 pub fn upload_matrix(device: &KernelDevice, words: Vec<u32>, scales: Vec<f32>, spec: MatrixSpec) -> (Tensor<2, Int>, Tensor<1>) {
-    #[cfg(feature = "cpu")]
-    let (words, scales) = if device.is_gpu() { (words, scales) } else { crate::cpu::row_groups::arranged(words, scales, spec) };
-    let mut scales = scales;
-    if scales.is_empty() {
-        scales.push(0.0);
+    let mut upload = MatrixUpload::new(device, spec);
+    upload.write(0, words, scales);
+    upload.finish()
+}
+
+/// Runs `work`. The results of operations on several tokens in it get buffers with room for `tokens` on a GPU, where a buffer is used again for its own
+/// size only: so there are as many buffers as one step needs, whatever the steps before were.
+pub fn with_room<R>(tokens: usize, work: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "gpu")]
+    return crate::gpu::room::with_room(tokens, work);
+    #[cfg(not(feature = "gpu"))]
+    {
+        let _ = tokens;
+        work()
     }
-    let count = scales.len();
-    (device.words(words, [spec.rows, spec.words_per_row()]), device.floats(scales, [count]))
 }
 
 /// Looks up the rows of the packed embedding matrix `[vocab, d]` that the step's ids name, times `scale`: `[tokens, d]`. An id past the

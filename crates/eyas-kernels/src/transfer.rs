@@ -38,6 +38,17 @@ impl KernelDevice {
     }
 }
 
+impl KernelDevice {
+    /// One value that stands where an operation needs none.
+    pub fn unused(&self) -> Tensor<1> {
+        #[cfg(feature = "gpu")]
+        if let Some(context) = self.gpu_context() {
+            return Tensor::from_primitive::<burn::backend::Cube>(context.zero.clone());
+        }
+        self.floats(vec![0.0], [1])
+    }
+}
+
 /// As [`KernelDevice::floats`], before there is such a device.
 pub(crate) fn float_tensor<const D: usize>(device: &Device, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::float_from_data(TensorData::new(values, shape), device.as_dispatch()))
@@ -50,7 +61,7 @@ pub async fn read_f32<const D: usize>(device: &KernelDevice, tensor: Tensor<D>) 
         let tensor = tensor
             .try_into_primitive::<burn::backend::Cube>()
             .map_err(|error| Error::internal(format!("a tensor to read is not on the GPU: {error:?}")))?;
-        return device.reads().read(&tensor).await;
+        return crate::gpu::staging::read_floats(device, &tensor).await;
     }
     #[cfg(feature = "cpu")]
     if !device.is_gpu() {

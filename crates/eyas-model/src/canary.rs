@@ -26,7 +26,7 @@ impl Decoder {
             return Ok(());
         }
         let ids = fixed_ids(self.config().vocab_size);
-        let chunk = (TOKENS - 1).min(cache.chunk()).min(cache.capacity() - 1);
+        let chunk = chunk(cache.chunk(), cache.capacity());
         let steps = [(0, &ids[..chunk]), (chunk, &ids[chunk..=chunk])];
         let steps = steps.into_iter().filter(|(_, ids)| !ids.is_empty());
         let mut runs = [Vec::new(), Vec::new()];
@@ -60,12 +60,22 @@ impl Encoder {
             return Ok(());
         }
         let ids = fixed_ids(self.config().vocab_size);
-        let ids = &ids[..TOKENS.min(self.max_tokens())];
+        let ids = &ids[..text(self.max_tokens())];
         let runs = [self.states(ids).await?, self.states(ids).await?];
         check_repetition(&runs)?;
         cancel.check()?;
         Box::pin(audit(self.device(), 0..ids.len(), unpack_rows, || self.first_layer(ids))).await
     }
+}
+
+/// Tokens that are computed at once on a cache of `context` tokens, of which a step takes at most `chunk`.
+pub(crate) fn chunk(chunk: usize, context: usize) -> usize {
+    (TOKENS - 1).min(chunk).min(context - 1)
+}
+
+/// Tokens of the text that is computed where texts have at most `max_tokens`.
+pub(crate) fn text(max_tokens: usize) -> usize {
+    TOKENS.min(max_tokens)
 }
 
 /// Ids from all over the vocabulary.

@@ -9,7 +9,7 @@ use burn::{
 use eyas_core::{CancelToken, Error, ErrorKind, ProgressSink, Quantize, Result, WeightKind};
 #[cfg(feature = "gpu")]
 use eyas_kernels::Choice;
-use eyas_kernels::{Draws, KernelDevice, Tuning, copy_rows, read_f32, softcap, write_step};
+use eyas_kernels::{Draws, KernelDevice, Tuning, copy_rows, read_f32, softcap, with_room, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
@@ -216,10 +216,12 @@ impl Decoder {
             return self.decode_recorded(cache, id).await;
         }
         let tokens = self.padded(ids.len());
-        let step = self.step(write_step(&self.device, cache.len(), ids, tokens), cache);
+        let room = self.room(tokens, cache);
+        let step = self.step(write_step(&self.device, cache.len(), ids, room), cache);
         let mut held = Vec::new();
         let weights = cache.weights.clone();
-        let hidden = weights.hidden(&mut cache.layers, &step, tokens, Hold::Nothing, &mut held);
+        let layers = &mut cache.layers;
+        let hidden = with_room(room, || weights.hidden(layers, &step, tokens, Hold::Nothing, &mut held));
         let rows = match logits {
             LogitsOf::Nothing => {
                 cache.len += ids.len();
@@ -238,10 +240,11 @@ impl Decoder {
     /// Computes a step of the first layer only, and logits of its last token. What the cache holds at the step's positions and behind is lost.
     pub(crate) fn first_layer(&self, cache: &mut KvCache, position: usize, ids: &[u32]) -> Tensor<2> {
         let tokens = self.padded(ids.len());
-        let step = self.step(write_step(&self.device, position, ids, tokens), cache);
+        let room = self.room(tokens, cache);
+        let step = self.step(write_step(&self.device, position, ids, room), cache);
         let (weights, mut held) = (cache.weights.clone(), Vec::new());
         let layers = cache.layers.get_mut(..1).unwrap_or_default();
-        let hidden = weights.hidden(layers, &step, tokens, Hold::Nothing, &mut held);
+        let hidden = with_room(room, || weights.hidden(layers, &step, tokens, Hold::Nothing, &mut held));
         let row = if tokens == 1 { hidden } else { Hidden { x_td: copy_rows(hidden.x_td, ids.len() - 1, 1), ..hidden } };
         weights.logits(row, step.tuning, &mut held)
     }
@@ -349,6 +352,11 @@ impl Decoder {
 
     fn step(&self, words: Tensor<1, Int>, cache: &KvCache) -> Step {
         Step { words, rope_tables: cache.rope_tables.clone(), tuning: self.device.tuning() }
+    }
+
+    /// Tokens for which a step of so many gets room: those of a whole chunk where there are several.
+    fn room(&self, tokens: usize, cache: &KvCache) -> usize {
+        if self.device.is_gpu() && tokens > 1 { self.padded(cache.chunk().min(cache.capacity())) } else { tokens }
     }
 
     /// See [`padded_tokens`].

@@ -2,7 +2,7 @@
 
 use burn::{module::Module, tensor::Tensor};
 use eyas_core::{Error, Result, WeightKind};
-use eyas_kernels::{Activation, KernelDevice, Tuning, Uploads, activate};
+use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, Uploads, activate};
 use eyas_weights::{Checkpoint, Format, TensorInfo};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::{
     encoder_gguf::GEMMA_EMBEDDING,
     layout::{expect_shape, missing},
     linear::Linear,
-    loader::{floats, pack},
+    loader::{MatrixReader, floats},
     matrix_builder::{MatrixBuilder, Part},
 };
 
@@ -137,9 +137,9 @@ impl DenseConfig {
             && tensor.rsplit_once('.').is_some_and(|(name, field)| field == "weight" && GGUF.contains(&name))
     }
 
-    /// Bytes that the projection takes on a device, held as `checkpoint` stores it. Fails as [`Dense::load`] does.
-    pub fn planned_bytes(&self, checkpoint: &Checkpoint) -> Result<u64> {
-        Ok(self.builder(checkpoint)?.spec().bytes())
+    /// The matrix that the projection is on a device, held as `checkpoint` stores it. Fails as [`Dense::load`] does.
+    pub fn planned_matrix(&self, checkpoint: &Checkpoint) -> Result<MatrixSpec> {
+        Ok(self.builder(checkpoint)?.spec())
     }
 
     /// The matrix in the making, after checking names and shapes of the tensors.
@@ -159,8 +159,8 @@ impl DenseConfig {
             expect_shape(find(checkpoint, &self.bias())?, &[self.out_features])?;
         }
         let kind = Self::held_kind(weight);
-        let parts = vec![Part { rows: self.out_features, interleaved_heads: 0, packed: None, bias: None }];
-        Ok(MatrixBuilder { kind, cols: self.in_features, has_bias: self.has_bias, parts })
+        let parts = vec![Part { rows: self.out_features, ..Part::default() }];
+        Ok(MatrixBuilder::new(kind, self.in_features, self.has_bias, parts))
     }
 
     fn weight(&self) -> String {
@@ -193,16 +193,13 @@ impl Dense {
         plan: &LoadPlan<'_>,
     ) -> Result<Self> {
         let mut builder = config.builder(checkpoint)?;
-        let kind = builder.kind;
-        for part in &mut builder.parts {
-            part.packed = Some(pack(checkpoint, find(checkpoint, &config.weight())?, kind, plan, |_| {}).await?);
-            if config.has_bias {
-                part.bias = Some(floats(checkpoint, find(checkpoint, &config.bias())?).await?);
-            }
+        let mut reader = MatrixReader { checkpoint, plan, uploads: Uploads::new(device) };
+        reader.read(find(checkpoint, &config.weight())?, (&mut builder, 0), config.tensor, |_| {}).await?;
+        for part in builder.parts.iter_mut().filter(|_| config.has_bias) {
+            part.bias = Some(floats(checkpoint, find(checkpoint, &config.bias())?).await?);
         }
-        let mut uploads = Uploads::new(device);
-        let linear = builder.upload_watched(config.tensor, &mut uploads).await?;
-        uploads.finish().await?;
+        let linear = builder.finish(config.tensor, &mut reader.uploads).await?;
+        reader.uploads.finish().await?;
         Ok(Self { linear, activation: config.activation })
     }
 

@@ -4,14 +4,32 @@ use std::cell::RefCell;
 
 use burn::tensor::Tensor;
 use eyas_core::{Error, ErrorKind, Result, WeightKind};
-use eyas_kernels::{KernelDevice, copy_rows, read_f32, write_step};
+use eyas_kernels::{KernelDevice, copy_rows, read_f32, with_room, write_step};
 use eyas_weights::Checkpoint;
 
 use crate::{
-    DenseConfig, EncoderConfig, LoadPlan, Pooling, bidirectional_decoder::BidirectionalDecoder, dense::Dense,
-    encoder_layer::EncoderStep, encoder_loader, encoder_weights::EncoderWeights, kv_cache::LayerCache,
-    padded_tokens::padded_tokens, pooling::mean_row,
+    DenseConfig, EncoderConfig, LoadPlan, Pooling,
+    bidirectional_decoder::BidirectionalDecoder,
+    dense::Dense,
+    encoder_layer::EncoderStep,
+    encoder_loader,
+    encoder_weights::EncoderWeights,
+    kv_cache::LayerCache,
+    padded_tokens::{padded_tokens, step_tokens},
+    pooling::mean_row,
 };
+
+/// Tokens of a short text: the buffers of such texts on a GPU have room for so many, those of longer ones for the most that there may be.
+const SHORT_TOKENS: usize = 128;
+
+/// Tokens for which a text of so many gets room on a GPU, where texts have at most `max_tokens`.
+pub(crate) fn room(tokens: usize, max_tokens: usize) -> usize {
+    match tokens {
+        0 | 1 => tokens,
+        2..=SHORT_TOKENS => SHORT_TOKENS.min(step_tokens(max_tokens)),
+        _ => step_tokens(max_tokens),
+    }
+}
 
 /// What computes the states of tokens.
 #[allow(clippy::large_enum_variant, reason = "there is one in a model")]
@@ -165,14 +183,15 @@ impl Encoder {
     /// The states behind so many layers, `[padded ids, d]`.
     fn layers(&self, ids: &[u32], types: &[u32], count: usize) -> Tensor<2> {
         let (tuning, tokens) = (self.device.tuning(), padded_tokens(&self.device, ids.len()));
-        let types = types.iter().any(|of_token| *of_token != 0).then(|| write_step(&self.device, 0, types, tokens));
-        let step = EncoderStep { words: write_step(&self.device, 0, ids, tokens), types, tuning };
+        let room = if self.device.is_gpu() { room(tokens, self.max_tokens) } else { tokens };
+        let types = types.iter().any(|of_token| *of_token != 0).then(|| write_step(&self.device, 0, types, room));
+        let step = EncoderStep { words: write_step(&self.device, 0, ids, room), types, tuning };
         let specs = (0..count).map(|layer| self.config.attention_spec(layer, self.max_tokens));
         let mut scratch = self.scratch.borrow_mut();
-        match &self.body {
+        with_room(room, || match &self.body {
             Body::Encoder(weights) => weights.hidden(&step, tokens, specs, &mut scratch),
             Body::Decoder(decoder) => decoder.hidden(step, tokens, specs, &mut scratch),
-        }
+        })
     }
 
     /// Computes a text with the first layer only, and what stands behind the pooling of its first token.

@@ -51,10 +51,10 @@ impl EncoderLayout {
                     expect_shape(find(EncoderSlot::Bias { matrix, part })?, &[rows])?;
                 }
                 kinds.push(kind(matrix, quantize, tensor, model_bytes));
-                parts.push(Part { rows, interleaved_heads: 0, packed: None, bias: None });
+                parts.push(Part { rows, ..Part::default() });
             }
             let kind = common_kind(kinds).ok_or_else(|| Error::internal("a matrix without parts"))?;
-            matrices.insert(matrix, MatrixBuilder { kind, cols, has_bias, parts });
+            matrices.insert(matrix, MatrixBuilder::new(kind, cols, has_bias, parts));
         }
         let tables = expected_tables(config);
         for (table, shape) in &tables {

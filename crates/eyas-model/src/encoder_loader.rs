@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, MatrixSpec, RopeSpec, Uploads};
-use eyas_weights::{Checkpoint, PackedRows};
+use eyas_kernels::{KernelDevice, MatrixSpec, MatrixUpload, RopeSpec, Uploads};
+use eyas_weights::Checkpoint;
 
 use crate::{
     EncoderConfig, LayerRope,
@@ -17,7 +17,7 @@ use crate::{
     encoder_weights::EncoderWeights,
     layer_norm::LayerNorm,
     linear::Linear,
-    loader::{floats, pack, planned_bytes, planned_matrices},
+    loader::{MatrixReader, floats, planned_bytes, planned_matrices},
     padded_tokens::padded_tokens,
     rope_tables::RopeTables,
 };
@@ -33,7 +33,7 @@ pub(crate) async fn load(
     let mut layout = EncoderLayout::check(checkpoint, config, plan.quantize)?;
     let matrix_kind = layout.matrix_kind();
     let mut parts = EncoderParts::default();
-    let mut uploads = Uploads::new(device);
+    let mut reader = MatrixReader { checkpoint, plan, uploads: Uploads::new(device) };
     let mut loaded_bytes = 0;
     let total_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
     for (tensor, place) in checkpoint.tensors().iter().zip(layout.places.clone()) {
@@ -53,9 +53,8 @@ pub(crate) async fn load(
                 Some(matrix)
             }
             EncoderSlot::Matrix { matrix, part } => {
-                let kind = layout.builder(matrix)?.kind;
-                let packed = pack(checkpoint, tensor, kind, plan, |read| report(loaded_bytes + read)).await?;
-                layout.part(matrix, part)?.packed = Some(packed);
+                let builder = layout.builder(matrix)?;
+                reader.read(tensor, (builder, part), &format!("{matrix:?}"), |read| report(loaded_bytes + read)).await?;
                 Some(matrix)
             }
         };
@@ -63,15 +62,15 @@ pub(crate) async fn load(
             && layout.builder(matrix)?.is_complete()
             && let Some(builder) = layout.matrices.remove(&matrix)
         {
-            let linear = builder.upload_watched(&format!("{matrix:?}"), &mut uploads).await?;
+            let linear = builder.finish(&format!("{matrix:?}"), &mut reader.uploads).await?;
             parts.matrices.insert(matrix, linear);
         }
         loaded_bytes += tensor.bytes;
         report(loaded_bytes);
     }
     let make = || parts.into_weights(config, max_tokens, device);
-    let weights = Box::pin(uploads.send("norms and positions", make)).await?;
-    uploads.finish().await?;
+    let weights = Box::pin(reader.uploads.send("norms and positions", make)).await?;
+    reader.uploads.finish().await?;
     Ok((weights?, matrix_kind))
 }
 
@@ -134,7 +133,7 @@ impl EncoderParts {
     }
 
     fn into_weights(mut self, config: &EncoderConfig, max_tokens: usize, device: &KernelDevice) -> Result<EncoderWeights> {
-        let (no_rotations, no_norms) = (device.floats(vec![0.0], [1, 1]), device.floats(vec![0.0], [1]));
+        let (no_rotations, no_norms) = (device.floats(vec![0.0], [1, 1]), device.unused());
         let tables = config.ropes.as_ref().map(|ropes| RopeTables::of_encoder(ropes, config.head_dim(), max_tokens, device));
         let norms = expected_norms(config);
         let mut layers = Vec::with_capacity(config.layers.len());
@@ -185,5 +184,7 @@ fn type_differences(types: &[f32], config: &EncoderConfig, device: &KernelDevice
     let differences = types.chunks(d).flat_map(|row| row.iter().zip(types).map(|(value, of_first)| value - of_first));
     let words = differences.map(f32::to_bits).collect();
     let spec = MatrixSpec { rows: types.len() / d, cols: d, kind: WeightKind::F32, has_bias: false };
-    Linear::new(PackedRows { words, scales: Vec::new() }, None, spec, device)
+    let mut upload = MatrixUpload::new(device, spec);
+    upload.write(0, words, Vec::new());
+    Linear::new(upload, None, spec, device)
 }

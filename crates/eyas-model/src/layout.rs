@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eyas_core::{Error, Quantize, Result, WeightKind};
-use eyas_kernels::QkNorm;
+use eyas_kernels::{MatrixSpec, QkNorm};
 use eyas_weights::{Checkpoint, Format, TensorInfo};
 
 use crate::{
@@ -75,7 +75,7 @@ impl Layout {
                     _ => 0,
                 };
                 let interleaved_heads = if config.interleaved_rope_rows { heads } else { 0 };
-                parts.push(Part { rows, interleaved_heads, packed: None, bias: None });
+                parts.push(Part { rows, interleaved_heads, ..Part::default() });
             }
             let biases: Vec<_> = (0..parts.len()).map(|part| find(Slot::Bias { matrix, part })).collect();
             let has_bias = biases.iter().any(Option::is_some);
@@ -98,7 +98,7 @@ impl Layout {
                 }
             }
             let kind = common_kind(kinds).ok_or_else(|| Error::internal("a matrix without parts"))?;
-            matrices.insert(matrix, MatrixBuilder { kind, cols, has_bias, parts });
+            matrices.insert(matrix, MatrixBuilder::new(kind, cols, has_bias, parts));
         }
         let norms = expected_norms(&config);
         for (norm, width) in &norms {
@@ -155,9 +155,26 @@ impl Layout {
         self.matrices.iter().map(|(slot, matrix)| (format!("{slot:?}"), matrix.spec().bytes())).collect()
     }
 
+    /// Shape and kind of each matrix.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = MatrixSpec> {
+        self.matrices.values().map(MatrixBuilder::spec)
+    }
+
+    /// Values of each tensor that normalisations have on a device: those of a layer's queries and keys are one.
+    pub(crate) fn norm_values(&self) -> Vec<usize> {
+        let mut values: Vec<usize> = Vec::new();
+        for (norm, width) in expected_norms(&self.config) {
+            match (norm, values.last_mut()) {
+                (NormSlot::Key(_), Some(of_query)) => *of_query += width,
+                _ => values.push(width),
+            }
+        }
+        values
+    }
+
     /// Bytes that the weights take on a device.
     pub(crate) fn bytes(&self) -> u64 {
-        let norms: u64 = expected_norms(&self.config).into_iter().map(|(_, width)| width as u64 * 4).sum();
+        let norms: u64 = self.norm_values().into_iter().map(|values| values as u64 * 4).sum();
         norms + self.matrices.values().map(|matrix| matrix.spec().bytes()).sum::<u64>()
     }
 }

@@ -4,8 +4,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use eyas_kernels::{Activation, KernelDevice, MatrixSpec, Tuning, embed, matmul, matmul_add, matmul_gated, upload_matrix};
-use eyas_weights::PackedRows;
+use eyas_kernels::{Activation, KernelDevice, MatrixSpec, MatrixUpload, Tuning, embed, matmul, matmul_add, matmul_gated};
 
 /// `y = x · Wᵀ (+ bias)` with a packed `W` `[rows, cols]`: `[t, cols]` to `[t, rows]`.
 #[derive(Module, Debug)]
@@ -18,12 +17,17 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// Uploads a matrix. `bias` has `rows` values where `spec.has_bias`.
-    pub(crate) fn new(packed: PackedRows, bias: Option<Vec<f32>>, spec: MatrixSpec, device: &KernelDevice) -> Self {
-        let (words, scales) = upload_matrix(device, packed.words, packed.scales, spec);
-        let bias = bias.unwrap_or_else(|| vec![0.0]);
-        let bias_len = bias.len();
-        Self { words, scales, bias: device.floats(bias, [bias_len]), spec }
+    /// Of a matrix whose rows were all sent. `bias` has `rows` values where `spec.has_bias`.
+    pub(crate) fn new(upload: MatrixUpload, bias: Option<Vec<f32>>, spec: MatrixSpec, device: &KernelDevice) -> Self {
+        let (words, scales) = upload.finish();
+        let bias = match bias {
+            None => device.unused(),
+            Some(bias) => {
+                let rows = bias.len();
+                device.floats(bias, [rows])
+            }
+        };
+        Self { words, scales, bias, spec }
     }
 
     pub(crate) fn forward(&self, x_tk: Tensor<2>, tuning: Tuning) -> Tensor<2> {

@@ -2,12 +2,13 @@
 
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
 use eyas_kernels::{KernelDevice, Uploads};
-use eyas_weights::{Checkpoint, PackedRows, TensorInfo};
+use eyas_weights::{Checkpoint, TensorInfo};
 
 use crate::{
     DecoderConfig, RopeScaling,
     decoder::{LoadPlan, Weights},
     layout::Layout,
+    matrix_builder::MatrixBuilder,
     module_parts::ModuleParts,
     tensor_names::{Divisors, MatrixSlot, Slot},
 };
@@ -32,7 +33,7 @@ pub(crate) async fn load(
     let mut layout = Layout::check(checkpoint, config, plan.quantize)?;
     let matrix_kind = layout.matrix_kind();
     let mut parts = ModuleParts::default();
-    let mut uploads = Uploads::new(device);
+    let mut reader = MatrixReader { checkpoint, plan, uploads: Uploads::new(device) };
     let mut config = layout.config.clone();
     let mut loaded_bytes = 0;
     let total_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
@@ -50,21 +51,20 @@ pub(crate) async fn load(
             Slot::Bias { matrix, part } => {
                 let bias = floats(checkpoint, tensor).await?;
                 layout.part(matrix, part)?.bias = Some(bias);
-                upload_if_complete(&mut layout, matrix, &mut uploads, &mut parts).await?;
+                finish_if_complete(&mut layout, matrix, &mut reader.uploads, &mut parts).await?;
             }
             Slot::Matrix { matrix, part } => {
-                let kind = layout.builder(matrix)?.kind;
-                let packed = pack(checkpoint, tensor, kind, plan, |read| report(loaded_bytes + read)).await?;
-                layout.part(matrix, part)?.packed = Some(packed);
-                upload_if_complete(&mut layout, matrix, &mut uploads, &mut parts).await?;
+                let builder = layout.builder(matrix)?;
+                reader.read(tensor, (builder, part), &format!("{matrix:?}"), |read| report(loaded_bytes + read)).await?;
+                finish_if_complete(&mut layout, matrix, &mut reader.uploads, &mut parts).await?;
             }
         }
         loaded_bytes += tensor.bytes;
         report(loaded_bytes);
     }
     config.rope.check(config.rotary_dim)?;
-    let weights = Box::pin(uploads.send("norms", || parts.into_weights(&config, device))).await?;
-    uploads.finish().await?;
+    let weights = Box::pin(reader.uploads.send("norms", || parts.into_weights(&config, device))).await?;
+    reader.uploads.finish().await?;
     Ok(Loaded { weights: weights?, config, matrix_kind })
 }
 
@@ -81,8 +81,8 @@ fn take_divisors(config: &mut DecoderConfig, which: Divisors, values: Vec<f32>) 
     Ok(())
 }
 
-/// Uploads a matrix whose last part has arrived.
-async fn upload_if_complete(
+/// Finishes a matrix whose last part has arrived.
+async fn finish_if_complete(
     layout: &mut Layout,
     matrix: MatrixSlot,
     uploads: &mut Uploads,
@@ -92,7 +92,7 @@ async fn upload_if_complete(
         return Ok(());
     }
     let builder = layout.take(matrix)?;
-    let linear = builder.upload_watched(&format!("{matrix:?}"), uploads).await?;
+    let linear = builder.finish(&format!("{matrix:?}"), uploads).await?;
     parts.matrices.insert(matrix, linear);
     Ok(())
 }
@@ -112,30 +112,35 @@ pub(crate) async fn floats(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Resu
     checkpoint.decode_rows(tensor, 0..tensor.rows()).await
 }
 
-/// Reads a matrix a few rows at a time and packs them, so that the stored bytes are never held whole.
-pub(crate) async fn pack(
-    checkpoint: &Checkpoint,
-    tensor: &TensorInfo,
-    kind: WeightKind,
-    plan: &LoadPlan<'_>,
-    report: impl Fn(u64),
-) -> Result<PackedRows> {
-    let (rows, cols) = (tensor.rows(), tensor.cols());
-    let row_bytes = tensor.bytes / rows.max(1) as u64;
-    let step = usize::try_from(CHUNK_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX).max(1);
-    let mut whole = PackedRows {
-        words: Vec::with_capacity(rows * kind.words_per_row(cols)),
-        scales: Vec::with_capacity(rows * kind.blocks_per_row(cols)),
-    };
-    let mut start = 0;
-    while start < rows {
-        plan.cancel.check()?;
-        let end = start.saturating_add(step).min(rows);
-        let packed = checkpoint.pack_rows(tensor, start..end, kind).await?;
-        whole.words.extend_from_slice(&packed.words);
-        whole.scales.extend_from_slice(&packed.scales);
-        report(end as u64 * row_bytes);
-        start = end;
+/// What parts of matrices are read, packed and sent with.
+pub(crate) struct MatrixReader<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) plan: &'a LoadPlan<'a>,
+    pub(crate) uploads: Uploads,
+}
+
+impl MatrixReader<'_> {
+    /// Reads a part of the matrix `name`, a few rows at a time: packs them and sends them to where they belong, so that nothing of it is ever whole in the
+    /// host's memory beside what becomes the weights there. `report` hears how many stored bytes are done.
+    pub(crate) async fn read(
+        &mut self,
+        tensor: &TensorInfo,
+        (builder, part): (&mut MatrixBuilder, usize),
+        name: &str,
+        report: impl Fn(u64),
+    ) -> Result<()> {
+        let rows = tensor.rows();
+        let row_bytes = tensor.bytes / rows.max(1) as u64;
+        let step = builder.step(part, usize::try_from(CHUNK_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX));
+        let mut start = 0;
+        while start < rows {
+            self.plan.cancel.check()?;
+            let end = start.saturating_add(step).min(rows);
+            let packed = self.checkpoint.pack_rows(tensor, start..end, builder.kind).await?;
+            builder.send(part, packed, name, &mut self.uploads).await?;
+            report(end as u64 * row_bytes);
+            start = end;
+        }
+        Ok(())
     }
-    Ok(whole)
 }

@@ -58,7 +58,7 @@ impl ModuleParts {
         if is_sum {
             return Ok(None);
         }
-        let unused = || device.floats(vec![0.0], [1]);
+        let unused = || device.unused();
         let mut spec = ResidualSpec::new(config.residual_multiplier);
         let mut post_weight = unused();
         if config.norm_placement.has_behind() {
@@ -75,7 +75,7 @@ impl ModuleParts {
     /// Weights of the normalisation of queries and keys, one behind the other.
     fn qk_norm_weights(&mut self, layer: usize, config: &DecoderConfig, device: &KernelDevice) -> Result<Tensor<1>> {
         if config.qk_norm == QkNorm::None {
-            return Ok(device.floats(vec![0.0], [1]));
+            return Ok(device.unused());
         }
         let mut weights = self.weight(NormSlot::Query(layer), config)?;
         weights.extend(self.weight(NormSlot::Key(layer), config)?);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use eyas_core::{LoadOptions, Quantize, Result};
+use eyas_core::{DeviceKind, LoadOptions, Quantize, Result};
 use eyas_engine::{LoadNeed, ModelHeaders};
 use eyas_tier::{Demotion, LoadSentinel, MemoryBudget, MemoryNeed, Variant, excesses, plan};
 use serde::Serialize;
@@ -28,13 +28,14 @@ struct DetailedPlan {
     matrices: Vec<(String, u64)>,
 }
 
-/// Plans a load of `source` with `options` (`eyas_core::LoadOptions`) against `budget` (`eyas_tier::MemoryBudget`): reads headers only. `mark` is what the last
+/// Plans a load of `source` with `options` (`eyas_core::LoadOptions`) on a `device` of that kind (`eyas_core::DeviceKind`) against `budget` (`eyas_tier::MemoryBudget`): reads headers only. `mark` is what the last
 /// load has left of `eyas_tier::LoadSentinel`, if it never ended.
 #[allow(clippy::too_many_arguments, reason = "JavaScript gives them one by one")]
 #[wasm_bindgen(js_name = "planModel")]
 pub async fn plan_model(
     source: JsValue,
     options: JsValue,
+    device: JsValue,
     budget: JsValue,
     #[wasm_bindgen(js_name = "cloudAllowed")] cloud_allowed: bool,
     cancel: &CancelHandle,
@@ -45,23 +46,19 @@ pub async fn plan_model(
     let cancel = cancel.share();
     let planned = async {
         let options: LoadOptions = js_value::read(&options, "load options")?;
+        let device: DeviceKind = js_value::read(&device, "device")?;
         let mut budget: MemoryBudget = js_value::read(&budget, "budget")?;
         let storing: StoreOptions = js_value::read(&storing, "store options")?;
         let kept = storing.id().ok().map(str::to_owned);
         let opening = Rc::new(Opening::new(host.clone(), storing, &cancel).await?);
-        if let Err(error) = opening.model.read_manifest().await {
-            opening.model.fail(&error).await?; // nothing of a model that is refused stays
-            return Err(error);
-        }
-        let files = model_files(&source, &opening).await?;
-        let headers = ModelHeaders::open(&files).await?;
+        let headers = read_headers(&source, &opening).await?;
         let mut stored_bytes = 0;
         if let Some(id) = kept.filter(|_| opening.is_kept()) {
             let room = store(host, &cancel).room(&id).await?;
             stored_bytes = room.stored_bytes;
             budget.storage_bytes = room.free_bytes;
         }
-        let variant = |options: &LoadOptions| variant(&headers, options, &budget, stored_bytes);
+        let variant = |options: &LoadOptions| variant(&headers, options, device, &budget, stored_bytes);
         let (need, mut asked) = variant(&options)?;
         let demotion = mark.and_then(|mark| LoadSentinel::forecast(&mark)).map(|error| Demotion::of(&asked.need, &error));
         if let Some(demotion) = &demotion {
@@ -87,13 +84,22 @@ pub async fn plan_model(
     js_value::write(&planned.map_err(|error| js_error(&error))?)
 }
 
+async fn read_headers(source: &JsValue, opening: &Rc<Opening>) -> Result<ModelHeaders> {
+    if let Err(error) = opening.model.read_manifest().await {
+        opening.model.fail(&error).await?; // nothing of a model that is refused stays
+        return Err(error);
+    }
+    ModelHeaders::open(&model_files(source, opening).await?).await
+}
+
 fn variant(
     headers: &ModelHeaders,
     options: &LoadOptions,
+    device: DeviceKind,
     budget: &MemoryBudget,
     stored_bytes: u64,
 ) -> Result<(LoadNeed, Variant)> {
-    let load = headers.need(options)?;
+    let load = headers.need(options, device)?;
     let need = MemoryNeed {
         weight_bytes: load.weight_bytes,
         cache_bytes: load.cache_bytes,

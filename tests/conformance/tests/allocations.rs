@@ -10,7 +10,7 @@ use std::{
 };
 
 use conformance::{Loading, folder_files, repository, skip};
-use eyas_core::{Event, GenerateOptions, LoadOptions, Quantize};
+use eyas_core::{DeviceKind, Event, GenerateOptions, LoadOptions, Quantize};
 use eyas_engine::{LoadNeed, ModelHeaders, Prompt, Request};
 use pollster::block_on;
 
@@ -57,7 +57,9 @@ fn a_load_and_an_answer_take_what_the_plan_says() {
         }
         for quantize in [Quantize::None, Quantize::Q8] {
             let options = LoadOptions { quantize, ..LoadOptions::default() };
-            let Ok(need) = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options) else { continue };
+            let Ok(need) = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options, DeviceKind::Cpu) else {
+                continue;
+            };
             let LoadNeed { weight_bytes, cache_bytes, scratch_bytes, staging_bytes, .. } = need;
             let before = LIVE.load(Relaxed);
             PEAK.store(before, Relaxed);

@@ -61,7 +61,7 @@ export interface WasmModule {
   default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   CancelHandle: new () => WasmCancelHandle;
   WasmTier: new (options: WireTierOptions, host: TierHost) => WasmTier;
-  planModel(source: WireSource, options: EngineOptions, budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring, mark?: string): Promise<Plan>;
+  planModel(source: WireSource, options: EngineOptions, device: "gpu" | "cpu", budget: object, cloudAllowed: boolean, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring, mark?: string): Promise<Plan>;
   judgeModel(host: StoreHost, id: string, version: string, judgement: Judgement | "put-back", cancel: WasmCancelHandle): Promise<boolean>;
   tryNewer(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<string | undefined>;
   WasmEngine: {

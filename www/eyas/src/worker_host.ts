@@ -275,7 +275,7 @@ export class WorkerHost {
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
       if (memoryBytes !== undefined || downloadBytes !== undefined) {
-        const { asked, detail } = await wasm.planModel(call.source, call.options, { memoryBytes, downloadBytes }, cloudMayAnswer(call.tier), handle, host, storing);
+        const { asked, detail } = await wasm.planModel(call.source, call.options, plan.kind, { memoryBytes, downloadBytes }, cloudMayAnswer(call.tier), handle, host, storing);
         // The store makes room, or says that it can't, when it comes to that.
         if (asked?.excesses.some(({ bound }) => bound !== "storageBytes")) {
           throw new EyasError("over-budget", detail);
@@ -349,7 +349,7 @@ export class WorkerHost {
     };
     const { host, storing } = await this.#storing(call.store, (progress) => post({ type: "progress", id, progress }));
     const mark = await this.#ask({ kind: "store-get", key: `eyas-loading:${loadName(call, chosen.kind)}` });
-    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, budget, cloudMayAnswer(call.tier), handle, host, storing, mark));
+    return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, chosen.kind, budget, cloudMayAnswer(call.tier), handle, host, storing, mark));
   }
 
   /** What the store in the module works with, and what it is to keep. */

@@ -30,15 +30,15 @@ test("a plan asks the module with the device's limits and the application's budg
   const script = new Script();
   const plan = await planned(script, { quantize: "q8", budget: { memoryBytes: 1000, downloadBytes: 50 }, cloud });
   assert.deepEqual([plan.answerer, plan.code, plan.asked.quantize], ["local", null, "q8"]);
-  const [[source, options, budget, cloudAllowed]] = script.planned;
+  const [[source, options, device, budget, cloudAllowed]] = script.planned;
   assert.equal(source.url, "https://example.test/m/");
-  assert.deepEqual([options.quantize, cloudAllowed], ["q8", true]);
+  assert.deepEqual([options.quantize, device, cloudAllowed], ["q8", "gpu", true]);
   assert.deepEqual([budget.memoryBytes, budget.downloadBytes, budget.largestBufferBytes], [1000, 50, 300]);
   assert.deepEqual(script.loads, []);
   await planned(script, { device: "cpu", cloud, privacy: "local-only" });
-  assert.deepEqual([script.planned[1][2].largestBufferBytes, script.planned[1][3]], [undefined, false]);
+  assert.deepEqual([script.planned[1][2], script.planned[1][3].largestBufferBytes, script.planned[1][4]], ["cpu", undefined, false]);
   await planned(script, { device: "cpu" });
-  assert.equal(script.planned[2][3], false);
+  assert.equal(script.planned[2][4], false);
 });
 
 test("a plan is told of the mark that a load of the same kind has left, and leaves it", async () => {
@@ -50,7 +50,7 @@ test("a plan is told of the mark that a load of the same kind has left, and leav
     const script = new Script();
     await planned(script, { device: "cpu", quantize: "q8", contextTokens: 64 });
     await planned(script, { device: "cpu", quantize: "q4", contextTokens: 64 });
-    assert.deepEqual(script.planned.map((given) => given[7]), ["0", undefined]);
+    assert.deepEqual(script.planned.map((given) => given[8]), ["0", undefined]);
     assert.deepEqual([...kept], [[key, "0"]]);
   } finally {
     delete globalThis.localStorage;

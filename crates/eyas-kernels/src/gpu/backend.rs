@@ -15,6 +15,7 @@ use cubecl::{
 use super::{
     audit,
     kernel::{GRID_X, Kernel, Output},
+    room::rows_with_room,
 };
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
@@ -48,7 +49,7 @@ fn grid(groups: u32, depth: u32) -> [u32; 3] {
 }
 
 fn float(like: &CubeTensor, rows: usize, cols: usize) -> CubeTensor {
-    let handle = like.client.empty(rows * cols * 4);
+    let handle = rows_with_room(like, rows, cols);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([rows, cols]), handle, DType::F32)
 }
 

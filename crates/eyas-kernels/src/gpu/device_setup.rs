@@ -1,13 +1,19 @@
 //! Makes the WebGPU device ourselves, with the adapter's own limits, and hands it to Burn.
 
 use burn::{
-    backend::Cube,
+    backend::{Cube, wgpu::CubeTensor},
     tensor::{
         Device,
         wgpu::{WgpuSetup, wgpu},
     },
 };
-use cubecl::client::Client;
+use cubecl::{
+    client::Client,
+    config::{
+        CubeClRuntimeConfig, RuntimeConfig,
+        memory::{MemoryConfig, PersistentMemory},
+    },
+};
 use eyas_core::{DeviceKind, DeviceReport, Error, ErrorKind, Result};
 
 use crate::{KernelDevice, Tuning, transfer::float_tensor};
@@ -26,6 +32,8 @@ pub struct GpuContext {
     pub(crate) queue: wgpu::Queue,
     /// CubeCL's handle on the device.
     pub(crate) client: Client,
+    /// One zero, for what needs no values: a kernel that has no bias is given this in its place.
+    pub(crate) zero: CubeTensor,
 }
 
 impl std::fmt::Debug for GpuContext {
@@ -56,6 +64,7 @@ pub(crate) async fn open() -> Result<KernelDevice> {
         .map_err(|error| {
             unavailable(format!("the adapter gave no device: {}; use the CPU instead", plain(&error.to_string())))
         })?;
+    allocate_exactly();
     let (our_device, our_adapter, our_queue) = (device.clone(), adapter.clone(), queue.clone());
     let backend = info.backend;
     let burn = Device::wgpu_options()
@@ -63,10 +72,11 @@ pub(crate) async fn open() -> Result<KernelDevice> {
         .setup(WgpuSetup { instance, adapter, device, queue, backend })
         .init()
         .map_err(|error| unavailable(format!("the compute runtime refused the device: {error}")))?;
-    let probe = float_tensor(&burn, vec![0.0], [1])
+    let zero = float_tensor(&burn, vec![0.0], [1])
         .try_into_primitive::<Cube>()
         .map_err(|error| unavailable(format!("the device's tensors are not on the GPU: {error:?}")))?;
-    let context = GpuContext { device: our_device, adapter: our_adapter, queue: our_queue, client: probe.client };
+    let client = zero.client.clone();
+    let context = GpuContext { device: our_device, adapter: our_adapter, queue: our_queue, client, zero };
     let software = info.device_type == wgpu::DeviceType::Cpu || is_software_name(&info.name);
     let name = if info.name.is_empty() { format!("{:?}", info.backend) } else { info.name };
     let report = DeviceReport {
@@ -77,6 +87,14 @@ pub(crate) async fn open() -> Result<KernelDevice> {
             .into(),
     };
     Ok(KernelDevice::with_gpu(burn, report, if software { Tuning::SOFTWARE } else { Tuning::HARDWARE }, context))
+}
+
+/// Lets CubeCL make a buffer of just the size that was asked for, and use it again for that size only. Otherwise it makes pages of 16 KiB or more, which
+/// follow the average of what was asked for, and nobody could tell beforehand what a model takes. [`crate::with_room`] keeps the sizes few.
+fn allocate_exactly() {
+    let memory = MemoryConfig { persistent_memory: PersistentMemory::Enforced, ..MemoryConfig::default() };
+    // The second device of a process finds it set.
+    let _ = CubeClRuntimeConfig::try_set(CubeClRuntimeConfig { memory, ..CubeClRuntimeConfig::default() });
 }
 
 /// A browser's error comes as `JsValue(Name: message`, then its stack: this is its first line without the wrapping.

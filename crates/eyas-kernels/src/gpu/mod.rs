@@ -4,13 +4,15 @@ pub(crate) mod audit;
 mod backend;
 pub(crate) mod device_setup;
 mod drawer;
+pub(crate) mod filled_buffer;
+mod kept_read;
 mod kernel;
 mod picker;
 pub(crate) mod read_queue;
 mod recording;
-mod small_read;
+pub(crate) mod room;
 mod source;
-mod staging;
+pub(crate) mod staging;
 pub(crate) mod upload_sum;
 
 pub use recording::Recording;

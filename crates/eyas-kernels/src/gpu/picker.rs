@@ -6,7 +6,7 @@ use burn::{
 };
 use eyas_core::{Error, ErrorKind, Result};
 
-use super::{backend::launch, device_setup::GpuContext, drawer::Drawer, kernel::Kernel, small_read::SmallRead};
+use super::{backend::launch, device_setup::GpuContext, drawer::Drawer, kept_read::KeptRead, kernel::Kernel};
 use crate::{Choice, KernelDevice, Tuning};
 
 /// Picked tokens that the host may leave unread: 64 bytes.
@@ -25,7 +25,7 @@ const BAD: u32 = u32::MAX;
 pub(super) struct Picker {
     chunks: CubeTensor,
     /// The token picked at position `p` is in word `p % RING`.
-    ring: SmallRead,
+    ring: KeptRead,
     /// Ids below this may be chosen.
     vocab: usize,
     /// Present where tokens are drawn.
@@ -36,7 +36,7 @@ impl Picker {
     /// Allocates on the device of `like`, for a choice among ids below `vocab`.
     pub(super) fn new(like: &CubeTensor, vocab: usize, choice: Choice, context: &GpuContext) -> Result<Self> {
         let drawer = (choice == Choice::Drawn).then(|| Drawer::new(like, vocab));
-        let ring = SmallRead::new(words(like, RING), context)?;
+        let ring = KeptRead::new(words(like, RING), context)?;
         Ok(Self { chunks: words(like, 2 * CHUNKS as usize), ring, vocab, drawer })
     }
 

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use burn::{backend::wgpu::CubeTensor, tensor::Bytes};
+use burn::tensor::Bytes;
 use eyas_core::{Error, ErrorKind, Result};
 
 type Read = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
@@ -30,19 +30,6 @@ impl ReadQueue {
             let Some(read) = self.abandoned().pop() else { return };
             let _ = self.watched(read).await;
         }
-    }
-
-    /// Reads a whole tensor of floats, row-major.
-    pub(crate) async fn read(&self, tensor: &CubeTensor) -> Result<Vec<f32>> {
-        let (client, handle) = (tensor.client.clone(), tensor.handle.clone());
-        let read = async move {
-            let buffers = client.read_async(vec![handle]).await.map_err(|error| lost(&error.to_string()))?;
-            buffers.into_iter().next().ok_or_else(|| Error::internal("reading one buffer returned none"))
-        };
-        let bytes = self.finish(read).await?;
-        let length = tensor.meta.shape().num_elements() * 4;
-        let bytes = bytes.get(..length).ok_or_else(|| lost(&format!("expected {length} bytes, found {}", bytes.len())))?;
-        Ok(bytemuck::pod_collect_to_vec(bytes))
     }
 
     /// Waits for a read; where this is dropped before, the read will be finished all the same.

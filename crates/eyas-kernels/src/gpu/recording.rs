@@ -1,6 +1,6 @@
 //! A decode step recorded once and replayed: no bind group, buffer or pipeline is made for a replayed token.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use burn::{
     backend::{Cube, wgpu::CubeTensor},
@@ -9,7 +9,10 @@ use burn::{
 use cubecl::client::Graph;
 use eyas_core::{Error, ErrorKind, Result};
 
-use super::picker::{Picker, RING};
+use super::{
+    kept_read::KeptRead,
+    picker::{Picker, RING},
+};
 use crate::{Choice, Draws, KernelDevice, operations::step_words, write_step};
 
 /// A recorded step of one token over fixed buffers.
@@ -19,6 +22,8 @@ pub struct Recording {
     graph: Graph,
     step: CubeTensor,
     output: CubeTensor,
+    /// Made when the output is first read.
+    read: OnceCell<KeptRead>,
     picker: Picker,
     /// The position and id that the picker left in the step tensor, where they are known.
     next: Cell<Option<(usize, u32)>>,
@@ -55,21 +60,37 @@ impl Recording {
             picker.launch(&output, &step_primitive, device.tuning());
             Ok(output)
         };
-        // The warm-up leaves in the pools exactly the buffers that the recorded run takes.
+        // The warm-up leaves exactly the buffers that the recorded run takes, if all of them were allocated before the first is given back.
         let mut held = Vec::new();
-        drop(run(&mut held)?);
-        drop(held);
+        let output = run(&mut held)?;
+        client.flush().map_err(|error| failed(error.to_string()))?;
+        drop((output, held));
         client.start_capture().map_err(|error| failed(error.to_string()))?;
         let mut held = Vec::new();
         let output = run(&mut held);
         let graph = client.stop_capture().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { graph, step: step_primitive, output: output?, picker, next: Cell::new(None), _held: held })
+        Ok(Self {
+            graph,
+            step: step_primitive,
+            output: output?,
+            read: OnceCell::new(),
+            picker,
+            next: Cell::new(None),
+            _held: held,
+        })
     }
 
     /// Computes the step for another position and id, and reads its output back; for a greedy recording, since a draw changes the output.
     pub async fn replay(&self, device: &KernelDevice, position: usize, id: u32) -> Result<Vec<f32>> {
+        let read = if let Some(read) = self.read.get() {
+            read
+        } else {
+            let context = device.gpu_context().ok_or_else(|| Error::internal("a step is replayed on a device without a GPU"))?;
+            let made = KeptRead::new(self.output.clone(), context)?;
+            self.read.get_or_init(|| made)
+        };
         self.submit(position, id, 1)?;
-        device.reads().read(&self.output).await
+        Ok(bytemuck::cast_vec(read.read(device).await?))
     }
 
     /// Computes `count` steps, each with the most probable token of the one before it (the lowest id among equals), and reads back only the

@@ -1,16 +1,19 @@
-//! Reads of parts of buffers through a staging buffer of exactly their size.
+//! Reads of buffers, or of parts of them, through a staging buffer of exactly their size, which is freed at once.
 //!
-//! CubeCL's staging buffers have 16 KiB at least and are mapped whole, and a browser moves what is mapped between two processes.
+//! CubeCL's staging buffers stay, have 16 KiB at least and are mapped whole, and a browser moves what is mapped between two processes.
 
 use std::ops::Range;
 
-use burn::tensor::{Bytes, wgpu::wgpu};
+use burn::{
+    backend::wgpu::CubeTensor,
+    tensor::{Bytes, wgpu::wgpu},
+};
 use cubecl::{
     client::Client,
     server::Handle,
     wgpu::{AutoCompiler, WgpuResource, WgpuServer},
 };
-use eyas_core::Result;
+use eyas_core::{Error, Result};
 
 use super::{device_setup::GpuContext, read_queue::lost};
 use crate::KernelDevice;
@@ -73,6 +76,14 @@ impl Staging {
         });
         Ok(bytemuck::pod_collect_to_vec(&bytes.await?))
     }
+}
+
+/// Reads a whole tensor of floats, row-major.
+pub(crate) async fn read_floats(device: &KernelDevice, tensor: &CubeTensor) -> Result<Vec<f32>> {
+    let context = device.gpu_context().ok_or_else(|| Error::internal("a tensor is read on a device without a GPU"))?;
+    let (source, words) = (resource(&tensor.client, &tensor.handle)?, tensor.meta.shape().num_elements());
+    let read = Staging::new(words, context).read(device, &[(source, 0..words)]).await?;
+    Ok(bytemuck::cast_vec(read))
 }
 
 impl Drop for Staging {

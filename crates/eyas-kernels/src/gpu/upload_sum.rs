@@ -21,6 +21,9 @@ pub(super) const PLACE: u32 = 0x9e37_79b1;
 /// Workgroups of 64 threads that sum up a buffer at most.
 const GROUPS: u32 = 256;
 
+/// Buffers that are summed up before their sums are read: their sums and extents always take the same two buffers.
+const SUMMED_AT_ONCE: usize = 64;
+
 /// Words from one extent to the next: WebGPU binds a part of a buffer at multiples of 256 bytes, or of less.
 const EXTENT_WORDS: usize = 64;
 
@@ -48,7 +51,7 @@ pub(crate) fn during<R>(work: impl FnOnce() -> R) -> (R, Vec<Sent>) {
 
 /// How many words are about to be sent, and their sum, where an upload is under way.
 pub(crate) fn sum_of_sent(words: &[u32]) -> Option<(usize, u32)> {
-    SENT.with_borrow(|sent| sent.is_some().then(|| (words.len(), summed(words))))
+    SENT.with_borrow(|sent| sent.is_some().then(|| (words.len(), summed(0, words))))
 }
 
 /// Takes down the tensor that was made of words with this sum.
@@ -69,7 +72,10 @@ impl Sent {
 
 /// Fails with `bad-device` and the name of what was sent where the GPU's sums are others than those of the host.
 pub(crate) async fn check(device: &KernelDevice, sent: &[(String, Sent)]) -> Result<()> {
-    let sums = of_gpu(device, sent).await?;
+    let mut sums = Vec::with_capacity(sent.len());
+    for sent in sent.chunks(SUMMED_AT_ONCE) {
+        sums.extend(of_gpu(device, sent).await?);
+    }
     let Some(wrong) = sent.iter().zip(&sums).position(|((_, sent), sum)| sent.sum != *sum) else { return Ok(()) };
     // Either the buffer is damaged, or the sum was not computed as it should: it is another one the second time.
     let again = of_gpu(device, &sent[wrong..=wrong]).await?;
@@ -82,12 +88,11 @@ pub(crate) async fn check(device: &KernelDevice, sent: &[(String, Sent)]) -> Res
     Err(Error::new(ErrorKind::BadDevice, format!("{}: {what}; use the CPU, or another browser or driver", sent[wrong].0)))
 }
 
-/// The sums of what the GPU holds.
+/// The sums of what the GPU holds, of at most [`SUMMED_AT_ONCE`] buffers.
 async fn of_gpu(device: &KernelDevice, sent: &[(String, Sent)]) -> Result<Vec<u32>> {
     let Some((_, first)) = sent.first() else { return Ok(Vec::new()) };
-    let totals = words(&first.tensor, sent.len());
-    // All in one buffer: an allocator gives each small one 16 KiB.
-    let mut table = vec![0; sent.len() * EXTENT_WORDS];
+    let totals = words(&first.tensor, SUMMED_AT_ONCE);
+    let mut table = vec![0; SUMMED_AT_ONCE * EXTENT_WORDS];
     for (slot, ((_, sent), extent)) in sent.iter().zip(table.chunks_exact_mut(EXTENT_WORDS)).enumerate() {
         extent[..2].copy_from_slice(&[sent.words as u32, slot as u32]);
     }
@@ -102,13 +107,13 @@ async fn of_gpu(device: &KernelDevice, sent: &[(String, Sent)]) -> Result<Vec<u3
     read.pop().ok_or_else(|| Error::internal("reading one buffer returned none"))
 }
 
-/// The sum of words, as the kernel makes it.
-fn summed(words: &[u32]) -> u32 {
+/// The sum of words that stand at the places from `first` on, as the kernel makes it. The sum of a buffer is that of its parts.
+pub(super) fn summed(first: usize, words: &[u32]) -> u32 {
     let mix = |(place, word): (usize, &u32)| {
         let both = word ^ (place as u32).wrapping_mul(PLACE);
         both.wrapping_mul((both >> 16) | 1)
     };
-    words.iter().enumerate().map(mix).fold(0, u32::wrapping_add)
+    (first..).zip(words).map(mix).fold(0, u32::wrapping_add)
 }
 
 #[cfg(test)]
@@ -121,20 +126,21 @@ mod tests {
     #[test]
     fn a_changed_or_moved_word_changes_the_sum() {
         let plain: Vec<u32> = (0..1000).map(|index: u32| index.wrapping_mul(2_654_435_761) >> 7).collect();
-        let sum = summed(&plain);
+        let sum = summed(0, &plain);
+        assert_eq!(summed(0, &plain[..333]).wrapping_add(summed(333, &plain[333..])), sum);
         for (first, second) in [(0, 1), (3, 999), (500, 501)] {
             let mut moved = plain.clone();
             moved.swap(first, second);
-            assert_ne!(summed(&moved), sum, "{first} and {second}");
+            assert_ne!(summed(0, &moved), sum, "{first} and {second}");
             // The highest bits of two words: sums of products would not notice.
             let mut signs = plain.clone();
             signs[first] ^= 1 << 31;
-            assert_ne!(summed(&signs), sum, "{first}");
+            assert_ne!(summed(0, &signs), sum, "{first}");
             signs[second] ^= 1 << 31;
-            assert_ne!(summed(&signs), sum, "{first} and {second}");
+            assert_ne!(summed(0, &signs), sum, "{first} and {second}");
         }
-        assert_ne!(summed(&[0; 5]), summed(&[0; 6]));
-        assert_eq!(summed(&[]), 0);
+        assert_ne!(summed(0, &[0; 5]), summed(0, &[0; 6]));
+        assert_eq!(summed(0, &[]), 0);
     }
 
     fn named(sent: Vec<Sent>) -> Vec<(String, Sent)> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use conformance::golden_folder;
 use damage::{Random, damage, peak, runs, within};
-use eyas_core::{LoadOptions, Quantize};
+use eyas_core::{DeviceKind, LoadOptions, Quantize};
 use eyas_engine::ModelHeaders;
 use eyas_model::{DecoderConfig, EncoderConfig};
 use eyas_weights::{FileSet, MemoryFiles, MemoryReader, ModelFiles};
@@ -86,7 +86,7 @@ fn plan(files: &ModelFiles, what: &str) -> bool {
         }
         Ok(headers) => [Quantize::Auto, Quantize::None, Quantize::Q4].into_iter().all(|quantize| {
             let options = LoadOptions { quantize, ..LoadOptions::default() };
-            let (need, peak_bytes) = peak(|| headers.need(&options));
+            let (need, peak_bytes) = peak(|| headers.need(&options, DeviceKind::Cpu));
             assert!(peak_bytes <= 16 << 20, "{what}: a plan took {peak_bytes} bytes");
             need.map_err(refused).is_ok()
         }),

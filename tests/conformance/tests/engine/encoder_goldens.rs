@@ -1,7 +1,7 @@
 //! Tiny random encoders of every family against `transformers` (tests/reference/make_encoder_goldens.py), on every device.
 
 use conformance::{EncoderGolden, Loading, folder_files, golden_folder, gpu, largest_difference};
-use eyas_core::{LoadOptions, Quantize};
+use eyas_core::{DeviceKind, LoadOptions, Quantize};
 use eyas_engine::{EncoderEngine, ModelHeaders, ModelKind};
 use eyas_kernels::KernelDevice;
 use eyas_model::ScoreKind;
@@ -152,7 +152,7 @@ fn what_is_loaded_is_told() {
     assert_eq!((info.kind, info.architecture.as_str(), info.context_tokens), (ModelKind::Encoder, "bert", 20));
     assert_eq!((info.embedding_dimensions, info.labels.unwrap().len(), info.has_chat_template), (Some(36), 3, false));
     assert_eq!(info.fingerprint.len(), 16);
-    let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options).unwrap();
+    let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options, DeviceKind::Cpu).unwrap();
     let planned = need.weight_bytes + need.cache_bytes;
     assert!(planned >= info.memory_bytes && planned as f64 <= 1.05 * info.memory_bytes as f64, "{planned} {}", info.memory_bytes);
     assert_eq!((need.context_tokens, need.matrices.len()), (20, 1 + 2 * 4 + 2));
@@ -161,6 +161,6 @@ fn what_is_loaded_is_told() {
     assert_eq!(block_on(ModelKind::of(&folder_files(&golden_folder("llama-mqa-f16")))).unwrap(), ModelKind::Decoder);
     let gguf = folder_files(&golden_folder("encoder-bert-mean/model.gguf"));
     assert_eq!(block_on(ModelKind::of(&gguf)).unwrap(), ModelKind::Encoder);
-    let gguf = block_on(ModelHeaders::open(&gguf)).unwrap().need(&options).unwrap();
+    let gguf = block_on(ModelHeaders::open(&gguf)).unwrap().need(&options, DeviceKind::Cpu).unwrap();
     assert_eq!((gguf.context_tokens, gguf.matrices.len()), (20, 1 + 2 * 4));
 }

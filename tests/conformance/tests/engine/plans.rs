@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use conformance::{Loading, folder_files, greedy, repository, skip};
-use eyas_core::{Event, GenerateOptions, LoadOptions, Message, Quantize};
+use eyas_core::{DeviceKind, Event, GenerateOptions, LoadOptions, Message, Quantize};
 use eyas_engine::{Engine, LoadNeed, ModelHeaders, ModelKind, Prompt, Request};
 use pollster::block_on;
 
@@ -33,7 +33,7 @@ fn a_plan_is_never_below_what_is_allocated_and_at_most_5_percent_above() {
     for quantize in [Quantize::None, Quantize::Q8, Quantize::Q4] {
         for context_tokens in [32, 128] {
             let options = LoadOptions { quantize, context_tokens: Some(context_tokens), ..LoadOptions::default() };
-            let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options).unwrap();
+            let need = block_on(ModelHeaders::open(&folder_files(&folder))).unwrap().need(&options, DeviceKind::Cpu).unwrap();
             assert!(need.matrices.iter().all(|(_, bytes)| *bytes <= need.largest_buffer_bytes));
             let engine = Loading::default().quantized(quantize).context(context_tokens).load(&folder);
             let request = Request::new(Prompt::Messages(vec![Message::user("play jazz")]), GenerateOptions::default());
@@ -88,7 +88,11 @@ fn what_is_allocated_for_every_family_is_what_was_planned() {
         for quantize in [Quantize::None, Quantize::Q8, Quantize::Q4] {
             let options = LoadOptions { quantize, context_tokens: Some(30), ..LoadOptions::default() };
             let loading = Loading { options: options.clone(), ..Loading::default() };
-            let need = block_on(ModelHeaders::open(&folder_files(&path))).unwrap().need(&options).unwrap();
+            let headers = block_on(ModelHeaders::open(&folder_files(&path))).unwrap();
+            let need = headers.need(&options, DeviceKind::Cpu).unwrap();
+            // What a GPU allocates is held to this one in a browser (tests/browser/gpu_plan.test.mjs).
+            let on_gpu = headers.need(&options, DeviceKind::Gpu).unwrap();
+            assert_eq!((on_gpu.weight_bytes, on_gpu.cache_bytes), (need.weight_bytes, need.cache_bytes), "{}", path.display());
             let allocated = if block_on(ModelKind::of(&folder_files(&path))).unwrap() == ModelKind::Encoder {
                 encoders += 1;
                 loading.load_encoder(&path).info().memory_bytes

@@ -1,6 +1,7 @@
 //! Caches of layers with sliding windows: what they hold, and that no reuse of them shows.
 
 use conformance::{Loading, answer, answer_with, folder_files, golden_folder, greedy};
+use eyas_core::DeviceKind;
 use eyas_engine::{Engine, ModelHeaders, Prompt};
 use eyas_kernels::KernelDevice;
 use pollster::block_on;
@@ -33,7 +34,7 @@ fn a_plan_knows_windows_and_norms() {
     {
         let loading = Loading::default().chunks_of(4);
         let headers = block_on(ModelHeaders::open(&folder_files(&golden_folder(name)))).unwrap();
-        let need = headers.need(&loading.options).unwrap();
+        let need = headers.need(&loading.options, DeviceKind::Cpu).unwrap();
         let engine = loading.load(&golden_folder(name));
         let session = engine.session();
         answer_with(&session, Prompt::Ids(prompt(1, 9)), greedy(2));

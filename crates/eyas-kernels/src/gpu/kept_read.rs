@@ -1,4 +1,4 @@
-//! A tensor of a few bytes that is read again and again.
+//! A tensor that is read again and again.
 
 use burn::backend::wgpu::CubeTensor;
 use cubecl::wgpu::WgpuResource;
@@ -11,13 +11,13 @@ use super::{
 use crate::KernelDevice;
 
 /// A tensor with the buffer through which it is read.
-pub(super) struct SmallRead {
+pub(super) struct KeptRead {
     tensor: CubeTensor,
     source: WgpuResource,
     staging: Staging,
 }
 
-impl SmallRead {
+impl KeptRead {
     /// Allocates the staging buffer for all of `tensor`.
     pub(super) fn new(tensor: CubeTensor, context: &GpuContext) -> Result<Self> {
         let source = resource(&tensor.client, &tensor.handle)?;
