@@ -277,15 +277,44 @@ test("single flipped bits at 100 places are all found, and only the damaged chun
   await page.context().close();
 });
 
-test("a quota that ends in the middle is storage-full and keeps what is there", async () => {
+/** Sets the page's quota by the DevTools protocol; without a size it is the browser's own again. */
+async function quotaOf(page) {
+  const session = await page.context().newCDPSession(page);
+  return (quotaSize) => session.send("Storage.overrideQuotaForOrigin", { origin: lab.app.origin, ...(quotaSize ? { quotaSize } : {}) });
+}
+
+test("a model above the quota is loaded without being kept, as its plan says, and is kept when there is room", async () => {
   server.reset();
   const page = await openPage();
-  const session = await page.context().newCDPSession(page);
-  const quota = (quotaSize) => session.send("Storage.overrideQuotaForOrigin", { origin: lab.app.origin, ...(quotaSize ? { quotaSize } : {}) });
+  const quota = await quotaOf(page);
+  for (const bytes of [1_000, 200_000, 1_500_000, 2_800_000]) {
+    await quota(bytes);
+    const plan = (store) => page.evaluate((store) => window.eyas.plan({ model: window.address, device: "cpu", store }), store);
+    assert.deepEqual([(await plan("auto")).code, (await plan("auto")).answerer], [null, "local"]);
+    const seen = await load(page);
+    assert.equal(seen.text, expected, JSON.stringify(seen).slice(0, 300));
+    assert.deepEqual([seen.storage.kept, seen.storage.version ?? null], [false, null], seen.storage.reason);
+    assert.match(seen.storage.reason, /\w/);
+    console.log(`  ${bytes} bytes allowed: ${seen.storage.reason}`);
+    assert.equal((await load(page, { store: "none" })).text, expected);
+  }
+  await quota();
+  const kept = await load(page);
+  assert.deepEqual([kept.text, kept.storage.kept], [expected, true], JSON.stringify(kept).slice(0, 300));
+  server.reset();
+  assert.equal((await load(page)).text, expected);
+  assert.equal(server.servedBytes, 0);
+  await page.context().close();
+});
+
+test("a quota that ends in the middle is storage-full where the model must be kept, and keeps what is there", async () => {
+  server.reset();
+  const page = await openPage();
+  const quota = await quotaOf(page);
   for (const bytes of [200_000, 1_500_000, 2_800_000]) {
     await quota(bytes);
     server.reset();
-    const full = await load(page);
+    const full = await load(page, { store: "device" });
     assert.equal(full.code, "storage-full", JSON.stringify(full).slice(0, 300));
     assert.equal((await load(page, { store: "none" })).text, expected, "it still answers without keeping anything");
     await quota();

@@ -60,7 +60,7 @@ impl WasmEngine {
         let cancel = cancel.share();
         let load = async {
             let options: LoadOptions = js_value::read(&options, "load options")?;
-            let storing: StoreOptions = js_value::read(&storing, "store options")?;
+            let mut storing: StoreOptions = js_value::read(&storing, "store options")?;
             let mut rolled_back = None;
             loop {
                 let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
@@ -69,6 +69,7 @@ impl WasmEngine {
                     opening.conclude(Self::read(&source, &options, &on_progress, &opening, &cancel).await).await;
                 match loaded {
                     Err(error) if went_back => rolled_back = Some(error.to_string()),
+                    Err(error) => storing = storing.without_room(&error).ok_or(error)?,
                     loaded => {
                         let (model, device) = loaded?;
                         let storage = opening.report().rolled_back(rolled_back);

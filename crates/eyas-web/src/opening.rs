@@ -21,6 +21,8 @@ pub(crate) struct StoreOptions {
     id: Option<String>,
     /// Why nothing is to be kept.
     reason: String,
+    /// Whether a load fails where there is no room, rather than go on without keeping anything.
+    required: bool,
     evictable: bool,
     sha256: BTreeMap<String, Digest>,
     unasked_bytes: Option<u64>,
@@ -36,6 +38,17 @@ impl StoreOptions {
     /// What the model is called in the store.
     pub(crate) fn id(&self) -> Result<&str> {
         self.id.as_deref().ok_or_else(|| Error::new(ErrorKind::ModelNotFound, format!("no model is kept here: {}", self.reason)))
+    }
+
+    /// What is asked of a load whose model finds no room: the same without keeping it. None where it was to be kept, or the error is another one.
+    pub(crate) fn without_room(&self, error: &Error) -> Option<Self> {
+        let may_pass = error.kind() == ErrorKind::StorageFull && self.id.is_some() && !self.required;
+        may_pass.then(|| Self { id: None, reason: error.detail().to_owned(), ..self.clone() })
+    }
+
+    /// Whether a model that finds no room is not loaded.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required
     }
 
     pub(crate) fn ports(&self, host: &StoreHost, cancel: &Cancel) -> (Ports, Expectations) {

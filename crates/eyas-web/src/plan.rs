@@ -48,15 +48,23 @@ pub async fn plan_model(
         let options: LoadOptions = js_value::read(&options, "load options")?;
         let device: DeviceKind = js_value::read(&device, "device")?;
         let mut budget: MemoryBudget = js_value::read(&budget, "budget")?;
-        let storing: StoreOptions = js_value::read(&storing, "store options")?;
+        let mut storing: StoreOptions = js_value::read(&storing, "store options")?;
         let kept = storing.id().ok().map(str::to_owned);
-        let opening = Rc::new(Opening::new(host.clone(), storing, &cancel).await?);
-        let headers = read_headers(&source, &opening).await?;
+        let must_be_kept = storing.is_required();
+        let (opening, headers) = loop {
+            let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
+            match read_headers(&source, &opening).await {
+                Ok(headers) => break (opening, headers),
+                // Not even for what is read before the weights.
+                Err(error) => storing = storing.without_room(&error).ok_or(error)?,
+            }
+        };
         let mut stored_bytes = 0;
         if let Some(id) = kept.filter(|_| opening.is_kept()) {
             let room = store(host, &cancel).room(&id).await?;
             stored_bytes = room.stored_bytes;
-            budget.storage_bytes = room.free_bytes;
+            // A model that finds no room is loaded all the same, unless it must be kept.
+            budget.storage_bytes = room.free_bytes.filter(|_| must_be_kept);
         }
         let variant = |options: &LoadOptions| variant(&headers, options, device, &budget, stored_bytes);
         let (need, mut asked) = variant(&options)?;

@@ -4,10 +4,12 @@ import { ensure, requireChoice, shown } from "./option_check.js";
 /** How a load uses the store on the device. */
 export interface StoreOptions {
   /**
-   * `device`: what is fetched is kept on this device, and the next load needs no network; the default for a folder's and a file's URL. `none`: every
-   * load fetches anew. Files that a person chose are never copied; files by name (`{ files }`) are kept where `device` is given.
+   * `auto`: what is fetched is kept on this device, and the next load needs no network; where there is no room, the model is loaded all the same, and
+   * `info.storage` says why it is not kept. The default for a folder's and a file's URL. `device`: the same, but a load that finds no room is
+   * `storage-full`. `none`: every load fetches anew. Files that a person chose are never copied; files by name (`{ files }`) are kept where `auto` or
+   * `device` is given.
    */
-  store?: "device" | "none";
+  store?: "auto" | "device" | "none";
   /** Whether the model may be removed when another one needs its room; default false. The least recently used goes first. */
   evictable?: boolean;
   /** The SHA-256 of files, by name, as 64 hexadecimal digits. A file that differs is `integrity`; others are pinned when they are first fetched. */
@@ -34,6 +36,8 @@ export interface StoreOptions {
 export interface WireStoreOptions {
   /** What the model is called in the store; absent where nothing is kept. */
   id?: string;
+  /** Whether a model that finds no room is not loaded. */
+  required: boolean;
   evictable: boolean;
   sha256: Readonly<Record<string, string>>;
   respectsDataSaver: boolean;
@@ -83,8 +87,8 @@ export function storeId(source: WireSource): string {
 /** Checks the options, and throws `bad-input`. */
 export function wireStoreOptions(options: StoreOptions, source: WireSource, base = ""): WireStoreOptions {
   const hasAddress = source.kind !== "files";
-  const { store = hasAddress ? "device" : "none", evictable = false, sha256 = {}, manifest, publicKey, dataSaver = "respect" } = options;
-  requireChoice("store", store, ["device", "none"]);
+  const { store = hasAddress ? "auto" : "none", evictable = false, sha256 = {}, manifest, publicKey, dataSaver = "respect" } = options;
+  requireChoice("store", store, ["auto", "device", "none"]);
   requireChoice("dataSaver", dataSaver, ["respect", "ignore"]);
   ensure(typeof evictable === "boolean", () => `evictable must be true or false, found ${shown(evictable)}`);
   ensure(typeof sha256 === "object" && sha256 !== null && !Array.isArray(sha256), () => `sha256 must be an object with a digest for each file's name, found ${shown(sha256)}`);
@@ -94,7 +98,7 @@ export function wireStoreOptions(options: StoreOptions, source: WireSource, base
   ensure(manifest === undefined || manifest === false || typeof manifest === "string" || manifest instanceof URL, () => `manifest must be a URL or false, found ${shown(manifest)}`);
   ensure(publicKey === undefined || (typeof publicKey === "string" && /^[A-Za-z0-9+/]{43}=$/.test(publicKey)), () => `publicKey must be 32 bytes in base64, as eyas-cli key prints them; found ${shown(publicKey)}`);
   ensure(publicKey === undefined || manifest !== false, () => "publicKey demands a signed manifest, and manifest: false asks for none");
-  const wire: WireStoreOptions = { ...(store === "device" ? { id: storeId(source) } : {}), evictable, sha256, respectsDataSaver: dataSaver === "respect" };
+  const wire: WireStoreOptions = { ...(store === "none" ? {} : { id: storeId(source) }), required: store === "device", evictable, sha256, respectsDataSaver: dataSaver === "respect" };
   const place = typeof manifest === "string" || manifest instanceof URL ? { url: absolute(String(manifest), base).href } : manifestBeside(source);
   if (place && manifest !== false) {
     wire.manifest = place;

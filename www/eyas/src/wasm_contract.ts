@@ -48,6 +48,7 @@ export interface WasmCancelHandle {
 export interface WasmStoring {
   id?: string;
   reason?: string;
+  required?: boolean;
   evictable?: boolean;
   sha256?: Readonly<Record<string, string>>;
   unaskedBytes?: number;

@@ -364,7 +364,7 @@ export class WorkerHost {
     const listener = { onWait, onHold: (folder: string) => shared?.hold(folder) ?? (() => {}) };
     const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
     const savesData = wanted.respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
-    const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
+    const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, required: wanted.required, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
     const { manifest, publicKey } = wanted;
     Object.assign(storing, manifest && { manifestUrl: manifest.url, manifestLists: manifest.lists }, publicKey === undefined ? {} : { publicKey });
     if (typeof folder === "string") {

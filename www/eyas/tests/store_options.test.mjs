@@ -9,11 +9,15 @@ const BASE = "https://app.test/page/";
 const source = (model) => wireSource(model, BASE);
 
 test("addresses are kept, files are not unless it is asked for", () => {
-  assert.deepEqual(wireStoreOptions({}, source("./model/")), { id: "https://app.test/page/model/", evictable: false, sha256: {}, respectsDataSaver: true, manifest: { url: "https://app.test/page/model/eyas.manifest.json" } });
+  assert.deepEqual(wireStoreOptions({}, source("./model/")), { id: "https://app.test/page/model/", required: false, evictable: false, sha256: {}, respectsDataSaver: true, manifest: { url: "https://app.test/page/model/eyas.manifest.json" } });
   assert.equal(wireStoreOptions({ store: "none" }, source("./model/")).id, undefined);
   const files = source({ name: "m", files: { "b.json": "/b", "a.json": "/a" } });
   assert.equal(wireStoreOptions({}, files).id, undefined);
-  assert.equal(wireStoreOptions({ store: "device" }, files).id, "m: a.json https://app.test/a, b.json https://app.test/b");
+  const named = { id: "m: a.json https://app.test/a, b.json https://app.test/b" };
+  for (const store of ["auto", "device"]) {
+    const { id, required } = wireStoreOptions({ store }, files);
+    assert.deepEqual({ id, required }, { ...named, required: store === "device" });
+  }
 });
 
 test("one model has one name, however it is written", () => {
