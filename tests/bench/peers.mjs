@@ -4,12 +4,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { dist, root, shared } from "../browser/chromium.mjs";
+import { runCachedLoads } from "./cached_loads.mjs";
 import { writeAdapter } from "./write_adapter.mjs";
 
 const DEFAULT = "wllama-cpu,tjs-wasm,llamacpp-native";
 
 /** Runs it; returns the exit status. Says on the screen what is missing, where something is. */
-export function runPeers({ names, repeats = 1, devices = ["cpu"], results }) {
+export async function runPeers({ names, repeats = 1, devices = ["cpu"], results }) {
   const script = join(shared, "bench/peers/run.mjs");
   const work = process.env.BENCH;
   const missing = [
@@ -30,5 +31,8 @@ export function runPeers({ names, repeats = 1, devices = ["cpu"], results }) {
   mkdirSync(results, { recursive: true });
   const added = own.flatMap((name) => ["--add", `${name}=${join(folder, name)}`]);
   const { status } = spawnSync(process.execPath, [script, "--model", "smollm2-135m", ...added, "--peers", [...own, ...(names || DEFAULT).split(",")].join(","), "--repeats", String(repeats), "--json", join(results, "peers.json")], { stdio: "inherit" });
+  if (devices.includes("cpu") && (names || DEFAULT).split(",").includes("wllama-cpu")) {
+    await runCachedLoads(work);
+  }
   return status ?? 1;
 }
