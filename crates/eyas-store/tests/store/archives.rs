@@ -5,7 +5,7 @@ use eyas_store::{Digest, Imported, Which};
 use eyas_weights::MemoryReader;
 use pollster::block_on;
 
-use crate::simulation::{Cut, MODEL, Random, Remote, World, cut_error, load};
+use crate::simulation::{Cut, MODEL, Random, World, cut_error, load};
 
 /// A world with a stored model, and what it holds.
 fn stored(seed: u64) -> (World, Vec<String>, Vec<Option<Vec<u8>>>) {
@@ -16,16 +16,7 @@ fn stored(seed: u64) -> (World, Vec<String>, Vec<Option<Vec<u8>>>) {
         let size = random.below(300);
         let bytes = random.bytes(size);
         names.push(format!("{number}.bin"));
-        let remote = Remote {
-            bytes,
-            etag: Some(format!("\"{seed}\"")),
-            last_modified: None,
-            has_ranges: true,
-            tells_length: true,
-            shows_range: true,
-            honours_if_range: true,
-        };
-        world.internet.put(&format!("{MODEL}{number}.bin"), remote);
+        world.publish(&format!("{number}.bin"), &bytes);
     }
     let seen = visit(&world, &names).unwrap();
     (world, names, seen)

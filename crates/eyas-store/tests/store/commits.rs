@@ -1,10 +1,10 @@
 //! A first download and an update, cut off at each of their changes on the device, one after another: opening, writing, flushing, and all of the record.
 
 use eyas_core::Result;
-use eyas_store::{Digest, Expectations, Newer, Which};
+use eyas_store::{Expectations, Newer, Which};
 use pollster::block_on;
 
-use crate::simulation::{Cut, MODEL, Random, Remote, World, cut_error, load};
+use crate::simulation::{Cut, MODEL, Random, World, cut_error, load};
 
 const SEEDS: u64 = 24;
 
@@ -26,16 +26,7 @@ fn world_with(seed: u64, files: &Files) -> World {
 
 fn publish(world: &World, files: &Files) {
     for (name, bytes) in files {
-        let remote = Remote {
-            bytes: bytes.clone(),
-            etag: Some(format!("\"{}\"", Digest::of(bytes))),
-            last_modified: None,
-            has_ranges: true,
-            tells_length: true,
-            shows_range: true,
-            honours_if_range: true,
-        };
-        world.internet.put(&format!("{MODEL}{name}"), remote);
+        world.publish(name, bytes);
     }
 }
 

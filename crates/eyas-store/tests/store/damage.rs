@@ -4,7 +4,7 @@ use eyas_core::ErrorKind;
 use eyas_store::Which;
 use pollster::block_on;
 
-use crate::simulation::{CHUNK, Cut, MODEL, Random, Remote, World, cut_error, load};
+use crate::simulation::{CHUNK, Cut, MODEL, Random, World, cut_error, load};
 
 #[test]
 fn every_flipped_bit_is_found_and_mended() {
@@ -14,16 +14,7 @@ fn every_flipped_bit_is_found_and_mended() {
         let world = World::new(run);
         let size = 100 + random.below(900);
         let bytes = random.bytes(size);
-        let remote = Remote {
-            bytes: bytes.clone(),
-            etag: Some("\"1\"".into()),
-            last_modified: None,
-            has_ranges: true,
-            tells_length: true,
-            shows_range: true,
-            honours_if_range: true,
-        };
-        world.internet.put(&format!("{MODEL}w.bin"), remote);
+        world.publish("w.bin", &bytes);
         let files = ["w.bin".to_owned()];
         let mut attempt = || block_on(async { load(&world.open(MODEL, Which::Current).await?, &files, &mut random).await });
         attempt().unwrap();
@@ -66,16 +57,7 @@ fn a_flipped_bit_in_a_part_is_never_gone_on_with() {
         world.internet.piece_ms.set(100.0);
         let size = 100 + random.below(300);
         let bytes = random.bytes(size);
-        let remote = Remote {
-            bytes: bytes.clone(),
-            etag: Some("\"1\"".into()),
-            last_modified: None,
-            has_ranges: true,
-            tells_length: true,
-            shows_range: true,
-            honours_if_range: true,
-        };
-        world.internet.put(&format!("{MODEL}w.bin"), remote);
+        world.publish("w.bin", &bytes);
         let files = ["w.bin".to_owned()];
         for _ in 0..2 {
             world.device.cut_after(Some(4 + random.below(40)));

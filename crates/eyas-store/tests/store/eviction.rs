@@ -4,20 +4,7 @@ use eyas_core::ErrorKind;
 use eyas_store::{Expectations, Which};
 use pollster::block_on;
 
-use crate::simulation::{MODEL, Random, Remote, World, load};
-
-fn publish(world: &World, id: &str, bytes: Vec<u8>) {
-    let remote = Remote {
-        bytes,
-        etag: Some("\"1\"".into()),
-        last_modified: None,
-        has_ranges: true,
-        tells_length: true,
-        shows_range: true,
-        honours_if_range: true,
-    };
-    world.internet.put(&format!("{MODEL}{id}.bin"), remote);
-}
+use crate::simulation::{MODEL, Random, World, load};
 
 fn fetch(world: &World, id: &str, evictable: bool) -> eyas_core::Result<()> {
     block_on(async {
@@ -40,7 +27,7 @@ fn the_least_recently_used_evictable_model_goes_first() {
     let mut random = Random(1);
     for id in ["a", "b", "c", "d", "huge"] {
         let size = if id == "huge" { 40_000 } else { 4_000 };
-        publish(&world, id, random.bytes(size));
+        world.publish(&format!("{id}.bin"), &random.bytes(size));
     }
     world.device.set_quota(Some(22_000)); // three models with records and digests, with the room that is left beside a fourth
     fetch(&world, "a", true).unwrap();
@@ -61,7 +48,7 @@ fn the_room_for_a_model_is_what_is_free_and_what_may_go() {
     let world = World::new(3);
     let mut random = Random(3);
     for id in ["a", "b", "c"] {
-        publish(&world, id, random.bytes(4_000));
+        world.publish(&format!("{id}.bin"), &random.bytes(4_000));
     }
     world.device.set_quota(Some(22_000));
     let room = |id: &str| block_on(world.store().room(id)).unwrap();
@@ -83,7 +70,7 @@ fn a_device_that_hides_its_quota_makes_room_when_it_is_full() {
     let mut random = Random(2);
     for id in ["a", "b", "c", "d", "huge"] {
         let size = if id == "huge" { 40_000 } else { 4_000 };
-        publish(&world, id, random.bytes(size));
+        world.publish(&format!("{id}.bin"), &random.bytes(size));
     }
     world.device.hide_quota();
     world.device.set_quota(Some(24_000));
@@ -103,7 +90,7 @@ fn a_quota_that_ends_a_download_keeps_what_is_there() {
         let world = World::new(run);
         let mut random = Random(run);
         let bytes = random.bytes(4_000);
-        publish(&world, "a", bytes);
+        world.publish("a.bin", &bytes);
         // Enough when it is asked, less when it is written: another site has taken it meanwhile.
         let model = block_on(world.store().open("a", Which::Current, false, world.ports(), Expectations::default())).unwrap();
         let url = format!("{MODEL}a.bin");
@@ -132,7 +119,7 @@ fn what_is_whole_is_read_on_a_device_without_any_room() {
     let world = World::new(5);
     let mut random = Random(5);
     for id in ["a", "b"] {
-        publish(&world, id, random.bytes(4_000));
+        world.publish(&format!("{id}.bin"), &random.bytes(4_000));
     }
     fetch(&world, "a", false).unwrap();
     world.device.set_quota(Some(100));

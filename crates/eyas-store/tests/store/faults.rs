@@ -6,18 +6,6 @@ use pollster::block_on;
 
 use crate::simulation::{MODEL, Random, Remote, World, load};
 
-fn plain(bytes: Vec<u8>) -> Remote {
-    Remote {
-        bytes,
-        etag: Some("\"1\"".into()),
-        last_modified: None,
-        has_ranges: true,
-        tells_length: true,
-        shows_range: true,
-        honours_if_range: true,
-    }
-}
-
 #[test]
 fn broken_connections_end_whole_or_with_a_code() {
     let (mut failed, mut whole) = (0, 0);
@@ -27,7 +15,7 @@ fn broken_connections_end_whole_or_with_a_code() {
         world.internet.faults.set(1 + random.below(4));
         let size = random.below(1500);
         let keeps = !random.chance(4);
-        let mut remote = plain(random.bytes(size));
+        let mut remote = Remote::plain(random.bytes(size));
         remote.has_ranges = !random.chance(4);
         remote.shows_range = random.chance(2);
         let url = format!("{MODEL}w.bin");
@@ -77,11 +65,11 @@ fn a_file_that_changes_while_it_is_read_is_never_mixed() {
         let url = format!("{MODEL}w.bin");
         let old = random.bytes(1000);
         let new = random.bytes(1000);
-        world.internet.put(&url, plain(old));
+        world.internet.put(&url, Remote::plain(old));
         let model = block_on(world.open(MODEL, Which::Current)).unwrap();
         let file = block_on(model.open("w.bin", &url, true)).unwrap().unwrap();
         block_on(file.read(0, 1 + random.below(600) as usize)).unwrap();
-        let mut changed = plain(new.clone());
+        let mut changed = Remote::plain(new.clone());
         changed.etag = Some("\"2\"".into());
         world.internet.put(&url, changed);
         // The open answer goes on with the old file unless it breaks.
@@ -98,7 +86,7 @@ fn another_file_of_the_same_length_without_validators_is_noticed() {
     let world = World::new(1);
     let mut random = Random(1);
     let url = format!("{MODEL}w.bin");
-    let silent = |bytes| Remote { etag: None, ..plain(bytes) };
+    let silent = |bytes| Remote { etag: None, ..Remote::plain(bytes) };
     world.internet.put(&url, silent(random.bytes(640)));
     let model = block_on(world.open(MODEL, Which::Current)).unwrap();
     let file = block_on(model.open("w.bin", &url, true)).unwrap().unwrap();
@@ -118,7 +106,7 @@ fn a_sha256_of_the_application_is_demanded() {
     let world = World::new(2);
     let mut random = Random(2);
     let bytes = random.bytes(300);
-    world.internet.put(&format!("{MODEL}w.bin"), plain(bytes.clone()));
+    world.internet.put(&format!("{MODEL}w.bin"), Remote::plain(bytes.clone()));
     let mut attempt = |sha256: eyas_store::Digest| {
         block_on(async {
             let expectations = Expectations { digests: [("w.bin".to_owned(), sha256)].into(), ..Expectations::default() };
@@ -143,7 +131,7 @@ fn a_sha256_of_the_application_is_demanded() {
 fn files_that_are_no_model_are_not_kept() {
     let world = World::new(3);
     let mut random = Random(3);
-    world.internet.put(&format!("{MODEL}w.bin"), plain(random.bytes(300)));
+    world.internet.put(&format!("{MODEL}w.bin"), Remote::plain(random.bytes(300)));
     block_on(async {
         let model = world.open(MODEL, Which::Current).await.unwrap();
         load(&model, &["w.bin".into()], &mut random).await.unwrap();
@@ -166,7 +154,7 @@ fn files_that_are_no_model_are_not_kept() {
 fn a_device_that_saves_data_is_asked_first() {
     let world = World::new(4);
     let mut random = Random(4);
-    world.internet.put(&format!("{MODEL}w.bin"), plain(random.bytes(300)));
+    world.internet.put(&format!("{MODEL}w.bin"), Remote::plain(random.bytes(300)));
     let mut attempt = |unasked_bytes| {
         block_on(async {
             let expectations = Expectations { unasked_bytes, ..Expectations::default() };
@@ -190,7 +178,7 @@ fn where_only_connections_break_every_byte_is_fetched_once() {
         world.internet.faults.set(1 + random.below(3));
         world.internet.piece_ms.set([0.0, 40.0, 100.0][random.below(3) as usize]);
         let size = random.below(1500);
-        let remote = plain(random.bytes(size));
+        let remote = Remote::plain(random.bytes(size));
         world.internet.put(&format!("{MODEL}w.bin"), remote.clone());
         for attempt in 0.. {
             let seen = block_on(async { load(&world.open(MODEL, Which::Current).await?, &["w.bin".into()], &mut random).await });

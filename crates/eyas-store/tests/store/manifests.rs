@@ -10,7 +10,7 @@ use eyas_store::{
 use eyas_weights::LocalFuture;
 use pollster::block_on;
 
-use crate::simulation::{MODEL, Random, Remote, World, load};
+use crate::simulation::{MODEL, Random, World, load};
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -23,23 +23,10 @@ impl SignatureCheck for Check {
     }
 }
 
-fn put(world: &World, name: &str, bytes: &[u8]) {
-    let remote = Remote {
-        bytes: bytes.to_vec(),
-        etag: Some(format!("\"{}\"", Digest::of(bytes))),
-        last_modified: None,
-        has_ranges: true,
-        tells_length: true,
-        shows_range: true,
-        honours_if_range: true,
-    };
-    world.internet.put(&format!("{MODEL}{name}"), remote);
-}
-
 /// Puts files on the server, with a signed manifest that says what `change` makes of it.
 fn publish(world: &World, files: &Files, change: impl FnOnce(&mut Manifest)) {
     for (name, bytes) in files {
-        put(world, name, bytes);
+        world.publish(name, bytes);
     }
     let listed = files.iter().map(|(name, bytes)| ManifestFile {
         name: name.clone(),
@@ -49,8 +36,8 @@ fn publish(world: &World, files: &Files, change: impl FnOnce(&mut Manifest)) {
     let mut manifest = Manifest::new("m", listed.collect());
     change(&mut manifest);
     let text = serde_json::to_vec(&manifest).unwrap();
-    put(world, SIGNATURE_NAME, Digest::of(&text).to_string().as_bytes());
-    put(world, MANIFEST_NAME, &text);
+    world.publish(SIGNATURE_NAME, Digest::of(&text).to_string().as_bytes());
+    world.publish(MANIFEST_NAME, &text);
 }
 
 fn expecting(is_signed: bool) -> Expectations {
@@ -137,14 +124,14 @@ fn what_is_not_listed_is_not_asked_for() {
     let files = files(2);
     let world = World::new(2);
     publish(&world, &files, |_| {});
-    put(&world, "planted.json", b"{}");
+    world.publish("planted.json", b"{}");
     let mut asked = names(&files);
     asked.push("planted.json".into());
     assert_eq!(visit(&world, &asked, true).unwrap()[2], None);
     // The manifest of another model in the folder is none of this one's.
     let world = World::new(2);
     publish(&world, &files, |_| {});
-    put(&world, "other.gguf", b"GGUF");
+    world.publish("other.gguf", b"GGUF");
     let mut expectations = expecting(false);
     expectations.manifest.lists = Some("other.gguf".into());
     let model = block_on(world.store().open(MODEL, Which::Current, true, world.ports(), expectations)).unwrap();
@@ -160,8 +147,8 @@ fn without_the_publishers_signature_nothing_is_fetched() {
         match what {
             "no manifest" => _ = world.internet.remotes.borrow_mut().remove(&format!("{MODEL}{MANIFEST_NAME}")),
             "no signature" => _ = world.internet.remotes.borrow_mut().remove(&format!("{MODEL}{SIGNATURE_NAME}")),
-            "another signature" => put(&world, SIGNATURE_NAME, Digest::of(b"another").to_string().as_bytes()),
-            _ => put(&world, MANIFEST_NAME, br#"{"format":1,"name":"m","files":[]}"#),
+            "another signature" => world.publish(SIGNATURE_NAME, Digest::of(b"another").to_string().as_bytes()),
+            _ => world.publish(MANIFEST_NAME, br#"{"format":1,"name":"m","files":[]}"#),
         }
         let error = visit(&world, &names(&files), true).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{what}: {error}");
@@ -187,7 +174,7 @@ fn where_nothing_is_kept_files_are_hashed_all_the_same() {
             files[0].1[random.below(90) as usize] ^= 1;
         }
         for (name, bytes) in &files {
-            put(&world, name, bytes);
+            world.publish(name, bytes);
         }
         let seen = block_on(async {
             let model = OpenModel::passing(world.ports(), expecting(true));
@@ -220,7 +207,7 @@ fn an_update_goes_by_the_manifest() {
     assert_eq!((world.internet.requests.get() - requests, world.internet.served_bytes.get() - bytes), (1, 0));
 
     publish(&world, &new, |_| {});
-    put(&world, SIGNATURE_NAME, b"forged");
+    world.publish(SIGNATURE_NAME, b"forged");
     assert_eq!(fetch(&world).unwrap_err().kind(), ErrorKind::Integrity);
     publish(&world, &new, |manifest| manifest.minimum_version = Some("1.0.0".into()));
     assert_eq!(fetch(&world).unwrap_err().kind(), ErrorKind::UnsupportedModel);
@@ -245,7 +232,7 @@ fn a_model_that_was_stored_without_a_manifest_gets_one_by_an_update() {
     let files = files(7);
     let world = World::new(7);
     for (name, bytes) in &files {
-        put(&world, name, bytes);
+        world.publish(name, bytes);
     }
     visit(&world, &names(&files), false).unwrap();
     publish(&world, &files, |_| {});

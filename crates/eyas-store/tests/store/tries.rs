@@ -4,22 +4,9 @@ use eyas_core::{Error, ErrorKind};
 use eyas_store::{Digest, OpenModel, Which};
 use pollster::block_on;
 
-use crate::simulation::{Cut, MODEL, Random, Remote, World, cut_error, load};
+use crate::simulation::{Cut, MODEL, Random, World, cut_error, load};
 
 const NAME: &str = "w.bin";
-
-fn publish(world: &World, bytes: &[u8]) {
-    let remote = Remote {
-        bytes: bytes.to_vec(),
-        etag: Some(format!("\"{}\"", Digest::of(bytes))),
-        last_modified: None,
-        has_ranges: true,
-        tells_length: true,
-        shows_range: true,
-        honours_if_range: true,
-    };
-    world.internet.put(&format!("{MODEL}{NAME}"), remote);
-}
 
 fn read(model: &OpenModel) -> eyas_core::Result<Vec<u8>> {
     let mut seen = block_on(load(model, &[NAME.to_owned()], &mut Random(1)))?;
@@ -31,9 +18,9 @@ fn switched(seed: u64) -> (World, Vec<u8>, Vec<u8>) {
     let mut random = Random(seed);
     let (old, new) = (random.bytes(300), random.bytes(200));
     let world = World::new(seed);
-    publish(&world, &old);
+    world.publish(NAME, &old);
     assert_eq!(read(&block_on(world.open(MODEL, Which::Current)).unwrap()).unwrap(), old);
-    publish(&world, &new);
+    world.publish(NAME, &new);
     let trial = block_on(world.open(MODEL, Which::Candidate)).unwrap();
     assert_eq!(read(&trial).unwrap(), new);
     block_on(trial.promote()).unwrap();

@@ -10,15 +10,7 @@ use crate::simulation::{Cut, MODEL, Random, Remote, World, cut_error, load};
 
 fn publish(world: &World, files: &[(String, Vec<u8>)], version: u64) {
     for (name, bytes) in files {
-        let remote = Remote {
-            bytes: bytes.clone(),
-            etag: Some(format!("\"{}\"", Digest::of(bytes))),
-            last_modified: Some(format!("version {version}")),
-            has_ranges: true,
-            tells_length: true,
-            shows_range: true,
-            honours_if_range: true,
-        };
+        let remote = Remote { last_modified: Some(format!("version {version}")), ..Remote::plain(bytes.clone()) };
         world.internet.put(&format!("{MODEL}{name}"), remote);
     }
 }

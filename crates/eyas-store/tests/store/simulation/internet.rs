@@ -7,7 +7,7 @@ use std::{
 };
 
 use eyas_core::{Error, ErrorKind, Result};
-use eyas_store::{Answer, Get, Network};
+use eyas_store::{Answer, Digest, Get, Network};
 use eyas_weights::LocalFuture;
 
 use super::{Random, Time};
@@ -25,6 +25,21 @@ pub struct Remote {
     /// Whether `Content-Range` can be seen.
     pub shows_range: bool,
     pub honours_if_range: bool,
+}
+
+impl Remote {
+    /// A file on a server that knows all that servers should.
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self {
+            etag: Some(format!("\"{}\"", &Digest::of(&bytes).to_string()[..8])),
+            bytes,
+            last_modified: None,
+            has_ranges: true,
+            tells_length: true,
+            shows_range: true,
+            honours_if_range: true,
+        }
+    }
 }
 
 pub struct Internet {

@@ -65,6 +65,11 @@ impl World {
         Ports { network: self.internet.clone(), clock: self.time.clone() }
     }
 
+    /// Puts a file of the model on a server that knows all that servers should.
+    pub fn publish(&self, name: &str, bytes: &[u8]) {
+        self.internet.put(&format!("{MODEL}{name}"), Remote::plain(bytes.to_vec()));
+    }
+
     pub async fn open(&self, id: &str, which: Which) -> eyas_core::Result<OpenModel> {
         self.store().open(id, which, true, self.ports(), Expectations::default()).await
     }
