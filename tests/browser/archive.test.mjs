@@ -1,26 +1,16 @@
 // A stored model as one file: out of one profile, into another one, and nothing of what was damaged on the way.
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
-
-const PROMPT = "play some jazz by miles davis";
-const folder = join(dist, "models/eyas-nano");
-const totalBytes = readdirSync(folder).filter((name) => name !== "README.md").reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+import { PROMPT, startStoreLab, totalBytes } from "./store_lab.mjs";
 
 let lab;
 let server;
+let close;
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
 /** A page in a profile of its own. */
 async function openPage() {

@@ -4,47 +4,29 @@
 // twice depends on what was in the buffers between the two, and is printed.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
 import { killTab } from "./processes.mjs";
+import { CHUNK, pause, seeded, startStoreLab, totalBytes, WEIGHTS, weights } from "./store_lab.mjs";
 import { loadAfterKill, loadOnce, openStorePage } from "./store_page.mjs";
 
-const CHUNK = 2 ** 20;
 const MARK_BYTES = 40;
-const WEIGHTS = "model.safetensors";
-const folder = join(dist, "models/eyas-nano");
-const weights = readFileSync(join(folder, WEIGHTS));
-const totalBytes = readdirSync(folder).filter((name) => name !== "README.md").reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
 
 let lab;
 let server;
+let close;
 let expected;
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
   const page = await openStorePage(lab, server.origin);
   expected = (await loadOnce(page, { store: "none" })).text;
   assert.ok(expected.length > 10);
   await page.context().close();
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
-const random = (() => {
-  let state = 20261122;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-})();
+const random = seeded(20261122);
 
 /** Requests for the weights' bytes. */
 const weightRequests = () => server.requests.filter(({ name, method }) => name === WEIGHTS && method === "GET");

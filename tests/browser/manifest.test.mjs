@@ -1,16 +1,12 @@
 // A publisher's manifest: files are held against it, a pinned key is demanded before any weight is fetched, and an update goes by it.
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
+import { folder, names, PROMPT, startStoreLab } from "./store_lab.mjs";
 
-const PROMPT = "play some jazz by miles davis";
-const folder = join(dist, "models/eyas-nano");
-const names = readdirSync(folder).filter((name) => name !== "README.md");
 const files = new Map(names.map((name) => [name, readFileSync(join(folder, name))]));
 const MANIFEST = "/nano/eyas.manifest.json";
 
@@ -20,18 +16,15 @@ const OTHER_KEY = Buffer.from(generateKeyPairSync("ed25519").publicKey.export({ 
 
 let lab;
 let server;
+let close;
 let expected;
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
   const page = await openPage();
   expected = (await load(page, { store: "none", manifest: false })).value.text;
   await page.context().close();
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
 /** A page in a profile of its own, whose worker may be changed by a line of script before its own. */
 async function openPage(script = "") {

@@ -1,10 +1,5 @@
 // Other versions of eyas-nano's weights.
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-
-import { dist } from "./chromium.mjs";
-
-export const weights = readFileSync(join(dist, "models/eyas-nano/model.safetensors"));
+import { weights } from "./store_lab.mjs";
 
 /** The weights under another header, whose length differs; `change` may alter a copy of the tensors. */
 export function otherWeights(note, change = () => {}) {

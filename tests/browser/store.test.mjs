@@ -1,46 +1,32 @@
 // The model on the device: fetched once whatever breaks, found whole or mended, shared by tabs, and there when the server is gone.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { startBareChromium } from "./bare_chromium.mjs";
-import { bareChromium, dist, startLab, thorough } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
+import { bareChromium, thorough } from "./chromium.mjs";
+import { CHUNK, folder, pause, seeded, startStoreLab, totalBytes, weights } from "./store_lab.mjs";
 import { loadOnce, openStorePage } from "./store_page.mjs";
 
-const CHUNK = 2 ** 20;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const folder = join(dist, "models/eyas-nano");
-const weights = readFileSync(join(folder, "model.safetensors"));
-const totalBytes = readdirSync(folder).filter((name) => name !== "README.md").reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 
 let lab;
 let server;
+let close;
 let expected;
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
   const page = await openPage();
   expected = (await load(page, { store: "none" })).text;
   assert.ok(expected.length > 10);
   await page.context().close();
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
 const openPage = (context) => openStorePage(lab, server.origin, context);
 const load = loadOnce;
 
-const random = (() => {
-  let state = 20261121;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-})();
+const random = seeded(20261121);
 
 test("the second load needs no network, and says so", async () => {
   server.reset();

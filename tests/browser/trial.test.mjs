@@ -1,14 +1,10 @@
 // A newer version that breaks its worker in its load or in its first answer, though its trial went well: the version before comes back by itself.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
-import { otherWeights, turnNorm, weights } from "./other_weights.mjs";
+import { otherWeights, turnNorm } from "./other_weights.mjs";
+import { startStoreLab, weights } from "./store_lab.mjs";
 import { loadOnce, openStorePage } from "./store_page.mjs";
-
-const folder = join(dist, "models/eyas-nano");
 
 /**
  * In front of the worker: when it has written down for the n-th time that a version is tried, it breaks, as a panic in an async export looks from outside.
@@ -38,11 +34,11 @@ FileSystemSyncAccessHandle.prototype.close = function () {
 
 let lab;
 let server;
+let close;
 let page;
 const expected = {};
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
   page = await openStorePage(lab, server.origin);
   for (const [version, bytes] of [["first", weights], ["second", otherWeights("the second version", turnNorm)]]) {
     server.files.set("/nano/model.safetensors", bytes);
@@ -51,10 +47,7 @@ before(async () => {
   }
   assert.notEqual(expected.first, expected.second);
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
 /** Stores the first version, updates to the second one, and takes the server away. */
 async function switchVersions() {

@@ -1,29 +1,20 @@
 // A newer version of a stored model: fetched beside the one in use, tried before it counts, and gone again where it is broken, whatever is cut off.
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { dist, startLab, thorough } from "./chromium.mjs";
-import { startModelServer } from "./model_server.mjs";
-import { otherWeights, turnNorm, weights } from "./other_weights.mjs";
-
-const CHUNK = 2 ** 20;
-const PROMPT = "play some jazz by miles davis";
-const folder = join(dist, "models/eyas-nano");
-const names = readdirSync(folder).filter((name) => name !== "README.md");
-const totalBytes = names.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+import { thorough } from "./chromium.mjs";
+import { otherWeights, turnNorm } from "./other_weights.mjs";
+import { CHUNK, names, pause, PROMPT, startStoreLab, totalBytes, weights } from "./store_lab.mjs";
 
 const second = otherWeights("the second version, which answers otherwise", turnNorm);
 
 let lab;
 let server;
+let close;
 let page;
 const expected = {};
 before(async () => {
-  lab = await startLab();
-  server = await startModelServer({ nano: folder });
+  ({ lab, server, close } = await startStoreLab());
   page = await openPage();
   for (const [version, bytes] of [["first", weights], ["second", second]]) {
     publish(bytes);
@@ -31,10 +22,7 @@ before(async () => {
   }
   assert.notEqual(expected.first, expected.second);
 });
-after(async () => {
-  await lab.close();
-  await server.close();
-});
+after(() => close());
 
 /** Puts weights on the server, and a fresh count. */
 function publish(bytes) {
