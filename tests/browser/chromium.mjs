@@ -20,6 +20,8 @@ export const thorough = process.env.EYAS_THOROUGH === "1";
 const executablePath = [process.env.EYAS_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => path && existsSync(path));
 const PLAIN = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+/** How a software adapter's kernels are cut, as a visit before has measured it: a second that most tests have no use for. */
+const MEASURED = ["eyas-tuning:1:google swiftshader", "1 4 8 4"];
 const NO_GPU = ["--disable-features=WebGPU", "--disable-gpu"];
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>test</title><script type="module">
@@ -124,8 +126,8 @@ export async function startLab(options = {}) {
     browser,
     app,
     models,
-    /** A fresh page with `window.eyas`, `window.slim`, `window.nano` and, for brevity, `window.models` (an origin). */
-    async page() {
+    /** A fresh page with `window.eyas`, `window.slim`, `window.nano` and, for brevity, `window.models` (an origin), which was here before unless it is `first`. */
+    async page({ first = false } = {}) {
       const page = await browser.newPage();
       page.on("pageerror", (error) => console.error("page error:", error.message));
       if (process.env.EYAS_VERBOSE) {
@@ -133,8 +135,9 @@ export async function startLab(options = {}) {
       }
       await page.goto(`${app.origin}/`);
       await page.waitForFunction("window.ready");
-      await page.evaluate((origin) => {
+      await page.evaluate(({ origin, measured }) => {
         window.models = origin;
+        measured && localStorage.setItem(...measured);
         window.metered = { worker: "/metered/worker.js", gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
         // What a promise did, as plain data that crosses to the test.
         window.outcome = (promise) =>
@@ -142,7 +145,7 @@ export async function startLab(options = {}) {
             (value) => ({ value }),
             (error) => ({ error: { code: error?.code, message: String(error?.message ?? error), name: error?.name, retryable: error?.retryable } }),
           );
-      }, models.origin);
+      }, { origin: models.origin, measured: !first && MEASURED });
       return page;
     },
     async close() {

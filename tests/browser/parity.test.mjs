@@ -9,7 +9,7 @@ import { hasGpu, here, startLab } from "./chromium.mjs";
 const built = existsSync(join(here, ".parity/eyas_cpu.js"));
 const NOT_BUILT = "the modules with the comparison are not built; run pkg-scripts/build --parity";
 // Each shape compiles pipelines of its own, which takes a software adapter long.
-const SHARE = { cpu: 5, gpu: 0.25 };
+const SHARE = { cpu: 5, gpu: 0.5 };
 
 let lab;
 let gpu;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind as ClapKind};
-use eyas_core::{Error, Quantize};
+use eyas_core::{Error, LoadOptions, Quantize};
 
 use crate::{
     bench::BenchCommand,
@@ -48,6 +48,18 @@ pub struct Common {
     /// Prompt tokens that are computed in one step
     #[arg(long, global = true, value_name = "N", default_value_t = 128)]
     pub prefill_chunk_tokens: usize,
+}
+
+impl Common {
+    /// How a model is to be loaded.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            quantize: self.quantize.into(),
+            context_tokens: self.context_tokens,
+            prefill_chunk_tokens: self.prefill_chunk_tokens,
+            tuning: None,
+        }
+    }
 }
 
 /// A device to compute on.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use eyas_core::{CancelToken, Error, LoadOptions, Progress, Result};
+use eyas_core::{CancelToken, Error, Progress, Result};
 use eyas_engine::EncoderEngine;
 use serde_json::json;
 
@@ -107,11 +107,6 @@ fn texts(input: &TextInput) -> Result<Vec<String>> {
 async fn load(common: &Common, path: &Path) -> Result<EncoderEngine> {
     let files = open_files(path).await?;
     let device = open_device(common.device).await?;
-    let options = LoadOptions {
-        quantize: common.quantize.into(),
-        context_tokens: common.context_tokens,
-        prefill_chunk_tokens: common.prefill_chunk_tokens,
-    };
     let silent = |_: Progress| {};
-    Box::pin(EncoderEngine::load(files, device, options, &silent, &CancelToken::new())).await
+    Box::pin(EncoderEngine::load(files, device, common.load_options(), &silent, &CancelToken::new())).await
 }

@@ -2,8 +2,8 @@
 
 use std::{path::Path, rc::Rc};
 
-use eyas_core::{CancelToken, Error, ErrorKind, LoadOptions, Progress, Result};
-use eyas_engine::Engine;
+use eyas_core::{CancelToken, Error, ErrorKind, Progress, Result};
+use eyas_engine::{Clock, Engine};
 use eyas_kernels::KernelDevice;
 use eyas_weights::{DirectoryFiles, FileReader, ModelFiles, gguf_part_names};
 
@@ -37,9 +37,9 @@ pub async fn open_files(path: &Path) -> Result<ModelFiles> {
 pub async fn open_device(wish: Option<Device>) -> Result<KernelDevice> {
     match wish {
         Some(Device::Cpu) => Ok(KernelDevice::cpu()),
-        Some(Device::Gpu) => KernelDevice::gpu().await,
+        Some(Device::Gpu) => calibrated(KernelDevice::gpu().await?).await,
         None => match KernelDevice::gpu().await {
-            Ok(gpu) if !gpu.report().is_fallback_adapter => Ok(gpu),
+            Ok(gpu) if !gpu.report().is_fallback_adapter => calibrated(gpu).await,
             Ok(gpu) => Ok(KernelDevice::cpu().with_reason(format!("{} is no real GPU", gpu.report().name))),
             Err(error) if error.kind() == ErrorKind::WebgpuUnavailable => {
                 Ok(KernelDevice::cpu().with_reason(format!("no GPU: {}", error.detail())))
@@ -49,17 +49,17 @@ pub async fn open_device(wish: Option<Device>) -> Result<KernelDevice> {
     }
 }
 
+async fn calibrated(gpu: KernelDevice) -> Result<KernelDevice> {
+    let clock = SystemClock::start();
+    gpu.calibrated(&|| clock.now_ms()).await
+}
+
 /// Loads the model at `path` as the common options say.
 pub async fn load(common: &Common, path: &Path) -> Result<Engine> {
     let files = open_files(path).await?;
     let device = open_device(common.device).await?;
-    let options = LoadOptions {
-        quantize: common.quantize.into(),
-        context_tokens: common.context_tokens,
-        prefill_chunk_tokens: common.prefill_chunk_tokens,
-    };
     let silent = |_: Progress| {};
-    Engine::load(files, device, options, Rc::new(SystemClock::start()), &silent, &CancelToken::new()).await
+    Engine::load(files, device, common.load_options(), Rc::new(SystemClock::start()), &silent, &CancelToken::new()).await
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{fs, io::Read, path::Path, path::PathBuf};
 
 use clap::Args;
-use eyas_core::{DeviceKind, Error, LoadOptions, Result, format_bytes};
+use eyas_core::{DeviceKind, Error, Result, format_bytes};
 use eyas_engine::{ModelHeaders, ModelKind, certain_tokens};
 use eyas_store::{ExpectedAnswer, MANIFEST_NAME, Manifest, ManifestFile, RunningDigest, SIGNATURE_NAME};
 use eyas_weights::check_file_name;
@@ -132,12 +132,7 @@ fn model_in(folder: &Path, manifest: &Manifest) -> Result<PathBuf> {
 }
 
 fn plan(common: &Common, headers: &ModelHeaders) -> Result<Value> {
-    let options = LoadOptions {
-        quantize: common.quantize.into(),
-        context_tokens: common.context_tokens,
-        prefill_chunk_tokens: common.prefill_chunk_tokens,
-    };
-    let need = headers.need(&options, DeviceKind::Cpu)?;
+    let need = headers.need(&common.load_options(), DeviceKind::Cpu)?;
     Ok(json!({
         "contextTokens": need.context_tokens, "weightBytes": need.weight_bytes, "cacheBytes": need.cache_bytes,
         "scratchBytes": need.scratch_bytes, "stagingBytes": need.staging_bytes,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::TuningReport;
+
 /// The kind of device that computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,4 +26,7 @@ pub struct DeviceReport {
     pub is_fallback_adapter: bool,
     /// Why this device was chosen, in words.
     pub reason: String,
+    /// How kernels are cut, where it is a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningReport>,
 }

@@ -20,6 +20,7 @@ mod load_options;
 mod message;
 mod progress;
 mod token_signal;
+mod tuning;
 mod weight_kind;
 
 pub use bytes::format_bytes;
@@ -33,4 +34,5 @@ pub use load_options::{DeviceChoice, LoadOptions, Quantize};
 pub use message::{Message, Role};
 pub use progress::{LoadPhase, Progress, ProgressSink};
 pub use token_signal::TokenSignal;
+pub use tuning::{Tuning, TuningReport, TuningSource};
 pub use weight_kind::{BLOCK, WeightKind};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Tuning};
 
 /// The device that the caller asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +42,13 @@ pub struct LoadOptions {
     pub context_tokens: Option<usize>,
     /// Prompt tokens that are computed in one step.
     pub prefill_chunk_tokens: usize,
+    /// How kernels are cut on a GPU; absent: as was measured on its adapter.
+    pub tuning: Option<Tuning>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { quantize: Quantize::Auto, context_tokens: None, prefill_chunk_tokens: 128 }
+        Self { quantize: Quantize::Auto, context_tokens: None, prefill_chunk_tokens: 128, tuning: None }
     }
 }
 
@@ -62,7 +64,7 @@ impl LoadOptions {
                 self.prefill_chunk_tokens
             )));
         }
-        Ok(())
+        self.tuning.as_ref().map_or(Ok(()), Tuning::validate)
     }
 }
 

@@ -1,9 +1,7 @@
 //! A device on which kernels run.
 
 use burn::tensor::Device;
-use eyas_core::DeviceReport;
-
-use crate::Tuning;
+use eyas_core::{DeviceReport, Tuning, TuningReport, TuningSource};
 
 /// A Burn device with what is known about it.
 #[derive(Debug, Clone)]
@@ -28,6 +26,7 @@ impl KernelDevice {
                 name: crate::cpu::NAME.into(),
                 is_fallback_adapter: false,
                 reason: "the CPU was asked for".into(),
+                tuning: None,
             },
             tuning: Tuning::SOFTWARE,
             #[cfg(feature = "gpu")]
@@ -92,10 +91,26 @@ impl KernelDevice {
         self.tuning
     }
 
-    /// The same device with other workgroup sizes; for tests and measurements.
+    /// The same device with other workgroup sizes, which must be valid; a CPU has none to change.
     #[must_use]
-    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
-        self.tuning = tuning;
+    pub fn with_tuning(mut self, sizes: Tuning, source: TuningSource) -> Self {
+        if self.is_gpu() {
+            self.tuning = sizes;
+            self.report.tuning = Some(TuningReport { sizes, source });
+        }
         self
+    }
+
+    /// The same device with the workgroup sizes that are fastest on its adapter, by trials of a few milliseconds each, a second in all on a
+    /// software adapter; a CPU as it is. `now_ms` is a clock.
+    /// Sizes with which the adapter computes other values, or which it refuses, are not taken. Fails with `device-lost`.
+    #[allow(clippy::unused_async, unused_mut, unused_variables, reason = "only a GPU is measured")]
+    pub async fn calibrated(mut self, now_ms: &dyn Fn() -> f64) -> eyas_core::Result<Self> {
+        #[cfg(feature = "gpu")]
+        if self.is_gpu() {
+            let sizes = Box::pin(crate::gpu::calibration::fastest(&self, now_ms)).await?;
+            return Ok(self.with_tuning(sizes, TuningSource::Measured));
+        }
+        Ok(self)
     }
 }

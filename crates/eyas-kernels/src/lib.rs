@@ -36,7 +36,6 @@ mod residual_spec;
 #[cfg(feature = "gpu")]
 mod row_pieces;
 mod transfer;
-mod tuning;
 mod upload;
 
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
@@ -45,6 +44,7 @@ pub use buffer_bytes::buffer_bytes;
 pub use device::KernelDevice;
 pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};
+pub use eyas_core::Tuning;
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};
 pub use matrix_spec::{Activation, MatrixSpec};
@@ -55,5 +55,4 @@ pub use operations::{
 };
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;
-pub use tuning::Tuning;
 pub use upload::{UploadScope, Uploads};

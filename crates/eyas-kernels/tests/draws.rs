@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use burn::tensor::{Int, Tensor};
-use eyas_core::WeightKind;
+use eyas_core::{TuningSource, WeightKind};
 use eyas_kernels::{
     Adjustments, Choice, DrawSpec, Draws, KernelDevice, MatrixSpec, Recording, Tuning, embed, parity::runner, upload_matrix,
 };
@@ -152,7 +152,7 @@ fn tokens_are_those_of_the_definition_with_any_number_in_flight() {
             let table = case.table();
             let units: Vec<f32> = (0..TOKENS as u64).map(|at| spread(case.seed, !at) as f32).collect();
             for (tuning, in_flight) in [(Tuning::SOFTWARE, 1), (Tuning::SOFTWARE, 16), (Tuning::HARDWARE, 5)] {
-                let device = gpu.clone().with_tuning(tuning);
+                let device = gpu.clone().with_tuning(tuning, TuningSource::Given);
                 let recording = recording(&device, &table, case.vocab, case.vocab, Choice::Drawn);
                 let mut seen = case.adjustments();
                 let mut last = 3_u32;

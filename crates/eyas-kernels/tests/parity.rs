@@ -3,16 +3,17 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use std::sync::OnceLock;
+use std::{cell::Cell, sync::OnceLock};
 
 use burn::tensor::{Tensor, TensorData};
+use eyas_core::TuningSource;
 use eyas_kernels::{
     Choice, KernelDevice, Recording, Tuning,
     parity::{runner, suites},
 };
 use proptest::prelude::*;
 
-/// The GPU with both ways to cut workgroups, or none with a printed reason.
+/// The GPU, or none with a printed reason.
 fn gpu() -> Option<&'static KernelDevice> {
     static GPU: OnceLock<Option<KernelDevice>> = OnceLock::new();
     GPU.get_or_init(|| match pollster::block_on(KernelDevice::gpu()) {
@@ -28,23 +29,23 @@ fn gpu() -> Option<&'static KernelDevice> {
     .as_ref()
 }
 
-/// The CPU, and the GPU with workgroups cut for software and for hardware.
-fn devices() -> Vec<KernelDevice> {
-    let mut devices = vec![KernelDevice::cpu()];
-    if let Some(gpu) = gpu() {
-        devices.push(gpu.clone().with_tuning(Tuning::SOFTWARE));
-        devices.push(gpu.clone().with_tuning(Tuning::HARDWARE));
-    }
-    devices
-}
-
-/// Runs an operation's cases; `EYAS_CASES=10` runs ten times as many.
+/// Runs an operation's cases on the CPU, and on the GPU with workgroups cut for software, for hardware, and in one more way, another one each time;
+/// `EYAS_CASES=10` runs ten times as many.
 fn check(name: &str) {
     let factor = std::env::var("EYAS_CASES").ok().and_then(|factor| factor.parse::<u32>().ok()).unwrap_or(1);
     let suite = suites().into_iter().find(|suite| suite.name == name).unwrap();
+    let variants = Tuning::variants();
+    let turn = Cell::new(0);
     runner(suite.cases * factor, 7)
         .run(&suite.strategy, |case| {
-            devices().iter().try_for_each(|device| pollster::block_on(case.check(device)).map_err(TestCaseError::fail))
+            let other = variants[2 + turn.replace(turn.get() + 1) % (variants.len() - 2)];
+            let tunings = [Tuning::SOFTWARE, Tuning::HARDWARE, other];
+            let gpus = gpu().map(|gpu| tunings.map(|tuning| gpu.clone().with_tuning(tuning, TuningSource::Given)));
+            for device in std::iter::once(KernelDevice::cpu()).chain(gpus.into_iter().flatten()) {
+                let told = |what| TestCaseError::fail(format!("{what} ({:?})", device.tuning()));
+                pollster::block_on(case.check(&device)).map_err(told)?;
+            }
+            Ok(())
         })
         .unwrap();
 }
@@ -113,8 +114,8 @@ fn greedy_choices() {
             if fault > 0 {
                 logits[seed as usize % vocab] = [f32::NAN, f32::NEG_INFINITY][fault - 1];
             }
-            for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-                let device = gpu.clone().with_tuning(tuning);
+            for reduce_lanes in Tuning::REDUCE_LANES {
+                let device = gpu.clone().with_tuning(Tuning { reduce_lanes, ..Tuning::SOFTWARE }, TuningSource::Given);
                 let values = Tensor::<2>::from_data(TensorData::new(logits.clone(), [1, vocab]), device.burn());
                 let recording = Recording::capture(&device, 0, 0, vocab, Choice::Greedy, |_, held| {
                     held.push(values.clone());

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult};
+use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult, Tuning, TuningSource};
 use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
 use eyas_store::MANIFEST_NAME;
@@ -28,7 +28,7 @@ pub struct WasmEngine {
     storage: StorageReport,
     /// What the manifest says of it.
     calibration: Option<Calibration>,
-    _device: DeviceOwner,
+    device: DeviceOwner,
 }
 
 /// The manifest's calibration, if it has one that makes sense.
@@ -48,7 +48,9 @@ pub(crate) enum Model {
 #[wasm_bindgen]
 impl WasmEngine {
     /// Loads a model on this module's device. `source` as in `source.rs`, `options` as `eyas_core::LoadOptions`, `storing` as `StoreOptions` in
-    /// `opening.rs`; `on_progress` gets `MeteredProgress` from there.
+    /// `opening.rs`; `on_progress` gets `MeteredProgress` from there. `tuning` is what an earlier load measured on this adapter, as `keptTuning` gave it;
+    /// without one that makes sense, and without one in the options, the adapter is measured.
+    #[allow(clippy::too_many_arguments, reason = "what a page hands over, each by its name")]
     pub async fn load(
         source: JsValue,
         options: JsValue,
@@ -56,24 +58,27 @@ impl WasmEngine {
         cancel: &CancelHandle,
         host: StoreHost,
         storing: JsValue,
+        tuning: Option<String>,
     ) -> Result<WasmEngine, JsValue> {
         let cancel = cancel.share();
         let load = async {
             let options: LoadOptions = js_value::read(&options, "load options")?;
             let mut storing: StoreOptions = js_value::read(&storing, "store options")?;
+            options.validate()?;
+            let cut = Cut::of(&options, tuning.as_deref());
             let mut rolled_back = None;
             loop {
                 let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
                 rolled_back = opening.model.begin_try().await?.or(rolled_back);
                 let (loaded, went_back) =
-                    opening.conclude(Self::read(&source, &options, &on_progress, &opening, &cancel).await).await;
+                    opening.conclude(Self::read(&source, &options, cut, &on_progress, &opening, &cancel).await).await;
                 match loaded {
                     Err(error) if went_back => rolled_back = Some(error.to_string()),
                     Err(error) => storing = storing.without_room(&error).ok_or(error)?,
                     loaded => {
                         let (model, device) = loaded?;
                         let storage = opening.report().rolled_back(rolled_back);
-                        return Ok(Self { model, storage, calibration: calibration(&opening)?, _device: device });
+                        return Ok(Self { model, storage, calibration: calibration(&opening)?, device });
                     }
                 }
             }
@@ -88,6 +93,13 @@ impl WasmEngine {
             Model::Encoder(engine) => engine.info(),
         };
         js_value::write(&LoadedInfo { engine, storage: &self.storage })
+    }
+
+    /// What this load measured on its adapter, for later ones; absent where it measured nothing.
+    #[wasm_bindgen(js_name = "keptTuning")]
+    pub fn kept_tuning(&self) -> Option<String> {
+        let measured = self.device.0.report().tuning.filter(|tuning| tuning.source == TuningSource::Measured);
+        measured.map(|tuning| tuning.sizes.to_text())
     }
 
     /// Logits at every position of `ids`, row-major `[ids, vocab]`, so that anyone can compare with a reference.
@@ -137,6 +149,7 @@ impl WasmEngine {
     pub(crate) async fn read(
         source: &JsValue,
         options: &LoadOptions,
+        cut: Cut,
         on_progress: &Function,
         opening: &Rc<Opening>,
         cancel: &Cancel,
@@ -150,7 +163,7 @@ impl WasmEngine {
         };
         opening.model.read_manifest().await?;
         calibration(opening)?; // what is wrong with it is said before anything else is fetched
-        let device = open_device().await?;
+        let device = open_device(cut).await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
         let kernels = device.0.clone();
@@ -204,9 +217,47 @@ impl DeviceOwner {
     }
 }
 
+/// How a device is to cut its kernels.
+#[derive(Clone, Copy)]
+pub(crate) enum Cut {
+    /// So.
+    As(Tuning, TuningSource),
+    /// As is fastest on its adapter.
+    Measured,
+    /// As may be assumed of its adapter.
+    Assumed,
+}
+
+impl Cut {
+    /// What the options ask for, else what is known, else what will be measured.
+    fn of(options: &LoadOptions, known: Option<&str>) -> Self {
+        if let Some(tuning) = options.tuning {
+            return Self::As(tuning, TuningSource::Given);
+        }
+        // What makes no sense is measured anew.
+        known
+            .filter(|_| cfg!(feature = "gpu"))
+            .and_then(Tuning::from_text)
+            .map_or(Self::Measured, |tuning| Self::As(tuning, TuningSource::Stored))
+    }
+
+    /// For a trial of a model, whose speed does not matter and would be measured beside an answer.
+    pub(crate) fn of_trial(options: &LoadOptions) -> Self {
+        options.tuning.map_or(Self::Assumed, |tuning| Self::As(tuning, TuningSource::Given))
+    }
+}
+
 /// Opens this module's device.
-pub(crate) async fn open_device() -> eyas_core::Result<DeviceOwner> {
-    Ok(DeviceOwner(device().await?))
+pub(crate) async fn open_device(cut: Cut) -> eyas_core::Result<DeviceOwner> {
+    let device = device().await?;
+    Ok(DeviceOwner(match cut {
+        Cut::As(tuning, source) => device.with_tuning(tuning, source),
+        Cut::Measured => {
+            let clock = PerformanceClock::new();
+            device.calibrated(&|| eyas_engine::Clock::now_ms(&clock)).await?
+        }
+        Cut::Assumed => device,
+    }))
 }
 
 impl Drop for DeviceOwner {

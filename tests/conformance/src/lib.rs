@@ -16,6 +16,6 @@ pub use answer::{answer, answer_with, greedy};
 pub use encoder_golden::{EncoderGolden, GoldenPair, GoldenText};
 pub use gguf_edit::GgufEdit;
 pub use golden::{Golden, largest_difference, read_f32s};
-pub use loading::{Loading, cpu, gpu};
+pub use loading::{Loading, cpu, cut_in_turn, gpu};
 pub use place::{folder_files, golden_folder, repository, shared, skip};
 pub use watched_files::{Turn, WatchedFiles, poll_once};

@@ -2,7 +2,7 @@
 
 use std::{path::Path, rc::Rc, time::Instant};
 
-use eyas_core::{CancelToken, LoadOptions, Progress, Quantize, Result};
+use eyas_core::{CancelToken, LoadOptions, Progress, Quantize, Result, Tuning, TuningSource};
 use eyas_engine::{EncoderEngine, Engine};
 use eyas_kernels::KernelDevice;
 use eyas_weights::ModelFiles;
@@ -86,6 +86,12 @@ impl Loading {
 /// The CPU.
 pub fn cpu() -> KernelDevice {
     KernelDevice::cpu()
+}
+
+/// A device that cuts its kernels in the `turn`-th way that is worth a trial; a CPU has one way only.
+pub fn cut_in_turn(device: &KernelDevice, turn: usize) -> KernelDevice {
+    let variants = Tuning::variants();
+    device.clone().with_tuning(variants[turn % variants.len()], TuningSource::Given)
 }
 
 /// A GPU, software or not; where there is none, the test that asks prints why it is skipped.

@@ -1,5 +1,25 @@
 import type { QuantizeChoice } from "./load_options.js";
 
+/**
+ * How kernels are cut into workgroups on a GPU. Sizes change speed, never an answer beyond rounding. A load without the option `tuning` measures what is
+ * fastest on its adapter once, which takes about a second on a software adapter, and keeps it in the page's `localStorage` under the adapter's name.
+ */
+export interface Tuning {
+  /** Threads that share an output row of a matrix·vector product: a power of two up to 64. */
+  matvecLanes: number;
+  /** Output rows of a workgroup in such a product; with their lanes at most 256 threads. */
+  matvecRows: number;
+  /** Prompt tokens that a thread computes for its row: 1, 2, 4 or 8. */
+  matmulTokens: number;
+  /** Threads of a workgroup in attention, normalisation and the choice of a token: a power of two up to 256. */
+  reduceLanes: number;
+}
+
+/** The sizes in use, and where they are from: the option `tuning`, a measurement of this load or of an earlier one, or an assumption. */
+export interface TuningReport extends Tuning {
+  source: "given" | "measured" | "stored" | "assumed";
+}
+
 /** Where a model runs, and why there. */
 export interface DeviceReport {
   /** A GPU through WebGPU, or the CPU through WebAssembly; `none` where the model could not be loaded and the cloud answers. */
@@ -10,6 +30,8 @@ export interface DeviceReport {
   isFallbackAdapter: boolean;
   /** Why this device was chosen, in words. */
   reason: string;
+  /** How kernels are cut, where it is a GPU. */
+  tuning?: TuningReport;
 }
 
 /** Where a model's files came from, and whether they are kept. */

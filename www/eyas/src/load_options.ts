@@ -1,3 +1,4 @@
+import type { Tuning } from "./engine_info.js";
 import type { ModelSource } from "./model_source.js";
 import { ensure, requireChoice, requireFunction, requireInteger, requireKnownKeys, requireSignal, shown } from "./option_check.js";
 import type { Progress } from "./progress.js";
@@ -25,6 +26,8 @@ export interface LoadOptions extends TierOptions, StoreOptions {
   contextTokens?: number;
   /** Prompt tokens computed in one step, and so how soon an abort is seen meanwhile; default 128. */
   prefillChunkTokens?: number;
+  /** How kernels are cut on a GPU, to compare or to report; default: what is fastest on its adapter, measured once. */
+  tuning?: Tuning;
   /**
    * Whether an answer outlives its device; default true. Where the GPU is lost or the worker breaks, the model is loaded again, and the answer goes on
    * with the same text; after three losses in a row `auto` goes on with the CPU, and `provenance.deviceReason` says why.
@@ -41,14 +44,16 @@ export interface EngineOptions {
   quantize: QuantizeChoice;
   contextTokens?: number;
   prefillChunkTokens?: number;
+  tuning?: Tuning;
 }
 
-const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "recover", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
+const TUNING = ["matvecLanes", "matvecRows", "matmulTokens", "reduceLanes"] as const;
+const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "tuning", "recover", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
 
 /** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */
 export function engineOptions(options: LoadOptions, alsoKnown: readonly string[] = []): { device: DeviceChoice; engine: EngineOptions } {
   requireKnownKeys("load options", options, [...KNOWN, ...alsoKnown]);
-  const { device = "auto", quantize = "auto", contextTokens, prefillChunkTokens, recover = true, onProgress, signal } = options as LoadOptions;
+  const { device = "auto", quantize = "auto", contextTokens, prefillChunkTokens, tuning, recover = true, onProgress, signal } = options as LoadOptions;
   ensure(typeof recover === "boolean", () => `recover must be true or false, found ${shown(recover)}`);
   requireChoice("device", device, ["auto", "gpu", "cpu"]);
   requireChoice("quantize", quantize, ["auto", "none", "q8", "q4"]);
@@ -60,6 +65,11 @@ export function engineOptions(options: LoadOptions, alsoKnown: readonly string[]
   if (prefillChunkTokens !== undefined) {
     requireInteger("prefillChunkTokens", prefillChunkTokens, 1);
     engine.prefillChunkTokens = prefillChunkTokens;
+  }
+  if (tuning !== undefined) {
+    requireKnownKeys("tuning", tuning, TUNING);
+    TUNING.forEach((size) => requireInteger(`tuning.${size}`, tuning[size], 1));
+    engine.tuning = tuning;
   }
   if (onProgress !== undefined) {
     requireFunction("onProgress", onProgress);

@@ -1,3 +1,6 @@
+/** Texts that were left where the browser keeps none: for as long as this page lives. */
+const leftHere = new Map<string, string>();
+
 /** Keys that this page holds now, counted, so that a page that lives is not taken for one that was killed. */
 const held = new Map<string, number>();
 let isListening = false;
@@ -38,7 +41,7 @@ export class PageStore {
 
   /** The text under a key, unless a page that lives holds it: then nobody was killed. */
   async get(key: string): Promise<string | undefined> {
-    const text = storage()?.getItem(key) ?? undefined;
+    const text = leftHere.get(key) ?? storage()?.getItem(key) ?? undefined;
     return text === undefined || (await isHeld(key)) ? undefined : text;
   }
 
@@ -68,11 +71,14 @@ export class PageStore {
   /** Leaves a text under a key for whoever asks next, this page included. */
   leave(key: string, text: string): void {
     this.#release(key);
+    const kept = storage();
     try {
-      storage()?.setItem(key, text);
+      kept?.setItem(key, text);
     } catch {
-      // full or forbidden: no mark is kept
+      leftHere.set(key, text); // full or forbidden
+      return;
     }
+    kept ? leftHere.delete(key) : leftHere.set(key, text);
   }
 
   /** The worker has ended: its marks go. */
@@ -83,6 +89,7 @@ export class PageStore {
   }
 
   #release(key: string): void {
+    leftHere.delete(key);
     const unlock = this.#unlock.get(key);
     if (unlock) {
       this.#unlock.delete(key);

@@ -33,6 +33,8 @@ export interface WasmTier {
 /** A model on the device. */
 export interface WasmEngine {
   info(): EngineInfo;
+  /** What this load measured on its adapter, for `WasmEngine.load` on it. */
+  keptTuning(): string | undefined;
   embed(text: string, prompt?: string): Promise<Embedding>;
   classify(text: string, second?: string): Promise<LabelScore[]>;
   free(): void;
@@ -66,7 +68,7 @@ export interface WasmModule {
   judgeModel(host: StoreHost, id: string, version: string, judgement: Judgement | "put-back", cancel: WasmCancelHandle): Promise<boolean>;
   tryNewer(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<string | undefined>;
   WasmEngine: {
-    load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring): Promise<WasmEngine>;
+    load(source: WireSource, options: EngineOptions, onProgress: (progress: Progress) => void, cancel: WasmCancelHandle, host: StoreHost, storing: WasmStoring, tuning?: string): Promise<WasmEngine>;
   };
 }
 

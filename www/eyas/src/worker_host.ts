@@ -32,6 +32,9 @@ type ModelsCall = Extract<Call, { type: "models" }>;
 /** On a device that is to save data, larger files are fetched only where a person was asked. */
 const UNASKED_BYTES = 8 * 2 ** 20;
 
+/** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast. */
+const TUNING_KEY = "eyas-tuning:1";
+
 /** What the mark of a load is named by: the same load on the same device. */
 function loadName({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {
   const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
@@ -282,12 +285,18 @@ export class WorkerHost {
         }
       }
       const { source } = call;
+      const adapter = plan.adapter && `${TUNING_KEY}:${plan.adapter.name}`;
+      const known = adapter && (await this.#ask({ kind: "store-get", key: adapter }));
       await tier.beginLoad(loadName(call, plan.kind));
       try {
-        const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle, host, storing);
+        const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle, host, storing, known);
         this.#engine = engine;
       } finally {
         await tier.endLoad();
+      }
+      const measured = this.#engine.keptTuning();
+      if (adapter && measured !== undefined) {
+        await this.#ask({ kind: "store-leave", key: adapter, text: measured });
       }
       tier.attach(this.#engine);
       const loaded = this.#engine.info();

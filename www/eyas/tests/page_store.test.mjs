@@ -74,6 +74,9 @@ test("what is left under a key is found by its own page, and outlives it", async
   assert.equal(kept.get("left"), "1 1");
   Object.defineProperty(globalThis, "localStorage", { get: () => { throw new Error("forbidden"); }, configurable: true });
   store.leave("left", "1 0");
+  assert.equal(await new PageStore().get("left"), "1 0", "as long as the page lives");
+  store.set("left", undefined);
+  assert.equal(await store.get("left"), undefined);
 });
 
 test("an engine that is disposed in the middle of its load leaves no mark", async () => {

@@ -69,15 +69,6 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     fn multiply(&self, x: &CubeTensor, y: &CubeTensor, output: Output, tuning: Tuning) {
         let (tokens, _) = rows_and_width(x);
-        // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
-        let (rows, lanes, per_thread) = if tokens == 1 {
-            (tuning.matvec_rows, tuning.matvec_lanes, 1)
-        } else if tokens.is_multiple_of(tuning.matmul_tokens as usize) {
-            (64, 1, tuning.matmul_tokens)
-        } else {
-            (64, 1, 1)
-        };
-        let units = if matches!(output, Output::Gated(_)) { self.spec.rows / 2 } else { self.spec.rows } as u32;
         let mut buffers = vec![&self.words.handle];
         if self.spec.kind.is_quantized() {
             buffers.push(&self.scales.handle);
@@ -86,9 +77,24 @@ impl Matrix<'_> {
             buffers.push(&self.bias.handle);
         }
         buffers.extend([&x.handle, &y.handle]);
-        let kernel = Kernel::Matmul { spec: self.spec, output, rows, lanes, tokens: per_thread };
-        launch(x, kernel, grid(units.div_ceil(rows), tokens as u32 / per_thread), &buffers);
+        let (kernel, grid) = product(self.spec, output, tokens, tuning);
+        launch(x, kernel, grid, &buffers);
     }
+}
+
+/// The kernel of a product with so many tokens, and its grid.
+pub(super) fn product(spec: MatrixSpec, output: Output, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
+    // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
+    let (rows, lanes, per_thread) = if tokens == 1 {
+        (tuning.matvec_rows, tuning.matvec_lanes, 1)
+    } else if tokens.is_multiple_of(tuning.matmul_tokens as usize) {
+        (64, 1, tuning.matmul_tokens)
+    } else {
+        (64, 1, 1)
+    };
+    let units = if matches!(output, Output::Gated(_)) { spec.rows / 2 } else { spec.rows } as u32;
+    let kernel = Kernel::Matmul { spec, output, rows, lanes, tokens: per_thread };
+    (kernel, grid(units.div_ceil(rows), tokens as u32 / per_thread))
 }
 
 impl KernelBackend for Cube {

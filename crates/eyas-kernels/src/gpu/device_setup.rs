@@ -14,9 +14,9 @@ use cubecl::{
         memory::{MemoryConfig, PersistentMemory},
     },
 };
-use eyas_core::{DeviceKind, DeviceReport, Error, ErrorKind, Result};
+use eyas_core::{DeviceKind, DeviceReport, Error, ErrorKind, Result, Tuning, TuningReport, TuningSource};
 
-use crate::{KernelDevice, Tuning, transfer::float_tensor};
+use crate::{KernelDevice, transfer::float_tensor};
 
 /// Commands collected before they are submitted: more than any token launches, so that a token is one submission.
 const TASKS_MAX: usize = 4096;
@@ -79,14 +79,16 @@ pub(crate) async fn open() -> Result<KernelDevice> {
     let context = GpuContext { device: our_device, adapter: our_adapter, queue: our_queue, client, zero };
     let software = info.device_type == wgpu::DeviceType::Cpu || is_software_name(&info.name);
     let name = if info.name.is_empty() { format!("{:?}", info.backend) } else { info.name };
+    let sizes = if software { Tuning::SOFTWARE } else { Tuning::HARDWARE };
     let report = DeviceReport {
         kind: DeviceKind::Gpu,
         name,
         is_fallback_adapter: software,
         reason: if software { "a WebGPU adapter is there, but it computes in software" } else { "a WebGPU adapter is there" }
             .into(),
+        tuning: Some(TuningReport { sizes, source: TuningSource::Assumed }),
     };
-    Ok(KernelDevice::with_gpu(burn, report, if software { Tuning::SOFTWARE } else { Tuning::HARDWARE }, context))
+    Ok(KernelDevice::with_gpu(burn, report, sizes, context))
 }
 
 /// Lets CubeCL make a buffer of just the size that was asked for, and use it again for that size only. Otherwise it makes pages of 16 KiB or more, which

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod backend;
+pub(crate) mod calibration;
 pub(crate) mod device_setup;
 mod drawer;
 pub(crate) mod filled_buffer;

@@ -26,7 +26,7 @@ pub(super) fn resource(client: &Client, handle: &Handle) -> Result<WgpuResource>
 
 /// A buffer that other buffers are copied to and read from.
 pub(super) struct Staging {
-    buffer: wgpu::Buffer,
+    pub(super) buffer: wgpu::Buffer,
     context: GpuContext,
 }
 
@@ -44,15 +44,21 @@ impl Staging {
 
     /// The words in these ranges of buffers, one behind the other, after everything that was launched before. They must fill the staging buffer.
     pub(super) async fn read(&self, device: &KernelDevice, parts: &[(WgpuResource, Range<usize>)]) -> Result<Vec<u32>> {
-        let gpu = &self.context.device;
         self.context.client.flush().map_err(|error| lost(&error.to_string()))?;
-        let mut encoder = gpu.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("eyas staging") });
+        let mut encoder =
+            self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("eyas staging") });
         let mut filled = 0;
         for (source, words) in parts {
             let (start, length) = (words.start as u64 * 4, words.len() as u64 * 4);
             encoder.copy_buffer_to_buffer(&source.buffer, source.offset + start, &self.buffer, filled, length);
             filled += length;
         }
+        self.submit(device, encoder).await
+    }
+
+    /// Submits commands, the last of which fill the staging buffer, and waits for its words.
+    pub(super) async fn submit(&self, device: &KernelDevice, encoder: wgpu::CommandEncoder) -> Result<Vec<u32>> {
+        let gpu = &self.context.device;
         self.context.queue.submit([encoder.finish()]);
         let (mapped, is_mapped) = async_channel::bounded(1);
         self.buffer.map_async(wgpu::MapMode::Read, .., move |outcome| {

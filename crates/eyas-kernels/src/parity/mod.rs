@@ -93,13 +93,13 @@ pub fn runner(cases: u32, seed: u8) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]))
 }
 
-/// Checks `share` (0 to 1) of a suite's cases on `device`, at least one; returns how many, or the first failure with its case.
-pub async fn check_suite(suite: &Suite, device: &KernelDevice, share: f64, seed: u8) -> Result<u32, String> {
+/// Checks `share` (0 to 1) of a suite's cases, at least one, each on the next of `devices`; returns how many, or the first failure with its case.
+pub async fn check_suite(suite: &Suite, devices: &[KernelDevice], share: f64, seed: u8) -> Result<u32, String> {
     let cases = ((f64::from(suite.cases) * share) as u32).max(1);
     let mut runner = runner(cases, seed);
-    for _ in 0..cases {
+    for (_, device) in (0..cases).zip(devices.iter().cycle()) {
         let case = suite.strategy.new_tree(&mut runner).map_err(|reason| format!("no case was drawn: {reason}"))?.current();
-        case.check(device).await.map_err(|what| format!("{what}; the case: {case:?}"))?;
+        case.check(device).await.map_err(|what| format!("{what}; the case: {case:?}, {:?}", device.tuning()))?;
     }
     Ok(cases)
 }

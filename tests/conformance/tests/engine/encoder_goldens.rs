@@ -1,6 +1,6 @@
 //! Tiny random encoders of every family against `transformers` (tests/reference/make_encoder_goldens.py), on every device.
 
-use conformance::{EncoderGolden, Loading, folder_files, golden_folder, gpu, largest_difference};
+use conformance::{EncoderGolden, Loading, cut_in_turn, folder_files, golden_folder, gpu, largest_difference};
 use eyas_core::{DeviceKind, LoadOptions, Quantize};
 use eyas_engine::{EncoderEngine, ModelHeaders, ModelKind};
 use eyas_kernels::KernelDevice;
@@ -62,8 +62,8 @@ fn check(engine: &EncoderEngine, golden: &EncoderGolden, tolerance: f32) -> f32 
 fn check_all(device: &KernelDevice, tolerance: f32) {
     let folders = EncoderGolden::folders();
     assert!(folders.len() >= 6, "found {} of the encoders' goldens", folders.len());
-    for folder in folders {
-        let engine = Loading::default().on(device.clone()).load_encoder(&folder);
+    for (turn, folder) in folders.into_iter().enumerate() {
+        let engine = Loading::default().on(cut_in_turn(device, turn)).load_encoder(&folder);
         let worst = check(&engine, &EncoderGolden::read(&folder), tolerance);
         println!("{} on {}: {worst:.1e}", folder.file_name().unwrap().display(), device.report().name);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use conformance::{Golden, Loading, answer, golden_folder, greedy, largest_difference, repository};
+use conformance::{Golden, Loading, answer, cut_in_turn, golden_folder, greedy, largest_difference, repository};
 use eyas_engine::{Engine, Prompt};
 use eyas_kernels::KernelDevice;
 use pollster::block_on;
@@ -41,9 +41,10 @@ fn logits(engine: &Engine, golden: &Golden) -> Vec<f32> {
 fn check(device: &KernelDevice, tolerance: f32, chunk: usize) {
     let mut worst_of_all = 0.0_f32;
     // On a GPU most of the time goes into compiling pipelines, and those of a GGUF file are the same once more.
-    for (folder, model) in models().into_iter().filter(|(folder, model)| folder == model || !device.is_gpu()) {
+    let models = models().into_iter().filter(|(folder, model)| folder == model || !device.is_gpu());
+    for (turn, (folder, model)) in models.enumerate() {
         let golden = Golden::read(&folder);
-        let engine = Loading::default().on(device.clone()).chunks_of(chunk).load(&model);
+        let engine = Loading::default().on(cut_in_turn(device, turn)).chunks_of(chunk).load(&model);
         let (worst, at) = largest_difference(&logits(&engine, &golden), &golden.logits);
         let (worst, vocab) = (worst / golden.largest_logit, engine.config().vocab_size);
         println!("{}: {worst:.1e} of the largest logit, at position {}", model.display(), at / vocab);

@@ -1,11 +1,11 @@
 //! Tiny random Llama models against `transformers` (tests/reference/make_llama_goldens.py), on every device.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use conformance::{Golden, Loading, answer, golden_folder, greedy, largest_difference};
+use conformance::{Golden, Loading, answer, cut_in_turn, golden_folder, greedy, largest_difference};
 use eyas_core::Quantize;
 use eyas_engine::Prompt;
-use eyas_kernels::KernelDevice;
+use eyas_kernels::{KernelDevice, Tuning};
 use eyas_weights::{DirectoryFiles, MemoryFiles, ModelFiles};
 use pollster::block_on;
 
@@ -21,31 +21,47 @@ fn models(name: &str) -> Vec<PathBuf> {
 }
 
 /// Logits at all positions within `tolerance` of the largest logit, and the same greedy ids.
-fn check(device: &KernelDevice, tolerance: f32) {
+fn check(device: &KernelDevice, golden: &Golden, model: &Path, tolerance: f32) {
+    let engine = Loading::default().on(device.clone()).load(model);
+    let logits = block_on(engine.logits(&golden.sequence())).unwrap();
+    let (worst, at) = largest_difference(&logits, &golden.logits);
+    let (worst, vocab) = (worst / golden.largest_logit, engine.config().vocab_size);
+    println!("{}: {worst:.1e} of the largest logit, at position {}", model.display(), at / vocab);
+    assert!(worst <= tolerance, "{}: {worst:.1e} at position {}, at most {tolerance:.1e}", model.display(), at / vocab);
+    let completion = answer(&engine, Prompt::Ids(golden.ids.clone()), greedy(golden.greedy_ids.len()));
+    assert_eq!(completion.token_ids, golden.greedy_ids, "{}", model.display());
+}
+
+fn check_all(device: &KernelDevice, tolerance: f32) {
     for name in NAMES {
         let golden = Golden::read(&golden_folder(name));
         for model in models(name) {
-            let engine = Loading::default().on(device.clone()).load(&model);
-            let logits = block_on(engine.logits(&golden.sequence())).unwrap();
-            let (worst, at) = largest_difference(&logits, &golden.logits);
-            let (worst, vocab) = (worst / golden.largest_logit, engine.config().vocab_size);
-            println!("{}: {worst:.1e} of the largest logit, at position {}", model.display(), at / vocab);
-            assert!(worst <= tolerance, "{}: {worst:.1e} at position {}, at most {tolerance:.1e}", model.display(), at / vocab);
-            let completion = answer(&engine, Prompt::Ids(golden.ids.clone()), greedy(golden.greedy_ids.len()));
-            assert_eq!(completion.token_ids, golden.greedy_ids, "{}", model.display());
+            check(device, &golden, &model, tolerance);
         }
     }
 }
 
 #[test]
 fn logits_and_greedy_ids_on_the_cpu() {
-    check(&conformance::cpu(), 1e-4);
+    check_all(&conformance::cpu(), 1e-4);
 }
 
 #[test]
 fn logits_and_greedy_ids_on_the_gpu() {
     let Some(gpu) = conformance::gpu() else { return };
-    check(&gpu, 1e-3);
+    check_all(&gpu, 1e-3);
+}
+
+#[test]
+fn logits_and_greedy_ids_on_the_gpu_however_kernels_are_cut() {
+    let Some(gpu) = conformance::gpu() else { return };
+    let folder = golden_folder(NAMES[0]);
+    let golden = Golden::read(&folder);
+    for turn in 0..Tuning::variants().len() {
+        let gpu = cut_in_turn(&gpu, turn);
+        println!("{:?}", gpu.tuning());
+        check(&gpu, &golden, &folder, 1e-3);
+    }
 }
 
 /// Quantised on the way in: 8 bits stay close, 4 bits stay correlated. Weights of random models are Gaussian, the hardest case.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use conformance::{Loading, answer, answer_with, cpu, golden_folder, greedy, largest_difference};
-use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize};
+use eyas_core::{CancelToken, GenerateOptions, Progress, Quantize, TuningSource};
 use eyas_engine::{Engine, Prompt, Session};
 use eyas_kernels::{KernelDevice, Tuning};
 use eyas_model::{Decoder, DecoderConfig, LoadPlan, LogitsOf};
@@ -81,8 +81,8 @@ fn most_probable(logits: &[f32]) -> u32 {
 #[test]
 fn any_number_of_tokens_in_flight_gives_the_same_tokens() {
     let Some(gpu) = conformance::gpu() else { return };
-    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-        let decoder = decoder(&gpu.clone().with_tuning(tuning));
+    for tuning in Tuning::variants() {
+        let decoder = decoder(&gpu.clone().with_tuning(tuning, TuningSource::Given));
         let prompt = some_ids(9);
         let mut cache = decoder.new_cache(128, 64).unwrap();
         let first = most_probable(&block_on(decoder.forward(&mut cache, &prompt, LogitsOf::Last)).unwrap());
@@ -114,7 +114,7 @@ fn a_gpu_passes_the_canary_with_every_kind_of_weights() {
     let Some(gpu) = conformance::gpu() else { return };
     let cancel = CancelToken::new();
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-        let gpu = gpu.clone().with_tuning(tuning);
+        let gpu = gpu.clone().with_tuning(tuning, TuningSource::Given);
         for (model, quantize) in
             [(MODEL, Quantize::None), (MODEL, Quantize::Q8), (MODEL, Quantize::Q4), ("llama-mqa-f16", Quantize::None)]
         {

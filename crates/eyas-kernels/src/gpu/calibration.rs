@@ -1,0 +1,325 @@
+//! Which workgroup sizes are fastest on an adapter: measured, since neither its name nor its kind tells.
+//!
+//! Each candidate computes the same small operation, on buffers of its own that are gone afterwards. What differs from the others' values, or is refused, is
+//! not taken: a driver may compile one cut right and another one wrong.
+
+use burn::tensor::wgpu::wgpu;
+use eyas_core::{ErrorKind, Result, Tuning, WeightKind};
+
+use super::{
+    backend::product,
+    device_setup::GpuContext,
+    kernel::{Kernel, Output},
+    staging::Staging,
+};
+use crate::{AttentionSpec, KernelDevice, MatrixSpec};
+
+/// The matrix of a decoded token: large enough to keep a GPU busy.
+const MATVEC: MatrixSpec = MatrixSpec { rows: 1024, cols: 1024, kind: WeightKind::Q4, has_bias: false };
+/// The matrix of a prompt of [`TOKENS`] tokens.
+const MATMUL: MatrixSpec = MatrixSpec { rows: 256, ..MATVEC };
+const TOKENS: usize = 16;
+/// Positions that a token's attention sees.
+const POSITIONS: usize = 256;
+
+/// How much faster than the best so far a candidate must be: less is noise.
+const GAIN: f64 = 0.9;
+/// A candidate that takes so many times as long as the best one is not looked at any further.
+const HOPELESS: f64 = 2.0;
+/// A measurement lasts so long at least, besides what an empty submission takes.
+const LEAST_MS: f64 = 3.0;
+/// Dispatches of a measurement at most.
+const MOST_DISPATCHES: u32 = 1024;
+/// Values of two candidates differ so much at most, as a part of the largest.
+const MOST_DIFFERENCE: f32 = 1e-4;
+
+/// The fastest sizes; those that the device has now count where others are not clearly faster.
+pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> Result<Tuning> {
+    let Some(context) = device.gpu_context() else { return Ok(device.tuning()) };
+    let mut best = device.tuning();
+    let threads = context.device.limits().max_compute_invocations_per_workgroup;
+    let operation = Operation::product(context, MATVEC, 1);
+    let trials = Trials::new(device, context, now_ms, &operation).await?;
+
+    let candidates = Tuning::MATVEC.map(|(matvec_lanes, matvec_rows)| Tuning { matvec_lanes, matvec_rows, ..best });
+    best = trials.fastest(&operation, best, &candidates, |tuning| product(MATVEC, Output::Store, 1, tuning)).await?;
+
+    let candidates = Tuning::MATMUL_TOKENS.map(|matmul_tokens| Tuning { matmul_tokens, ..best });
+    let operation = Operation::product(context, MATMUL, TOKENS);
+    best = trials.fastest(&operation, best, &candidates, |tuning| product(MATMUL, Output::Store, TOKENS, tuning)).await?;
+
+    let spec = AttentionSpec::new(8, 2, 64, POSITIONS);
+    let candidates = Tuning::REDUCE_LANES.map(|reduce_lanes| Tuning { reduce_lanes, ..best });
+    let candidates: Vec<_> = candidates.into_iter().filter(|candidate| candidate.reduce_lanes <= threads).collect();
+    let operation = Operation::attention(context, spec);
+    let attention = |tuning: Tuning| (Kernel::Attention { spec, lanes: tuning.reduce_lanes }, [spec.heads as u32, 1, 1]);
+    trials.fastest(&operation, best, &candidates, attention).await
+}
+
+/// An operation with its buffers, in the order of the kernel's bindings; the last one gets the result.
+struct Operation {
+    buffers: Vec<wgpu::Buffer>,
+    output: Staging,
+}
+
+impl Operation {
+    fn new(context: &GpuContext, inputs: &[&[u32]], output_words: usize) -> Self {
+        let buffer = |words: usize| {
+            context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("eyas calibration"),
+                size: words as u64 * 4,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            })
+        };
+        let mut buffers: Vec<_> = inputs.iter().map(|words| buffer(words.len())).collect();
+        for (buffer, words) in buffers.iter().zip(inputs) {
+            context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(words));
+        }
+        buffers.push(buffer(output_words));
+        Self { buffers, output: Staging::new(output_words, context) }
+    }
+
+    fn product(context: &GpuContext, spec: MatrixSpec, tokens: usize) -> Self {
+        let words: Vec<u32> = (0..spec.rows * spec.words_per_row()).map(mixed).collect();
+        let scales = floats(spec.rows * spec.blocks_per_row());
+        Self::new(context, &[&words, &scales, &floats(tokens * spec.cols)], tokens * spec.rows)
+    }
+
+    fn attention(context: &GpuContext, spec: AttentionSpec) -> Self {
+        let cache = floats(spec.cache_rows() * spec.head_dim);
+        let step = [POSITIONS as u32 - 1, 1, 0];
+        Self::new(context, &[&floats(spec.q_width()), &cache, &cache, &step], spec.q_width())
+    }
+}
+
+impl Drop for Operation {
+    /// A browser would free the buffers only when it collects garbage.
+    fn drop(&mut self) {
+        self.buffers.iter().for_each(wgpu::Buffer::destroy);
+    }
+}
+
+/// A word without a pattern.
+fn mixed(index: usize) -> u32 {
+    (index as u32 ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b1).rotate_left(13).wrapping_mul(0x85eb_ca6b)
+}
+
+/// So many floats between -0.5 and 0.5, as words.
+fn floats(count: usize) -> Vec<u32> {
+    (0..count).map(|index| ((mixed(index) >> 8) as f32 / (1 << 24) as f32 - 0.5).to_bits()).collect()
+}
+
+/// A compiled candidate.
+struct Candidate {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 3],
+}
+
+/// What a candidate gave: its values, and its time where that was measured to the end.
+struct Outcome {
+    values: Vec<u32>,
+    dispatch_ms: Option<f64>,
+}
+
+struct Trials<'a> {
+    device: &'a KernelDevice,
+    context: &'a GpuContext,
+    now_ms: &'a dyn Fn() -> f64,
+    /// What a submission of nothing takes.
+    empty_ms: f64,
+}
+
+impl<'a> Trials<'a> {
+    async fn new(
+        device: &'a KernelDevice,
+        context: &'a GpuContext,
+        now_ms: &'a dyn Fn() -> f64,
+        operation: &Operation,
+    ) -> Result<Self> {
+        let mut trials = Self { device, context, now_ms, empty_ms: f64::INFINITY };
+        for _ in 0..2 {
+            trials.empty_ms = trials.run(operation, None, 0).await?.0.min(trials.empty_ms);
+        }
+        Ok(trials)
+    }
+
+    /// The tuning with the fastest kernel: `first`, unless one of the others is clearly faster and computes the same. `others` come with growing workgroups:
+    /// behind one that is hopeless, larger ones than the best are not tried.
+    async fn fastest(
+        &self,
+        operation: &Operation,
+        first: Tuning,
+        others: &[Tuning],
+        kernel: impl Fn(Tuning) -> (Kernel, [u32; 3]),
+    ) -> Result<Tuning> {
+        let place = |tuning: Tuning| others.iter().position(|other| kernel(*other) == kernel(tuning));
+        let (mut best, mut best_ms, mut expected) = (first, f64::INFINITY, None);
+        for tuning in std::iter::once(&first).chain(others.iter().filter(|other| kernel(**other) != kernel(first))) {
+            let Some(outcome) = self.measured(operation, kernel(*tuning), best_ms).await? else { continue };
+            if !is_same(expected.get_or_insert_with(|| outcome.values.clone()), &outcome.values) {
+                continue;
+            }
+            match outcome.dispatch_ms {
+                Some(ms) if ms < GAIN * best_ms || best_ms.is_infinite() => (best, best_ms) = (*tuning, ms),
+                None if place(*tuning) > place(best) => break,
+                _ => {}
+            }
+        }
+        Ok(best)
+    }
+
+    /// What a kernel gives; none where the device refuses it.
+    async fn measured(&self, operation: &Operation, (kernel, grid): (Kernel, [u32; 3]), best_ms: f64) -> Result<Option<Outcome>> {
+        let scope = self.device.begin_upload();
+        let candidate = self.compiled(operation, kernel, grid);
+        // The first run compiles what is left to compile.
+        let outcome = match self.run(operation, Some(&candidate), 1).await {
+            Ok((_, values)) => {
+                self.timed(operation, &candidate, best_ms).await.map(|dispatch_ms| Outcome { values, dispatch_ms })
+            }
+            Err(error) => Err(error),
+        };
+        match scope.finish().await {
+            Err(error) if error.kind() == ErrorKind::DeviceLost => Err(error),
+            Err(_) => Ok(None),
+            Ok(()) => outcome.map(Some),
+        }
+    }
+
+    /// Milliseconds of a dispatch: the better of two measurements. None where it is hopeless.
+    async fn timed(&self, operation: &Operation, candidate: &Candidate, best_ms: f64) -> Result<Option<f64>> {
+        let mut count = 1;
+        loop {
+            let ms = (self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0);
+            if ms > LEAST_MS && ms > HOPELESS * best_ms * f64::from(count) {
+                return Ok(None);
+            }
+            if ms >= LEAST_MS.max(self.empty_ms) || count == MOST_DISPATCHES {
+                let again_ms = (self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0);
+                return Ok(Some(ms.min(again_ms) / f64::from(count)));
+            }
+            count = (count * 8).min(MOST_DISPATCHES);
+        }
+    }
+
+    fn compiled(&self, operation: &Operation, kernel: Kernel, grid: [u32; 3]) -> Candidate {
+        let gpu = &self.context.device;
+        let label = Some("eyas calibration");
+        let module = gpu.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+        });
+        let pipeline = gpu.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        let entries: Vec<_> = operation
+            .buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let bindings = gpu.create_bind_group(&wgpu::BindGroupDescriptor {
+            label,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Candidate { pipeline, bindings, grid }
+    }
+
+    /// Milliseconds of so many dispatches from their submission to the arrival of the output, and the output.
+    async fn run(&self, operation: &Operation, candidate: Option<&Candidate>, count: u32) -> Result<(f64, Vec<u32>)> {
+        let label = Some("eyas calibration");
+        let mut encoder = self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        if let Some(Candidate { pipeline, bindings, grid: [x, y, z] }) = candidate {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bindings, &[]);
+            for _ in 0..count {
+                pass.dispatch_workgroups(*x, *y, *z);
+            }
+        }
+        if let Some(output) = operation.buffers.last() {
+            encoder.copy_buffer_to_buffer(output, 0, &operation.output.buffer, 0, output.size());
+        }
+        let start = (self.now_ms)();
+        let values = operation.output.submit(self.device, encoder).await?;
+        Ok(((self.now_ms)() - start, values))
+    }
+}
+
+/// Whether two results are the same but for rounding.
+fn is_same(expected: &[u32], found: &[u32]) -> bool {
+    let values = |words: &[u32]| words.iter().map(|word| f32::from_bits(*word)).collect::<Vec<_>>();
+    let (expected, found) = (values(expected), values(found));
+    let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    expected.len() == found.len() && expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= MOST_DIFFERENCE * largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Instant};
+
+    use eyas_core::TuningSource;
+    use pollster::block_on;
+
+    use super::*;
+
+    #[test]
+    fn results_that_differ_by_more_than_rounding_are_told_apart() {
+        let words = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert!(is_same(&words(&[1.0, -3.0]), &words(&[1.0001, -3.0])));
+        assert!(!is_same(&words(&[1.0, -3.0]), &words(&[1.01, -3.0])));
+        assert!(!is_same(&words(&[1.0]), &words(&[f32::NAN])));
+        assert!(!is_same(&words(&[f32::NAN]), &words(&[1.0])));
+        assert!(!is_same(&words(&[1.0]), &words(&[1.0, 2.0])));
+    }
+
+    #[test]
+    fn a_calibration_measures_what_the_adapter_computes() {
+        let Ok(device) = block_on(KernelDevice::gpu()) else { return println!("skipped: there is no GPU adapter") };
+        let start = Instant::now();
+        let device = block_on(device.calibrated(&|| start.elapsed().as_secs_f64() * 1000.0)).unwrap();
+        let report = device.report().tuning.unwrap();
+        println!("{:?} after {:?} on {}", report.sizes, start.elapsed(), device.report().name);
+        report.sizes.validate().unwrap();
+        assert_eq!((report.source, report.sizes), (TuningSource::Measured, device.tuning()));
+    }
+
+    /// A clock by which the runs of a calibration take so long; those after them, 10 ms.
+    fn scripted(runs_ms: &[f64]) -> impl Fn() -> f64 {
+        let (calls, now) = (Cell::new(0_usize), Cell::new(0.0));
+        move || {
+            if calls.get() % 2 == 1 {
+                now.set(now.get() + runs_ms.get(calls.get() / 2).copied().unwrap_or(10.0));
+            }
+            calls.set(calls.get() + 1);
+            now.get()
+        }
+    }
+
+    #[test]
+    fn the_fastest_is_taken_where_it_is_clearly_faster() {
+        let Ok(device) = block_on(KernelDevice::gpu()) else { return println!("skipped: there is no GPU adapter") };
+        let device = device.with_tuning(Tuning::SOFTWARE, TuningSource::Assumed);
+        let tuned = |runs_ms: &[f64]| block_on(fastest(&device, &scripted(runs_ms))).unwrap();
+        // All the same.
+        assert_eq!(tuned(&[1.0, 1.0]), Tuning::SOFTWARE);
+        // Two empty runs; then each candidate's first run, and two that count. The third takes half as long.
+        let [_, _, (matvec_lanes, matvec_rows), ..] = Tuning::MATVEC;
+        let fast = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 11.0, 11.0, 99.0, 6.0, 5.0];
+        assert_eq!(tuned(&fast), Tuning { matvec_lanes, matvec_rows, ..Tuning::SOFTWARE });
+        // The second is hopeless after one run that counts, and no larger one is tried: the next runs are those of another operation.
+        let hopeless = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 45.0, 99.0, 11.0, 11.0, 99.0, 6.0, 5.0];
+        assert_eq!(tuned(&hopeless), Tuning { matmul_tokens: Tuning::MATMUL_TOKENS[0], ..Tuning::SOFTWARE });
+        // A twentieth faster is noise.
+        let noise = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 10.5, 10.5];
+        assert_eq!(tuned(&noise), Tuning::SOFTWARE);
+    }
+}

@@ -1,0 +1,93 @@
+// How kernels are cut on a GPU: measured once on an adapter, kept under its name, and as the load asks where it does.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { hasGpu, startLab } from "./chromium.mjs";
+
+const NO_GPU = "this Chromium has no WebGPU adapter";
+const CUT = { matvecLanes: 16, matvecRows: 4, matmulTokens: 4, reduceLanes: 32 };
+
+let lab;
+let gpu;
+before(async () => {
+  lab = await startLab();
+  gpu = await hasGpu(lab);
+});
+after(() => lab.close());
+
+/** What a load on the GPU tells of the tuning, with the text of a short answer. */
+const loadOn = (page, options = {}) =>
+  page.evaluate(async (options) => {
+    const eyas = await window.eyas.load({ model: window.nano, device: "gpu", ...options });
+    const { text } = await eyas.chat("play jazz", { maxTokens: 12 });
+    const { tuning } = eyas.info.device;
+    await eyas.dispose();
+    const kept = Object.entries(globalThis.localStorage ?? {}).filter(([key]) => key.startsWith("eyas-tuning:"));
+    return { text, tuning, kept };
+  }, options);
+
+test("an adapter is measured by the first load, and later ones take what is kept under its name", async (t) => {
+  if (!gpu) return t.skip(NO_GPU);
+  const page = await lab.page({ first: true });
+  const first = await loadOn(page);
+  const { source, ...sizes } = first.tuning;
+  console.log(JSON.stringify(first));
+  assert.equal(source, "measured");
+  assert.equal(first.kept.length, 1);
+  const [[key, text]] = first.kept;
+  assert.match(key, /^eyas-tuning:1:.*swiftshader/i);
+  assert.equal(text, `${sizes.matvecLanes} ${sizes.matvecRows} ${sizes.matmulTokens} ${sizes.reduceLanes}`);
+
+  const second = await loadOn(page);
+  assert.deepEqual(second, { ...first, tuning: { ...sizes, source: "stored" } });
+
+  // What is kept decides, and what makes no sense is measured anew.
+  await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, "16 4 4 32"]);
+  const other = await loadOn(page);
+  assert.deepEqual([other.tuning, other.text], [{ ...CUT, source: "stored" }, first.text]);
+  for (const damaged of ["", "no sizes", "16 4 4", "3 4 4 32"]) {
+    await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, damaged]);
+    const again = await loadOn(page);
+    assert.equal(again.tuning.source, "measured", damaged);
+    assert.notEqual(again.kept[0][1], damaged);
+  }
+  await page.close();
+});
+
+test("a load computes as it is asked, keeps nothing of that, and refuses sizes that no kernel has", async (t) => {
+  if (!gpu) return t.skip(NO_GPU);
+  const page = await lab.page({ first: true });
+  const asked = await loadOn(page, { tuning: CUT });
+  assert.deepEqual([asked.tuning, asked.kept], [{ ...CUT, source: "given" }, []]);
+  const wrong = [{}, { ...CUT, reduceLanes: "4" }, { ...CUT, more: 1 }, { ...CUT, matvecLanes: 3 }, { ...CUT, matvecRows: 17 }, { ...CUT, matmulTokens: 16 }, { ...CUT, reduceLanes: 512 }, "fast"];
+  for (const tuning of wrong) {
+    const outcome = await page.evaluate((tuning) => window.outcome(window.eyas.load({ model: window.nano, device: "gpu", tuning })), tuning);
+    assert.equal(outcome.error?.code, "bad-input", JSON.stringify(tuning));
+    assert.match(outcome.error.message, /tuning/);
+  }
+  const cpu = await page.evaluate(async (tuning) => {
+    const eyas = await window.eyas.load({ model: window.nano, device: "cpu", tuning });
+    const { tuning: found } = eyas.info.device;
+    await eyas.dispose();
+    return found ?? null;
+  }, CUT);
+  assert.equal(cpu, null, "a CPU has nothing to cut");
+  await page.close();
+});
+
+test("where the browser keeps nothing, what was measured counts as long as the page lives", async (t) => {
+  if (!gpu) return t.skip(NO_GPU);
+  const page = await lab.page({ first: true });
+  await page.evaluate(() => Object.defineProperty(globalThis, "localStorage", { get: () => { throw new DOMException("forbidden", "SecurityError"); } }));
+  const kept = () =>
+    page.evaluate(async () => {
+      const eyas = await window.eyas.load({ model: window.nano, device: "gpu" });
+      const { tuning } = eyas.info.device;
+      await eyas.dispose();
+      return tuning;
+    });
+  const first = await kept();
+  assert.equal(first.source, "measured");
+  assert.deepEqual(await kept(), { ...first, source: "stored" });
+  await page.close();
+});
