@@ -156,7 +156,7 @@ function fakeModule(kind, script) {
     async classify(text) {
       return [{ label: text, score: 1 }];
     }
-    keptTuning() {},
+    keptTuning() {}
     info() {
       return { model: "fake", device: { kind, name: kind, isFallbackAdapter: false, reason: "?" }, memoryBytes: 5, hasChatTemplate: true, storage: { kept: false, reason: "", fetchedBytes: 0, storedBytes: 0, version: null, previousKept: false, rolledBack: null, ...script.storage } };
     }

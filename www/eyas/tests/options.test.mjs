@@ -53,6 +53,9 @@ test("each wrong load option is bad-input and named", () => {
     [{ quantize: "q2" }, /quantize/],
     [{ contextTokens: 0 }, /contextTokens/],
     [{ prefillChunkTokens: -1 }, /prefillChunkTokens/],
+    [{ tuning: 1 }, /tuning must be an object/],
+    [{ tuning: { lanes: 1 } }, /tuning has the unknown option "lanes"/],
+    [{ tuning: { matvecLanes: 1, matvecRows: 4, matmulTokens: 8 } }, /tuning\.reduceLanes/],
     [{ onProgress: 1 }, /onProgress/],
     [{ signal: 1 }, /signal/],
   ];
