@@ -7,7 +7,7 @@ pub(crate) fn padded_tokens(device: &KernelDevice, tokens: usize) -> usize {
     if device.is_gpu() { padded_to(tokens, device.tuning()) } else { tokens }
 }
 
-/// The same on a GPU that is not there yet.
+/// The same on a GPU that is not there yet: at most, since no thread takes more tokens than those of this tuning.
 pub(crate) fn step_tokens(tokens: usize) -> usize {
     padded_to(tokens, Tuning::HARDWARE)
 }
