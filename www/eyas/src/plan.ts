@@ -11,7 +11,7 @@ export interface MemoryNeed {
   weightBytes: number;
   /** One session's keys and values for the whole context. */
   cacheBytes: number;
-  /** Intermediate results. */
+  /** Intermediate results; on a GPU all that its other buffers take, tables and recorded steps too, and what they are larger than the tensors in them. */
   scratchBytes: number;
   /** What a load holds besides the finished weights. */
   stagingBytes: number;
