@@ -8,8 +8,9 @@ use eyas_weights::{Checkpoint, Format, TensorInfo};
 use crate::{
     DenseConfig, EncoderConfig,
     encoder_names::{EncoderMatrix, EncoderNorm, EncoderSlot, EncoderTable, encoder_slot, gguf_encoder_slot},
-    layout::{expect_shape, missing},
+    layout::{expect_places_of_their_own, expect_shape, missing},
     matrix_builder::{MatrixBuilder, Part},
+    padded_tokens::step_tokens,
     quantize_policy::{common_kind, kind_of, target_kind},
 };
 
@@ -35,6 +36,7 @@ impl EncoderLayout {
             })?;
             places.push(if is_used(place, config) { place } else { EncoderSlot::Ignored });
         }
+        expect_places_of_their_own(checkpoint, &places, EncoderSlot::Ignored)?;
         let model_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
         let find = |wanted: EncoderSlot| {
             let found = checkpoint.tensors().iter().zip(&places).find(|(_, place)| **place == wanted);
@@ -77,7 +79,7 @@ impl EncoderLayout {
             }
         }
         // A device may want some rows more than there are positions.
-        let rows = if config.family.has_position_table() { config.max_tokens().next_multiple_of(8) } else { 0 };
+        let rows = if config.family.has_position_table() { step_tokens(config.max_tokens()) } else { 0 };
         let types = if config.has_types_in_pairs() { config.token_types } else { 0 };
         let table_values = (rows + types + 2 * expected_norms(config).len()) * config.hidden_size;
         Ok(Self { matrices, places, table_values })

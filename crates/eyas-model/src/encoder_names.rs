@@ -50,7 +50,7 @@ pub(crate) enum EncoderTable {
 }
 
 /// Where a tensor belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum EncoderSlot {
     /// Part number `part` of a matrix.
     Matrix { matrix: EncoderMatrix, part: usize },

@@ -50,6 +50,7 @@ impl Layout {
                 }
             }
         }
+        expect_places_of_their_own(checkpoint, &places, Slot::Ignored)?;
         let model_bytes = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
         let find = |wanted: Slot| checkpoint.tensors().iter().zip(&places).find(|(_, place)| **place == wanted).map(|(t, _)| t);
         let mut matrices = BTreeMap::new();
@@ -246,6 +247,20 @@ fn name_fused_gate_and_up(places: &mut [Slot]) {
 /// Says that a tensor is missing.
 pub(crate) fn missing(what: &str) -> Error {
     Error::bad_model(format!("the model has no tensor for {what}; the file is incomplete or contradicts its configuration"))
+}
+
+/// Fails with `bad-model` where two tensors belong to the same place, but for what is ignored.
+pub(crate) fn expect_places_of_their_own<T: Copy + Ord>(checkpoint: &Checkpoint, places: &[T], ignored: T) -> Result<()> {
+    let mut taken = BTreeMap::new();
+    for (tensor, place) in checkpoint.tensors().iter().zip(places).filter(|(_, place)| **place != ignored) {
+        if let Some(other) = taken.insert(*place, &tensor.name) {
+            return Err(Error::bad_model(format!(
+                "the tensors {other:?} and {:?} belong to the same place; the model needs one of them",
+                tensor.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Fails with `bad-model` unless a tensor has this shape.

@@ -73,6 +73,9 @@ impl MatrixBuilder {
         let before: usize = self.parts.iter().take(part).map(|part| part.rows).sum();
         let of_part = self.parts.get_mut(part).ok_or_else(|| Error::internal(format!("{name} has no part {part}")))?;
         let rows = packed.words.len() / spec.words_per_row().max(1);
+        if of_part.sent_rows + rows > of_part.rows {
+            return Err(Error::bad_model(format!("{name}: the checkpoint has another tensor in its place")));
+        }
         if let Some(head_rows) = of_part.head_rows() {
             packed.words = separate_pairs(&packed.words, head_rows, spec.words_per_row());
             packed.scales = separate_pairs(&packed.scales, head_rows, spec.blocks_per_row());

@@ -41,7 +41,7 @@ pub(crate) enum NormSlot {
 }
 
 /// The sequences that rotary divisors are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Divisors {
     /// All.
     All,
@@ -52,7 +52,7 @@ pub(crate) enum Divisors {
 }
 
 /// Where a tensor belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// Part number `part` of a matrix.
     Matrix { matrix: MatrixSlot, part: usize },

@@ -54,7 +54,11 @@ fn refusal(files: ModelFiles) -> (Error, bool) {
 #[test]
 fn each_is_named_in_both_formats_before_a_weight_is_read() {
     let all = "model.layers.0.self_attn.q_proj.weight";
-    let cases: [(&str, ModelFiles, &str, &str); 24] = [
+    let second = |header: &mut Value| {
+        let tensor = header.as_object_mut().unwrap().remove("model.layers.0.self_attn.k_proj.weight").unwrap();
+        header["layers.0.self_attn.q_proj.weight"] = tensor;
+    };
+    let cases: [(&str, ModelFiles, &str, &str); 26] = [
         ("architecture", config("model_type", json!("falcon_h1")), "unsupported-model", "falcon_h1"),
         ("architecture", gguf(|file| file.text("general.architecture", "falcon-h1")), "unsupported-model", "falcon-h1"),
         ("mixture of experts", config("num_local_experts", json!(8)), "unsupported-model", "experts"),
@@ -95,6 +99,13 @@ fn each_is_named_in_both_formats_before_a_weight_is_read() {
         ("contradiction", gguf(|file| file.number("llama.block_count", 4)), "bad-model", "3"),
         ("contradiction", config("num_hidden_layers", json!(2)), "bad-model", "model.layers.2"),
         ("contradiction", gguf(|file| file.number("llama.block_count", 2)), "bad-model", "blk.2"),
+        ("two tensors for one place", folder(|_| {}, second), "bad-model", "same place"),
+        (
+            "two tensors for one place",
+            gguf(|file| file.renamed("blk.0.attn_k.weight", "blk.0.attn_qkv.weight")),
+            "bad-model",
+            "same place",
+        ),
         ("a key that is not known", config("ssm_state_size", json!(16)), "unsupported-model", "ssm_state_size"),
         ("a key that is not known", gguf(|file| file.number("llama.ssm.state_size", 16)), "unsupported-model", "ssm.state_size"),
     ];
