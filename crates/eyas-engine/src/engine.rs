@@ -238,7 +238,11 @@ impl Engine {
     pub(crate) async fn new_cache(&self) -> Result<LiveCache> {
         let upload = self.0.decoder.device().begin_upload();
         let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, self.0.prefill_chunk_tokens, &self.0.ledger);
-        upload.finish().await.map_err(|error| error.context("KV cache"))?;
+        if let Err(error) = upload.finish().await {
+            drop(cache);
+            self.0.decoder.device().release_unused(); // a buffer that was refused must not serve another time
+            return Err(error.context("KV cache"));
+        }
         cache
     }
 

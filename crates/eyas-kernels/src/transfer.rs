@@ -39,6 +39,24 @@ impl KernelDevice {
 }
 
 impl KernelDevice {
+    /// A tensor `[rows, cols]` that is written before it is read: zeros on a CPU, undefined on a GPU, where none of it passes through the host's memory.
+    pub fn unwritten(&self, [rows, cols]: [usize; 2]) -> Tensor<2> {
+        #[cfg(feature = "gpu")]
+        if let Some(context) = self.gpu_context() {
+            return Tensor::from_primitive::<burn::backend::Cube>(context.unwritten(rows, cols));
+        }
+        self.floats(vec![0.0; rows * cols], [rows, cols])
+    }
+
+    /// Gives buffers back to the GPU that are kept for the next tensor of their size.
+    pub fn release_unused(&self) {
+        #[cfg(feature = "gpu")]
+        if let Some(context) = self.gpu_context() {
+            // Refused only while a step is recorded, which ends within one call.
+            let _ = context.client.memory_cleanup();
+        }
+    }
+
     /// One value that stands where an operation needs none.
     pub fn unused(&self) -> Tensor<1> {
         #[cfg(feature = "gpu")]

@@ -232,6 +232,9 @@ impl Decoder {
             LogitsOf::All => hidden,
         };
         let mut values = read_f32(&self.device, weights.logits(rows, step.tuning, &mut held)).await?;
+        if logits == LogitsOf::All {
+            self.device.release_unused(); // their size may not come again
+        }
         cache.len += ids.len();
         values.truncate(if logits == LogitsOf::All { ids.len() } else { 1 } * self.config.vocab_size);
         Ok(values)

@@ -80,7 +80,7 @@ impl Encoder {
             (Body::Encoder(weights), kind)
         };
         let upload = device.begin_upload();
-        let scratch = RefCell::new(LayerCache::zeros(config.attention_spec(0, max_tokens), device));
+        let scratch = RefCell::new(LayerCache::empty(config.attention_spec(0, max_tokens), device));
         upload.finish().await?;
         Ok(Self { config, body, projections: Vec::new(), device: device.clone(), matrix_kind, max_tokens, scratch })
     }

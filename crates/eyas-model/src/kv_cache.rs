@@ -21,10 +21,10 @@ impl LayerCache {
         Self { spec, pair: Some((keys, values)) }
     }
 
-    /// Zeros.
-    pub(crate) fn zeros(spec: AttentionSpec, device: &KernelDevice) -> Self {
-        let zeros = || device.floats(vec![0.0; spec.cache_rows() * spec.head_dim], [spec.cache_rows(), spec.head_dim]);
-        Self::new(spec, zeros(), zeros())
+    /// Room for keys and values; none is read before it is written.
+    pub(crate) fn empty(spec: AttentionSpec, device: &KernelDevice) -> Self {
+        let room = || device.unwritten([spec.cache_rows(), spec.head_dim]);
+        Self::new(spec, room(), room())
     }
 
     /// Bytes of keys and values.
@@ -100,7 +100,7 @@ impl KvCache {
         device: &KernelDevice,
     ) -> Self {
         Self {
-            layers: specs.map(|spec| LayerCache::zeros(spec, device)).collect(),
+            layers: specs.map(|spec| LayerCache::empty(spec, device)).collect(),
             len: 0,
             written: 0,
             capacity,
@@ -164,7 +164,11 @@ impl KvCache {
                 LayerCache::new(layer.spec, copy(layer.keys()), copy(layer.values()))
             })
             .collect();
-        upload.finish().await?;
+        if let Err(error) = upload.finish().await {
+            drop::<Vec<_>>(layers);
+            self.device.release_unused(); // a buffer that was refused must not serve another time
+            return Err(error);
+        }
         Ok(Self {
             layers,
             len: self.len,

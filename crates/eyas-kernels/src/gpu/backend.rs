@@ -48,7 +48,7 @@ fn grid(groups: u32, depth: u32) -> [u32; 3] {
     [groups.min(GRID_X), groups.div_ceil(GRID_X), depth]
 }
 
-fn float(like: &CubeTensor, rows: usize, cols: usize) -> CubeTensor {
+pub(super) fn float(like: &CubeTensor, rows: usize, cols: usize) -> CubeTensor {
     let handle = rows_with_room(like, rows, cols);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), Shape::new([rows, cols]), handle, DType::F32)
 }

@@ -36,6 +36,13 @@ pub struct GpuContext {
     pub(crate) zero: CubeTensor,
 }
 
+impl GpuContext {
+    /// A tensor `[rows, cols]` of floats in a buffer of its own, with whatever is there.
+    pub(crate) fn unwritten(&self, rows: usize, cols: usize) -> CubeTensor {
+        super::backend::float(&self.zero, rows, cols)
+    }
+}
+
 impl std::fmt::Debug for GpuContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GpuContext").finish_non_exhaustive()

@@ -17,7 +17,7 @@ pub(crate) struct FilledBuffer {
 }
 
 impl FilledBuffer {
-    /// Allocates room for a tensor of 32-bit values; what is not written is zero.
+    /// Allocates room for a tensor of 32-bit values; what is not written is undefined.
     pub(crate) fn new(context: &GpuContext, shape: Shape, dtype: DType) -> Self {
         let zero = &context.zero;
         let handle = zero.client.empty(shape.num_elements() * 4);

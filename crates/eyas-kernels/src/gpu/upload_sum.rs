@@ -54,12 +54,12 @@ pub(crate) fn sum_of_sent(words: &[u32]) -> Option<(usize, u32)> {
     SENT.with_borrow(|sent| sent.is_some().then(|| (words.len(), summed(0, words))))
 }
 
-/// Takes down the tensor that was made of words with this sum.
+/// Takes down the tensor that was made of words with this sum, where an upload is under way.
 pub(crate) fn note(sum: Option<(usize, u32)>, tensor: impl FnOnce() -> Option<CubeTensor>) {
     if let Some((words, sum)) = sum
         && let Some(tensor) = tensor()
     {
-        SENT.with_borrow_mut(|sent| sent.get_or_insert_default().push(Sent { tensor, words, sum }));
+        SENT.with_borrow_mut(|sent| sent.as_mut().map(|sent| sent.push(Sent { tensor, words, sum })));
     }
 }
 
@@ -118,10 +118,11 @@ pub(super) fn summed(first: usize, words: &[u32]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use eyas_core::WeightKind;
     use pollster::block_on;
 
     use super::*;
-    use crate::Uploads;
+    use crate::{MatrixSpec, Uploads, upload_matrix};
 
     #[test]
     fn a_changed_or_moved_word_changes_the_sum() {
@@ -165,6 +166,8 @@ mod tests {
         block_on(uploads.send("x", make)).unwrap();
         block_on(uploads.finish()).unwrap();
         device.words(vec![7], [1]);
+        let spec = MatrixSpec { rows: 2, cols: 32, kind: WeightKind::Q8, has_bias: false };
+        upload_matrix(&device, vec![1; 2 * spec.words_per_row()], vec![1.0; 2 * spec.blocks_per_row()], spec);
         assert!(SENT.with_borrow(Option::is_none), "nothing is taken down outside of an upload");
     }
 
