@@ -34,7 +34,7 @@ impl Tuning {
     /// Threads of a reduction that are worth a trial, few first.
     pub const REDUCE_LANES: [u32; 5] = [4, 16, 32, 64, 128];
 
-    /// Tunings in which every size that is worth a trial comes at least once, for tests.
+    /// Tunings in which every size that is worth a trial comes at least once, and the extremes of what is allowed, for tests.
     pub fn variants() -> Vec<Self> {
         let sizes = Self::MATVEC.iter().zip(Self::MATMUL_TOKENS.iter().cycle()).zip(Self::REDUCE_LANES.iter().cycle());
         let variants = sizes.map(|(((matvec_lanes, matvec_rows), matmul_tokens), reduce_lanes)| Self {
@@ -43,7 +43,9 @@ impl Tuning {
             matmul_tokens: *matmul_tokens,
             reduce_lanes: *reduce_lanes,
         });
-        [Self::SOFTWARE, Self::HARDWARE].into_iter().chain(variants).collect()
+        let smallest = Self { matvec_lanes: 2, matvec_rows: 3, matmul_tokens: 1, reduce_lanes: 1 };
+        let largest = Self { matvec_lanes: 64, matvec_rows: 4, matmul_tokens: 8, reduce_lanes: 256 };
+        [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
     }
 
     /// The sizes in the order of their fields, as a short text that can be kept.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult, Tuning, TuningSource};
+use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult, Tuning, TuningReport, TuningSource};
 use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
 use eyas_store::MANIFEST_NAME;
@@ -65,13 +65,13 @@ impl WasmEngine {
             let options: LoadOptions = js_value::read(&options, "load options")?;
             let mut storing: StoreOptions = js_value::read(&storing, "store options")?;
             options.validate()?;
-            let cut = Cut::of(&options, tuning.as_deref());
+            let mut choice = TuningChoice::of(&options, tuning.as_deref());
             let mut rolled_back = None;
             loop {
                 let opening = Rc::new(Opening::new(host.clone(), storing.clone(), &cancel).await?);
                 rolled_back = opening.model.begin_try().await?.or(rolled_back);
                 let (loaded, went_back) =
-                    opening.conclude(Self::read(&source, &options, cut, &on_progress, &opening, &cancel).await).await;
+                    opening.conclude(Self::read(&source, &options, &mut choice, &on_progress, &opening, &cancel).await).await;
                 match loaded {
                     Err(error) if went_back => rolled_back = Some(error.to_string()),
                     Err(error) => storing = storing.without_room(&error).ok_or(error)?,
@@ -149,7 +149,7 @@ impl WasmEngine {
     pub(crate) async fn read(
         source: &JsValue,
         options: &LoadOptions,
-        cut: Cut,
+        choice: &mut TuningChoice,
         on_progress: &Function,
         opening: &Rc<Opening>,
         cancel: &Cancel,
@@ -163,7 +163,7 @@ impl WasmEngine {
         };
         opening.model.read_manifest().await?;
         calibration(opening)?; // what is wrong with it is said before anything else is fetched
-        let device = open_device(cut).await?;
+        let device = open_device(choice).await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
         let kernels = device.0.clone();
@@ -217,47 +217,49 @@ impl DeviceOwner {
     }
 }
 
-/// How a device is to cut its kernels.
+/// The workgroup sizes of a device.
 #[derive(Clone, Copy)]
-pub(crate) enum Cut {
-    /// So.
-    As(Tuning, TuningSource),
-    /// As is fastest on its adapter.
+pub(crate) enum TuningChoice {
+    /// These.
+    Fixed(TuningReport),
+    /// The fastest on its adapter.
     Measured,
-    /// As may be assumed of its adapter.
+    /// What may be assumed of its adapter.
     Assumed,
 }
 
-impl Cut {
+impl TuningChoice {
     /// What the options ask for, else what is known, else what will be measured.
     fn of(options: &LoadOptions, known: Option<&str>) -> Self {
-        if let Some(tuning) = options.tuning {
-            return Self::As(tuning, TuningSource::Given);
+        let known = known.filter(|_| cfg!(feature = "gpu")).and_then(Tuning::from_text); // what makes no sense is measured anew
+        match (options.tuning, known) {
+            (Some(sizes), _) => Self::Fixed(TuningReport { sizes, source: TuningSource::Given }),
+            (None, Some(sizes)) => Self::Fixed(TuningReport { sizes, source: TuningSource::Stored }),
+            (None, None) => Self::Measured,
         }
-        // What makes no sense is measured anew.
-        known
-            .filter(|_| cfg!(feature = "gpu"))
-            .and_then(Tuning::from_text)
-            .map_or(Self::Measured, |tuning| Self::As(tuning, TuningSource::Stored))
     }
 
     /// For a trial of a model, whose speed does not matter and would be measured beside an answer.
     pub(crate) fn of_trial(options: &LoadOptions) -> Self {
-        options.tuning.map_or(Self::Assumed, |tuning| Self::As(tuning, TuningSource::Given))
+        let given = |sizes| Self::Fixed(TuningReport { sizes, source: TuningSource::Given });
+        options.tuning.map_or(Self::Assumed, given)
     }
 }
 
-/// Opens this module's device.
-pub(crate) async fn open_device(cut: Cut) -> eyas_core::Result<DeviceOwner> {
-    let device = device().await?;
-    Ok(DeviceOwner(match cut {
-        Cut::As(tuning, source) => device.with_tuning(tuning, source),
-        Cut::Measured => {
+/// Opens this module's device. What was measured becomes the choice for another device of the same load.
+pub(crate) async fn open_device(choice: &mut TuningChoice) -> eyas_core::Result<DeviceOwner> {
+    let mut owner = DeviceOwner(device().await?);
+    let device = owner.0.clone();
+    owner.0 = match *choice {
+        TuningChoice::Fixed(TuningReport { sizes, source }) => device.with_tuning(sizes, source),
+        TuningChoice::Measured => {
             let clock = PerformanceClock::new();
             device.calibrated(&|| eyas_engine::Clock::now_ms(&clock)).await?
         }
-        Cut::Assumed => device,
-    }))
+        TuningChoice::Assumed => device,
+    };
+    *choice = owner.0.report().tuning.map_or(*choice, TuningChoice::Fixed);
+    Ok(owner)
 }
 
 impl Drop for DeviceOwner {

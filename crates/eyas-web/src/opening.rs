@@ -1,6 +1,6 @@
 //! A model that a load or a plan is opening: what is kept of it, and where its bytes come from.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use eyas_core::{Clock, Error, ErrorKind, Progress, Result};
 use eyas_store::{ByteSource, Digest, Expectations, ManifestWish, Meter, OpenModel, Ports, SignatureCheck, Store, Which};
@@ -128,9 +128,11 @@ impl MeteredProgress {
 pub(crate) struct Opening {
     pub(crate) model: OpenModel,
     /// Why nothing is kept, where that is so.
-    not_kept: Option<String>,
+    not_kept: RefCell<Option<String>>,
     /// Whether a signature was demanded.
     is_signed: bool,
+    /// Whether the model is of no use where it is not kept.
+    must_keep: bool,
 }
 
 impl Opening {
@@ -149,7 +151,8 @@ impl Opening {
         }
         let not_kept = Some(not_kept).filter(|_| kept.is_none());
         let model = kept.unwrap_or_else(|| OpenModel::passing(ports, expectations));
-        Ok(Self { model, not_kept, is_signed: options.public_key.is_some() })
+        let (not_kept, is_signed) = (RefCell::new(not_kept), options.public_key.is_some());
+        Ok(Self { model, not_kept, is_signed, must_keep: options.required })
     }
 
     /// Opens the newer version of a stored model, which is to be tried.
@@ -157,23 +160,24 @@ impl Opening {
         let (ports, expectations) = options.ports(&host, cancel);
         let id = options.id()?;
         let model = store(host, cancel).open(id, Which::Candidate, options.evictable, ports, expectations).await?;
-        Ok(Self { model, not_kept: None, is_signed: options.public_key.is_some() })
+        let (not_kept, is_signed) = (RefCell::default(), options.public_key.is_some());
+        Ok(Self { model, not_kept, is_signed, must_keep: true })
     }
 
     /// Whether the files stay on this device.
     pub(crate) fn is_kept(&self) -> bool {
-        self.not_kept.is_none()
+        self.not_kept.borrow().is_none()
     }
 
     /// What became of the files, as far as they were read.
     pub(crate) fn report(&self) -> StorageReport {
         let meter = self.model.meter();
         StorageReport {
-            kept: self.not_kept.is_none(),
-            reason: self.not_kept.clone().unwrap_or_default(),
+            kept: self.is_kept(),
+            reason: self.not_kept.borrow().clone().unwrap_or_default(),
             fetched_bytes: meter.fetched_bytes(),
             stored_bytes: meter.stored_bytes(),
-            version: self.model.version(),
+            version: self.model.version().filter(|_| self.is_kept()),
             previous_kept: self.model.has_previous(),
             rolled_back: None,
             manifest: self.model.manifest().map(|manifest| ManifestReport {
@@ -188,7 +192,14 @@ impl Opening {
     /// another attempt.
     pub(crate) async fn conclude<T>(&self, loaded: Result<T>) -> (Result<T>, bool) {
         match loaded {
-            Ok(loaded) => (self.model.finish().await.map(|()| loaded), false),
+            Ok(loaded) => match self.model.finish().await {
+                // It is there, and only its record found no room: it is not fetched again for that.
+                Err(error) if error.kind() == ErrorKind::StorageFull && !self.must_keep => {
+                    self.not_kept.replace(Some(error.detail().to_owned()));
+                    (Ok(loaded), false)
+                }
+                finished => (finished.map(|()| loaded), false),
+            },
             Err(error) => {
                 // What the store makes of it does not hide why the load failed.
                 let went_back = self.model.fail(&error).await.unwrap_or(false);

@@ -9,7 +9,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     cancel_handle::{Cancel, CancelHandle},
-    engine::{Cut, Model, WasmEngine},
+    engine::{Model, TuningChoice, WasmEngine},
     js_error::js_error,
     js_value,
     opening::{Opening, StoreOptions},
@@ -48,7 +48,8 @@ async fn answer(
     opening: &Rc<Opening>,
     cancel: &Cancel,
 ) -> Result<()> {
-    let (model, _device) = WasmEngine::read(source, options, Cut::of_trial(options), on_progress, opening, cancel).await?;
+    let (model, _device) =
+        WasmEngine::read(source, options, &mut TuningChoice::of_trial(options), on_progress, opening, cancel).await?;
     let answered = match &model {
         Model::Decoder(engine) => {
             let manifest = opening.model.manifest();

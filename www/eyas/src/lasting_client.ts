@@ -224,6 +224,12 @@ export class LastingClient {
   async #reload(lost: Client, loss: EyasError): Promise<void> {
     this.#losses += 1;
     let load = this.#load;
+    const { tuning } = this.#info?.device ?? {};
+    if (tuning) {
+      // An answer goes on with the same text only where sums are made in the same order.
+      const { source: _, ...sizes } = tuning;
+      load = { ...load, options: { ...load.options, tuning: sizes } };
+    }
     if (this.#losses > MAX_LOSSES) {
       const times = `${this.#losses} times in a row (${loss.message})`;
       if (this.#load.device === "auto" && this.#info?.device.kind === "gpu") {

@@ -294,11 +294,11 @@ export class WorkerHost {
       } finally {
         await tier.endLoad();
       }
+      tier.attach(this.#engine);
       const measured = this.#engine.keptTuning();
       if (adapter && measured !== undefined) {
-        await this.#ask({ kind: "store-leave", key: adapter, text: measured });
+        this.#ask({ kind: "store-leave", key: adapter, text: measured }).catch(() => {}); // then a later load measures again
       }
-      tier.attach(this.#engine);
       const loaded = this.#engine.info();
       const info = { ...loaded, storage: { ...loaded.storage, rolledBack: loaded.storage.rolledBack ?? rolledBack ?? null } };
       this.#proof = this.#proofOf(info, wasm, host, storing);

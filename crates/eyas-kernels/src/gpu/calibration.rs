@@ -1,6 +1,6 @@
 //! Which workgroup sizes are fastest on an adapter: measured, since neither its name nor its kind tells.
 //!
-//! Each candidate computes the same small operation, on buffers of its own that are gone afterwards. What differs from the others' values, or is refused, is
+//! Each candidate computes the same small operation, on buffers of its own that are gone afterwards. What computes other values than most, or is refused, is
 //! not taken: a driver may compile one cut right and another one wrong.
 
 use burn::tensor::wgpu::wgpu;
@@ -26,8 +26,8 @@ const POSITIONS: usize = 256;
 const GAIN: f64 = 0.9;
 /// A candidate that takes so many times as long as the best one is not looked at any further.
 const HOPELESS: f64 = 2.0;
-/// A measurement lasts so long at least, besides what an empty submission takes.
-const LEAST_MS: f64 = 3.0;
+/// A measurement lasts so long at least, besides what an empty submission takes: some browsers' clocks go in steps of a millisecond.
+const LEAST_MS: f64 = 10.0;
 /// Dispatches of a measurement at most.
 const MOST_DISPATCHES: u32 = 1024;
 /// Values of two candidates differ so much at most, as a part of the largest.
@@ -40,20 +40,19 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
     let threads = context.device.limits().max_compute_invocations_per_workgroup;
     let operation = Operation::product(context, MATVEC, 1);
     let trials = Trials::new(device, context, now_ms, &operation).await?;
-
     let candidates = Tuning::MATVEC.map(|(matvec_lanes, matvec_rows)| Tuning { matvec_lanes, matvec_rows, ..best });
-    best = trials.fastest(&operation, best, &candidates, |tuning| product(MATVEC, Output::Store, 1, tuning)).await?;
+    best = trials.fastest(operation, best, &candidates, |tuning| product(MATVEC, Output::Store, 1, tuning)).await?;
 
     let candidates = Tuning::MATMUL_TOKENS.map(|matmul_tokens| Tuning { matmul_tokens, ..best });
     let operation = Operation::product(context, MATMUL, TOKENS);
-    best = trials.fastest(&operation, best, &candidates, |tuning| product(MATMUL, Output::Store, TOKENS, tuning)).await?;
+    best = trials.fastest(operation, best, &candidates, |tuning| product(MATMUL, Output::Store, TOKENS, tuning)).await?;
 
     let spec = AttentionSpec::new(8, 2, 64, POSITIONS);
     let candidates = Tuning::REDUCE_LANES.map(|reduce_lanes| Tuning { reduce_lanes, ..best });
     let candidates: Vec<_> = candidates.into_iter().filter(|candidate| candidate.reduce_lanes <= threads).collect();
     let operation = Operation::attention(context, spec);
     let attention = |tuning: Tuning| (Kernel::Attention { spec, lanes: tuning.reduce_lanes }, [spec.heads as u32, 1, 1]);
-    trials.fastest(&operation, best, &candidates, attention).await
+    trials.fastest(operation, best, &candidates, attention).await
 }
 
 /// An operation with its buffers, in the order of the kernel's bindings; the last one gets the result.
@@ -145,29 +144,29 @@ impl<'a> Trials<'a> {
         Ok(trials)
     }
 
-    /// The tuning with the fastest kernel: `first`, unless one of the others is clearly faster and computes the same. `others` come with growing workgroups:
-    /// behind one that is hopeless, larger ones than the best are not tried.
+    /// The tuning with the fastest kernel: `first`, unless one of the others is clearly faster. `others` come with growing workgroups: behind one that is
+    /// hopeless, larger ones than the best are not tried. Only those count that compute what most do.
     async fn fastest(
         &self,
-        operation: &Operation,
+        operation: Operation,
         first: Tuning,
         others: &[Tuning],
         kernel: impl Fn(Tuning) -> (Kernel, [u32; 3]),
     ) -> Result<Tuning> {
         let place = |tuning: Tuning| others.iter().position(|other| kernel(*other) == kernel(tuning));
-        let (mut best, mut best_ms, mut expected) = (first, f64::INFINITY, None);
+        let (mut best, mut best_ms) = (first, f64::INFINITY);
+        let mut outcomes = Vec::new();
         for tuning in std::iter::once(&first).chain(others.iter().filter(|other| kernel(**other) != kernel(first))) {
-            let Some(outcome) = self.measured(operation, kernel(*tuning), best_ms).await? else { continue };
-            if !is_same(expected.get_or_insert_with(|| outcome.values.clone()), &outcome.values) {
-                continue;
-            }
-            match outcome.dispatch_ms {
-                Some(ms) if ms < GAIN * best_ms || best_ms.is_infinite() => (best, best_ms) = (*tuning, ms),
+            let Some(outcome) = self.measured(&operation, kernel(*tuning), best_ms).await? else { continue };
+            let dispatch_ms = outcome.dispatch_ms;
+            outcomes.push((*tuning, outcome));
+            match dispatch_ms {
+                Some(ms) if ms < best_ms => (best, best_ms) = (*tuning, ms),
                 None if place(*tuning) > place(best) => break,
                 _ => {}
             }
         }
-        Ok(best)
+        Ok(chosen(&outcomes).unwrap_or(first))
     }
 
     /// What a kernel gives; none where the device refuses it.
@@ -200,7 +199,8 @@ impl<'a> Trials<'a> {
                 let again_ms = (self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0);
                 return Ok(Some(ms.min(again_ms) / f64::from(count)));
             }
-            count = (count * 8).min(MOST_DISPATCHES);
+            let factor = if ms > 0.0 { (1.25 * LEAST_MS.max(self.empty_ms) / ms).ceil().clamp(2.0, 8.0) } else { 8.0 };
+            count = (count * factor as u32).min(MOST_DISPATCHES);
         }
     }
 
@@ -254,6 +254,15 @@ impl<'a> Trials<'a> {
     }
 }
 
+/// The fastest of those that compute what most do; an earlier one unless a later one is clearly faster.
+fn chosen(outcomes: &[(Tuning, Outcome)]) -> Option<Tuning> {
+    let alike = |values: &[u32]| outcomes.iter().filter(|(_, other)| is_same(values, &other.values)).count();
+    let most = outcomes.iter().map(|(_, outcome)| alike(&outcome.values)).max()?;
+    let right = outcomes.iter().filter(|(_, outcome)| alike(&outcome.values) == most);
+    let timed = right.filter_map(|(tuning, outcome)| outcome.dispatch_ms.map(|ms| (*tuning, ms)));
+    timed.reduce(|best, next| if next.1 < GAIN * best.1 { next } else { best }).map(|(tuning, _)| tuning)
+}
+
 /// Whether two results are the same but for rounding.
 fn is_same(expected: &[u32], found: &[u32]) -> bool {
     let values = |words: &[u32]| words.iter().map(|word| f32::from_bits(*word)).collect::<Vec<_>>();
@@ -270,6 +279,22 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
+
+    #[test]
+    fn what_most_compute_is_right_and_the_clearly_faster_is_taken() {
+        let one = |reduce_lanes, value: f32, dispatch_ms| {
+            (Tuning { reduce_lanes, ..Tuning::SOFTWARE }, Outcome { values: vec![value.to_bits()], dispatch_ms })
+        };
+        let lanes = |outcomes: &[(Tuning, Outcome)]| chosen(outcomes).map(|tuning| tuning.reduce_lanes);
+        assert_eq!(lanes(&[]), None);
+        assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, Some(1.9)), one(32, 1.0, Some(1.0))]), Some(32));
+        assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, None), one(32, 1.0, Some(1.95))]), Some(4));
+        // The first and fastest is the one that is wrong.
+        assert_eq!(lanes(&[one(4, 7.0, Some(1.0)), one(16, 1.0, Some(3.0)), one(32, 1.00001, Some(2.0))]), Some(32));
+        assert_eq!(lanes(&[one(4, f32::NAN, Some(1.0)), one(16, 1.0, Some(3.0))]), Some(16));
+        // Nobody knows which of two is right.
+        assert_eq!(lanes(&[one(4, 7.0, Some(3.0)), one(16, 1.0, Some(2.9))]), Some(4));
+    }
 
     #[test]
     fn results_that_differ_by_more_than_rounding_are_told_apart() {
@@ -292,12 +317,12 @@ mod tests {
         assert_eq!((report.source, report.sizes), (TuningSource::Measured, device.tuning()));
     }
 
-    /// A clock by which the runs of a calibration take so long; those after them, 10 ms.
+    /// A clock by which the runs of a calibration take so long; those after them, 31 ms.
     fn scripted(runs_ms: &[f64]) -> impl Fn() -> f64 {
         let (calls, now) = (Cell::new(0_usize), Cell::new(0.0));
         move || {
             if calls.get() % 2 == 1 {
-                now.set(now.get() + runs_ms.get(calls.get() / 2).copied().unwrap_or(10.0));
+                now.set(now.get() + runs_ms.get(calls.get() / 2).copied().unwrap_or(31.0));
             }
             calls.set(calls.get() + 1);
             now.get()
@@ -313,13 +338,13 @@ mod tests {
         assert_eq!(tuned(&[1.0, 1.0]), Tuning::SOFTWARE);
         // Two empty runs; then each candidate's first run, and two that count. The third takes half as long.
         let [_, _, (matvec_lanes, matvec_rows), ..] = Tuning::MATVEC;
-        let fast = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 11.0, 11.0, 99.0, 6.0, 5.0];
+        let fast = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
         assert_eq!(tuned(&fast), Tuning { matvec_lanes, matvec_rows, ..Tuning::SOFTWARE });
         // The second is hopeless after one run that counts, and no larger one is tried: the next runs are those of another operation.
-        let hopeless = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 45.0, 99.0, 11.0, 11.0, 99.0, 6.0, 5.0];
+        let hopeless = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 95.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
         assert_eq!(tuned(&hopeless), Tuning { matmul_tokens: Tuning::MATMUL_TOKENS[0], ..Tuning::SOFTWARE });
         // A twentieth faster is noise.
-        let noise = [1.0, 1.0, 99.0, 11.0, 11.0, 99.0, 10.5, 10.5];
+        let noise = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 29.5, 29.5];
         assert_eq!(tuned(&noise), Tuning::SOFTWARE);
     }
 }
