@@ -38,14 +38,19 @@ async function measured(page, options) {
     channel.onmessage = ({ data }) => (count = data.bufferBytes ? data : count);
     const eyas = await window.slim.load({ ...load, assets: window.metered });
     if (eyas.info.kind === "encoder") {
-      await eyas.embed(["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z ".repeat(9)]).catch(() => {});
-      await eyas.classify("a b c", undefined).catch(() => {});
+      await eyas.embed(["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z ".repeat(9)]);
+      await eyas.classify("a b c").catch(({ code }) => {
+        if (code !== "unsupported-model") throw new Error(code);
+      });
     } else {
       const ask = (prompt, options) => eyas.stream({ prompt }, { maxTokens: 4, ...options }).result();
       await ask("abc", {});
       await ask("a b", { temperature: 1, seed: 3, repetitionPenalty: 1.1 });
       await ask("c", { logprobs: true });
       await ask("a b c d e f g h i j k", { maxTokens: 2 });
+      await ask("a b c d e f g h i j k l m n o p q r s t u v w", { maxTokens: 2 }).catch(({ code }) => {
+        if (code !== "context-overflow") throw new Error(code);
+      });
     }
     channel.postMessage("report");
     while (!count) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -61,7 +66,9 @@ for (const model of ["eyas-nano", ...MODELS]) {
     const page = await lab.page();
     for (const quantize of thorough ? ["none", "q8", "q4"] : ["none", "q4"]) {
       const where = model === "eyas-nano" ? {} : { model: `${models.origin}/goldens/${model}/` };
-      const seen = await measured(page, { ...where, quantize, contextTokens: 30, tuning: TUNING });
+      // A prompt of one step, and one of several.
+      const lengths = quantize === "none" || model.startsWith("encoder") ? { contextTokens: 30 } : { contextTokens: 64, prefillChunkTokens: 16 };
+      const seen = await measured(page, { ...where, quantize, ...lengths, tuning: TUNING });
       assert.deepEqual([seen.device, seen.code], ["gpu", null]);
       const { weightBytes, cacheBytes, scratchBytes, stagingBytes } = seen.need;
       const planned = weightBytes + cacheBytes + scratchBytes;
