@@ -300,6 +300,9 @@ test("a quota that ends in the middle is storage-full where the model must be ke
   for (const bytes of [200_000, 1_500_000, 2_800_000]) {
     await quota(bytes);
     server.reset();
+    // A limited download is not begun anew to go on without the store.
+    const limited = await load(page, { budget: { downloadBytes: 2 * totalBytes } });
+    assert.equal(limited.code, "storage-full", JSON.stringify(limited).slice(0, 300));
     const full = await load(page, { store: "device" });
     assert.equal(full.code, "storage-full", JSON.stringify(full).slice(0, 300));
     assert.equal((await load(page, { store: "none" })).text, expected, "it still answers without keeping anything");

@@ -5,7 +5,7 @@ import { ensure, requireChoice, shown } from "./option_check.js";
 export interface StoreOptions {
   /**
    * `auto`: what is fetched is kept on this device, and the next load needs no network; where there is no room, the model is loaded all the same, and
-   * `info.storage` says why it is not kept. The default for a folder's and a file's URL. `device`: the same, but a load that finds no room is
+   * `info.storage` says why it is not kept, unless `budget.downloadBytes` limits the download: then it is as `device`. The default for a folder's and a file's URL. `device`: the same, but a load that finds no room is
    * `storage-full`. `none`: every load fetches anew. Files that a person chose are never copied; files by name (`{ files }`) are kept where `auto` or
    * `device` is given.
    */

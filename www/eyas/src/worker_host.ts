@@ -41,6 +41,11 @@ function loadName({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu
   return `${name} ${device} ${options.quantize} ${options.contextTokens ?? "auto"}`;
 }
 
+/** What a load asks of the store. Where its download is limited it must find room: what did not fit would be fetched a second time to go on without it. */
+function storeOf({ store, tier }: LoadCall | PlanCall): WireStoreOptions {
+  return { ...store, required: store.required || tier.budget?.downloadBytes !== undefined };
+}
+
 function aborted(): EyasError {
   return new EyasError("aborted", "the operation was aborted by its caller");
 }
@@ -273,7 +278,7 @@ export class WorkerHost {
       shared.tell(progress);
     };
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
-    const { host, storing } = await this.#storing(call.store, post, shared);
+    const { host, storing } = await this.#storing(storeOf(call), post, shared);
     const rolledBack = await (this.#putBack ??= this.#putBackOnce(call, wasm, host, storing));
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
@@ -356,7 +361,7 @@ export class WorkerHost {
       deviceMemoryBytes: deviceMemory && deviceMemory * 2 ** 30,
       largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
     };
-    const { host, storing } = await this.#storing(call.store, (progress) => post({ type: "progress", id, progress }));
+    const { host, storing } = await this.#storing(storeOf(call), (progress) => post({ type: "progress", id, progress }));
     const mark = await this.#ask({ kind: "store-get", key: `eyas-loading:${loadName(call, chosen.kind)}` });
     return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, chosen.kind, budget, cloudMayAnswer(call.tier), handle, host, storing, mark));
   }
