@@ -59,11 +59,49 @@ pub(crate) fn slot_names(slot: u32) -> [String; 2] {
     [format!("{slot}-data"), format!("{slot}-sums")]
 }
 
+/// The names of the files of what was fetched ahead into a slot, from the byte `from` on.
+pub(crate) fn part_names(slot: u32, from: u64) -> [String; 2] {
+    [format!("{slot}-data-{from}"), format!("{slot}-sums-{from}")]
+}
+
+/// What a file in a model's folder is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Of a slot's file.
+    Whole { slot: u32 },
+    /// Of a part that was fetched ahead.
+    Part { slot: u32, from: u64 },
+}
+
+impl FileKind {
+    /// Reads a name; none where it is none of a slot's.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let (slot, rest) = name.split_once('-')?;
+        let slot = slot.parse().ok()?;
+        match rest.split_once('-') {
+            None => ["data", "sums"].contains(&rest).then_some(Self::Whole { slot }),
+            Some((kind, from)) if ["data", "sums"].contains(&kind) => from.parse().ok().map(|from| Self::Part { slot, from }),
+            Some(_) => None,
+        }
+    }
+
+    pub(crate) fn slot(&self) -> u32 {
+        match self {
+            Self::Whole { slot } | Self::Part { slot, .. } => *slot,
+        }
+    }
+}
+
 impl ChunkFile {
-    /// Opens the files of a slot as they are.
-    pub(crate) async fn open(files: &Rc<dyn FileSystem>, folder: &str, slot: u32, size: u64, chunk_bytes: u32) -> Result<Self> {
-        let [data, sums] = slot_names(slot);
-        let (data, sums) = (files.open(folder, &data).await?, files.open(folder, &sums).await?);
+    /// Opens the two files `names` as they are.
+    pub(crate) async fn open(
+        files: &Rc<dyn FileSystem>,
+        folder: &str,
+        [data, sums]: &[String; 2],
+        size: u64,
+        chunk_bytes: u32,
+    ) -> Result<Self> {
+        let (data, sums) = (files.open(folder, data).await?, files.open(folder, sums).await?);
         let chunk_bytes = u64::from(chunk_bytes.max(1));
         Ok(Self {
             files: files.clone(),
@@ -78,9 +116,15 @@ impl ChunkFile {
         })
     }
 
-    /// Makes the files of a slot empty; when it returns, nothing that was there before can come back.
-    pub(crate) async fn create(files: &Rc<dyn FileSystem>, folder: &str, slot: u32, size: u64, chunk_bytes: u32) -> Result<Self> {
-        let file = Self::open(files, folder, slot, size, chunk_bytes).await?;
+    /// Makes the two files `names` empty; when it returns, nothing that was there before can come back.
+    pub(crate) async fn create(
+        files: &Rc<dyn FileSystem>,
+        folder: &str,
+        names: &[String; 2],
+        size: u64,
+        chunk_bytes: u32,
+    ) -> Result<Self> {
+        let file = Self::open(files, folder, names, size, chunk_bytes).await?;
         for part in [&file.sums, &file.data] {
             part.truncate(0)?;
             part.flush()?;

@@ -41,6 +41,10 @@ pub(crate) struct Connection {
     body: Option<Body>,
     /// Of the next byte that [`Connection::next`] gives.
     position: u64,
+    /// Where the next request is to end; absent: at the file's end.
+    until: Option<u64>,
+    /// Whether it fetches what another connection has not come to: it takes nothing but what it asked for, and is not made anew.
+    is_ahead: bool,
     failures: usize,
 }
 
@@ -48,6 +52,8 @@ struct Body {
     answer: Box<dyn Answer>,
     /// Of the next byte that the answer gives.
     position: u64,
+    /// Where it was asked to end; absent: at the file's end.
+    until: Option<u64>,
 }
 
 enum Verdict {
@@ -64,12 +70,12 @@ enum Verdict {
 }
 
 impl Connection {
-    /// Requests a file from `from` on. Fails at once with `download-failed` where the server can't be reached or refuses.
+    /// Requests a file from `from` on, up to `until`. Fails at once with `download-failed` where the server can't be reached or refuses.
     pub(crate) async fn open(
         (network, clock): (Rc<dyn Network>, Rc<dyn Clock>),
         name: &str,
         url: &str,
-        from: u64,
+        (from, until): (u64, Option<u64>),
         known: Option<Known<'_>>,
     ) -> Result<Start> {
         let mut connection = Self {
@@ -81,6 +87,8 @@ impl Connection {
             validator: known.map_or_else(Validator::default, |known| known.validator.clone()),
             body: None,
             position: from,
+            until,
+            is_ahead: false,
             failures: 0,
         };
         let mut changed = false;
@@ -93,7 +101,7 @@ impl Connection {
                 Verdict::Begins if connection.position == 0 => return Ok(Start::Same(connection, answer)),
                 Verdict::Begins => {
                     // Read over what is there already; the answer's head is not needed again.
-                    connection.body = Some(Body { answer, position: 0 });
+                    connection.body = Some(Body { answer, position: 0, until: None });
                     return Ok(Start::Same(connection, Box::new(Spent)));
                 }
                 Verdict::Changed => {
@@ -123,12 +131,55 @@ impl Connection {
             validator: Validator::default(),
             body: None,
             position: size,
+            until: None,
+            is_ahead: false,
             failures: 0,
         }
     }
 
+    /// A connection to the same file for its bytes `[from, until)`, which this one has not come to; none where no request could be held against what the
+    /// server told of the file's version.
+    pub(crate) fn ahead(&self, from: u64, until: u64) -> Option<Self> {
+        self.validator.if_range().filter(|_| self.size.is_some())?;
+        Some(Self {
+            network: self.network.clone(),
+            clock: self.clock.clone(),
+            name: self.name.clone(),
+            url: self.url.clone(),
+            size: self.size,
+            validator: self.validator.clone(),
+            body: None,
+            position: from,
+            until: Some(until),
+            is_ahead: true,
+            failures: 0,
+        })
+    }
+
+    /// Makes one that was ahead the reader's own.
+    pub(crate) fn caught_up(mut self) -> Self {
+        self.is_ahead = false;
+        self
+    }
+
+    /// Of the next byte that it gives.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether the answer at hand goes on behind `at`.
+    pub(crate) fn goes_beyond(&self, at: u64) -> bool {
+        self.body.as_ref().is_some_and(|body| body.until.is_none_or(|until| until > at))
+    }
+
+    /// Where the requests to come are to end; absent: at the file's end.
+    pub(crate) fn limit(&mut self, until: Option<u64>) {
+        self.until = until;
+    }
+
     fn forget(&mut self) {
         self.position = 0;
+        self.until = None;
         self.size = None;
         self.validator = Validator::default();
     }
@@ -138,7 +189,9 @@ impl Connection {
         self.size = Some(size);
         self.validator = validator;
         if self.body.is_none() {
-            self.body = Some(Body { answer, position: self.position });
+            // A plain answer has the whole file, whatever part was asked for.
+            let until = self.until.filter(|_| answer.status() == 206);
+            self.body = Some(Body { answer, position: self.position, until });
         }
     }
 
@@ -184,6 +237,7 @@ impl Connection {
                         return Ok(piece);
                     }
                 }
+                Some(Ok(None)) if body.until == Some(end) && self.position == end => self.body = None,
                 Some(Ok(None)) => self.broke(&format!("the connection ended after {end} bytes")).await?,
                 Some(Err(error)) if error.kind() == ErrorKind::DownloadFailed => self.broke(error.detail()).await?,
                 Some(Err(error)) => return Err(error),
@@ -204,9 +258,14 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::DownloadFailed => return self.broke(error.detail()).await,
             Err(error) => return Err(error),
         };
-        let position = match self.judge(answer.as_ref()) {
-            Verdict::Continues => self.position,
-            Verdict::Begins => 0,
+        let verdict = self.judge(answer.as_ref());
+        let vouches = self.validator.vouches_for(&Validator::of(answer.as_ref()));
+        if self.is_ahead && !(vouches && matches!(verdict, Verdict::Continues)) {
+            return Err(self.failed("the server did not give a part of the file beside another one"));
+        }
+        let (position, until) = match verdict {
+            Verdict::Continues => (self.position, self.until),
+            Verdict::Begins => (0, None),
             Verdict::Missing | Verdict::Changed | Verdict::Useless => {
                 return Err(self.failed("the file changed on the server while it was read; load the model again"));
             }
@@ -215,14 +274,14 @@ impl Connection {
             }
             Verdict::Refused(status) => return Err(self.failed(&format!("the server answered with status {status}"))),
         };
-        self.body = Some(Body { answer, position });
+        self.body = Some(Body { answer, position, until });
         Ok(())
     }
 
     /// Waits before the next attempt, or fails where there were enough.
     async fn broke(&mut self, what: &str) -> Result<()> {
         self.body = None;
-        let Some(pause_ms) = PAUSES_MS.get(self.failures) else { return Err(self.failed(what)) };
+        let Some(pause_ms) = PAUSES_MS.get(self.failures).filter(|_| !self.is_ahead) else { return Err(self.failed(what)) };
         self.failures += 1;
         self.clock.sleep(*pause_ms).await;
         Ok(())
@@ -230,7 +289,7 @@ impl Connection {
 
     async fn request(&self) -> Result<Box<dyn Answer>> {
         let if_range = self.validator.if_range().filter(|_| self.position > 0);
-        let get = Get { url: self.url.clone(), from: self.position, until: None, if_range, head_only: false };
+        let get = Get { url: self.url.clone(), from: self.position, until: self.until, if_range, head_only: false };
         within(self.clock.as_ref(), STALL_MS, self.network.get(&get))
             .await
             .unwrap_or_else(|| Err(self.failed(&format!("the server did not answer within {} s", STALL_MS / 1000.0))))
@@ -243,9 +302,10 @@ impl Connection {
             404 | 410 => Verdict::Missing,
             206 => {
                 let range = answer.header("content-range").and_then(|text| ContentRange::parse(&text));
-                let fits = range.is_none_or(|range| range.first == self.position && range.agrees_with(self.size));
-                let lasts = match (length, self.size) {
-                    (Some(length), Some(size)) => self.position + length == size,
+                let end = self.until.or(self.size);
+                let fits = range.is_none_or(|range| range.first == self.position && range.agrees_with(end, self.size));
+                let lasts = match (length, end) {
+                    (Some(length), Some(end)) => self.position + length == end,
                     _ => true,
                 };
                 if same && fits && lasts { Verdict::Continues } else { Verdict::Useless }

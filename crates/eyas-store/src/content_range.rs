@@ -20,9 +20,10 @@ impl ContentRange {
         (first <= last && size.is_none_or(|size| last < size)).then_some(Self { first, last, size })
     }
 
-    /// Whether it reaches to the end of a file of `size` bytes, as far as both know.
-    pub(crate) fn agrees_with(self, size: Option<u64>) -> bool {
-        size.is_none_or(|size| self.last.checked_add(1) == Some(size) && self.size.is_none_or(|mine| mine == size))
+    /// Whether it reaches to `end` in a file of `size` bytes, as far as both know.
+    pub(crate) fn agrees_with(self, end: Option<u64>, size: Option<u64>) -> bool {
+        let has_size = self.size.is_none_or(|mine| size.is_none_or(|size| mine == size));
+        has_size && end.is_none_or(|end| self.last.checked_add(1) == Some(end))
     }
 }
 
@@ -42,7 +43,7 @@ mod tests {
             let text = crate::damage::damaged_text(["bytes 2-9/10", "bytes 0-18446744073709551614/*"][run % 2], &mut random);
             let Some(range) = ContentRange::parse(&text) else { continue };
             assert!(range.first <= range.last && range.size.is_none_or(|size| range.last < size), "{text:?}: {range:?}");
-            range.agrees_with(Some(u64::MAX));
+            range.agrees_with(Some(u64::MAX), Some(u64::MAX));
             read += 1;
         }
         assert!(read > 1_000, "{read}");
@@ -52,7 +53,12 @@ mod tests {
     fn ranges_are_read_and_nonsense_is_not() {
         let range = ContentRange::parse("bytes 2-9/10").unwrap();
         assert_eq!(range, ContentRange { first: 2, last: 9, size: Some(10) });
-        assert!(range.agrees_with(Some(10)) && !range.agrees_with(Some(11)) && range.agrees_with(None));
+        assert!(range.agrees_with(Some(10), Some(10)) && range.agrees_with(None, None));
+        assert!(
+            !range.agrees_with(Some(11), Some(11))
+                && !range.agrees_with(Some(9), Some(10))
+                && !range.agrees_with(Some(10), Some(11))
+        );
         assert_eq!(ContentRange::parse("bytes 0-0/*").unwrap().size, None);
         for text in ["", "bytes", "bytes */10", "bytes 9-2/10", "bytes 0-10/10", "items 0-1/2", "bytes 0-1", "bytes -1-2/3"] {
             assert_eq!(ContentRange::parse(text), None, "{text}");

@@ -4,7 +4,14 @@ use std::pin::pin;
 
 use eyas_core::{Clock, Error, ErrorKind, Result, within};
 
-use crate::{Digest, FileRecord, chunk_file::ChunkFile, connection::Connection, digest::RunningDigest, shelf::Shelf};
+use crate::{
+    Digest, FileRecord,
+    ahead::{Aheads, Piece},
+    chunk_file::ChunkFile,
+    connection::Connection,
+    digest::RunningDigest,
+    shelf::Shelf,
+};
 
 /// What came of a chunk is stored so often: a tab that dies loses what came in this time, and what was on its way.
 const PART_MS: f64 = 100.0;
@@ -12,6 +19,8 @@ const PART_MS: f64 = 100.0;
 /// A download under way.
 pub(crate) struct Download {
     pub(crate) connection: Connection,
+    /// What is fetched ahead; absent where nothing is kept.
+    pub(crate) aheads: Option<Aheads>,
     /// The last bytes that came: at least those that are in no stored chunk yet.
     pub(crate) window: Vec<u8>,
     /// Offset of the window's first byte.
@@ -31,6 +40,7 @@ impl Download {
     pub(crate) fn new(connection: Connection, position: u64, now_ms: f64) -> Self {
         Self {
             connection,
+            aheads: None,
             window: Vec::new(),
             window_start: position,
             running: RunningDigest::default(),
@@ -61,13 +71,14 @@ impl Download {
         self.window_start += cut;
     }
 
-    /// The connection's next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`PART_MS`], also while nothing
+    /// The next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`PART_MS`], also while nothing
     /// comes, and where the connection fails.
-    pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Vec<u8>> {
+    pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Piece> {
         let end = self.end();
+        let (connection, aheads) = (&mut self.connection, self.aheads.as_mut());
         // A chunk that is fetched again for comparison must not take the place of what it is compared with.
         let Some(chunks) = kept.filter(|chunks| self.repeated.is_none() && chunks.end() < end) else {
-            return self.connection.next().await;
+            return next_piece(connection, aheads, end).await;
         };
         let mut part = Part {
             bytes: &self.window[(chunks.end() - self.window_start) as usize..],
@@ -78,9 +89,9 @@ impl Download {
         let left_ms = *part.stored_ms + PART_MS - clock.now_ms();
         if left_ms <= 0.0 {
             part.store(clock)?;
-            return self.connection.next().await;
+            return next_piece(connection, aheads, end).await;
         }
-        let mut next = pin!(self.connection.next());
+        let mut next = pin!(next_piece(connection, aheads, end));
         match within(clock, left_ms, next.as_mut()).await {
             Some(Ok(piece)) => Ok(piece),
             Some(Err(error)) => {
@@ -118,6 +129,13 @@ impl Download {
             self.stored_ms = clock.now_ms();
         }
         Ok(())
+    }
+}
+
+async fn next_piece(connection: &mut Connection, aheads: Option<&mut Aheads>, end: u64) -> Result<Piece> {
+    match aheads {
+        Some(aheads) => aheads.next(connection, end).await,
+        None => connection.next().await.map(Piece::fetched),
     }
 }
 

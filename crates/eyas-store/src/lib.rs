@@ -11,6 +11,8 @@
 //!   with its own SHA-256: whatever cuts a writing short, the record before it is whole.
 //! - **Resuming.** A connection that breaks or stalls is made anew behind the last byte; a later visit goes on behind the last byte that was stored. Validators
 //!   and lengths tell whether the server still has the same file, and where nothing tells, a chunk is fetched again and compared.
+//! - **Side by side.** Where a file takes long and another connection makes it faster, up to three fetch it: those beside the reader's own store parts of it
+//!   ahead of him, in files of their own, which he reads when he comes to them.
 //! - **Room.** Before a download the quota is asked; models that the application called evictable go, the least recently used first.
 //! - **Versions.** A newer version is fetched beside the current one, shares what did not change, and takes its place when it was tried; the one before
 //!   stays until the new one has answered, and comes back where the new one fails.
@@ -38,6 +40,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panicking
 
+mod ahead;
 mod chunk_file;
 mod connection;
 mod content_range;
@@ -47,6 +50,7 @@ mod damage;
 mod digest;
 mod download;
 mod file_system;
+mod lanes;
 mod manifest;
 mod meter;
 mod model_archive;
@@ -54,6 +58,7 @@ mod model_file;
 mod model_record;
 mod network;
 mod open_model;
+mod part;
 mod read_manifest;
 mod record_book;
 mod shelf;

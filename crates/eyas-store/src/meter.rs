@@ -31,6 +31,7 @@ pub struct Meter {
     clock: Rc<dyn Clock>,
     fetched_bytes: Cell<u64>,
     stored_bytes: Cell<u64>,
+    ahead_bytes: Cell<u64>,
     source: Cell<ByteSource>,
     samples: RefCell<VecDeque<(f64, u64)>>,
 }
@@ -42,6 +43,7 @@ impl Meter {
             clock,
             fetched_bytes: Cell::default(),
             stored_bytes: Cell::default(),
+            ahead_bytes: Cell::default(),
             source: Cell::default(),
             samples: RefCell::default(),
         }
@@ -55,6 +57,16 @@ impl Meter {
     pub(crate) fn read(&self, bytes: usize) {
         self.stored_bytes.set(self.stored_bytes.get() + bytes as u64);
         self.source.set(ByteSource::Store);
+    }
+
+    /// So many bytes lie ahead of the reader.
+    pub(crate) fn set_ahead(&self, bytes: u64) {
+        self.ahead_bytes.set(bytes);
+    }
+
+    /// Bytes that were fetched ahead of the reader, who has not come to them yet.
+    pub fn ahead_bytes(&self) -> u64 {
+        self.ahead_bytes.get()
     }
 
     /// Bytes that came over the network.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, FileRecord, ModelRecord, Store, Validator, Version, Which,
-    chunk_file::ChunkFile,
+    chunk_file::{ChunkFile, slot_names},
     digest::RunningDigest,
     record_book::{read_record, remove_model},
     shelf::Shelf,
@@ -92,7 +92,7 @@ impl ModelExport {
             }
             let Some(file) = self.files.pop_front() else { return Ok(None) };
             let Shelf { files, folder, .. } = &self.shelf;
-            let mut chunks = ChunkFile::open(files, folder, file.slot, file.size, file.chunk_bytes).await?;
+            let mut chunks = ChunkFile::open(files, folder, &slot_names(file.slot), file.size, file.chunk_bytes).await?;
             if let (Some(digest), Some(sums)) = (file.digest, file.sums) {
                 chunks.unseal(digest, sums).await?;
             }
@@ -186,7 +186,7 @@ impl Store {
         report: &dyn Fn(u64),
     ) -> Result<FileRecord> {
         let (slot, chunk_bytes) = (shelf.take_slot(), self.chunk_bytes());
-        let mut chunks = ChunkFile::create(&shelf.files, &shelf.folder, slot, file.bytes, chunk_bytes).await?;
+        let mut chunks = ChunkFile::create(&shelf.files, &shelf.folder, &slot_names(slot), file.bytes, chunk_bytes).await?;
         let mut running = RunningDigest::default();
         while chunks.stored_bytes() < file.bytes {
             let (from, end) = (chunks.stored_bytes(), chunks.next_end());

@@ -133,6 +133,12 @@ impl ModelFile {
                 && let Err(error) = download.store_whole_chunks(shelf, chunks, &reading.record, clock).await
             {
                 if error.kind() == ErrorKind::StorageFull
+                    && let Some(aheads) = &mut download.aheads
+                    && aheads.give_up().await?
+                {
+                    continue;
+                }
+                if error.kind() == ErrorKind::StorageFull
                     && let Some(store) = &self.store
                     && store.evict_oldest(&shelf.folder).await?
                 {
@@ -140,17 +146,20 @@ impl ModelFile {
                 }
                 break Err(error);
             }
+            if let (Some((_, chunks)), Some(aheads)) = (&reading.kept, &mut download.aheads) {
+                aheads.tidy(chunks.stored_bytes()).await?;
+            }
             if download.end() >= end {
                 break Ok(());
             }
             download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), keep);
             match download.next(reading.kept.as_mut().map(|(_, chunks)| chunks), clock).await {
                 Ok(piece) => {
-                    self.meter.fetched(piece.len());
+                    self.meter.fetched(piece.fetched_bytes);
                     if reading.kept.is_none() && reading.expected.is_some() {
-                        download.hash_passing(&piece);
+                        download.hash_passing(&piece.bytes);
                     }
-                    download.window.extend_from_slice(&piece);
+                    download.window.extend_from_slice(&piece.bytes);
                 }
                 Err(error) => break Err(error),
             }
@@ -186,6 +195,9 @@ impl ModelFile {
             return Ok(()); // written down before; the window is still being read
         }
         download.connection.seek(self.size);
+        if let Some(mut aheads) = download.aheads.take() {
+            aheads.give_up().await?;
+        }
         let digest = std::mem::take(&mut download.running).finish();
         if let Some(expected) = reading.expected
             && let Err(error) = require_digest(&self.name, expected, digest)

@@ -135,6 +135,11 @@ impl ModelRecord {
         self.versions().any(|version| version.files.iter().any(|file| file.slot == slot))
     }
 
+    /// Whether the file in `slot` is not complete.
+    pub(crate) fn is_begun(&self, slot: u32) -> bool {
+        self.versions().any(|version| version.files.iter().any(|file| file.slot == slot && file.digest.is_none()))
+    }
+
     /// The record as it is stored: a line of JSON and a line with its sha256.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let json = serde_json::to_string(self).map_err(|error| Error::internal(format!("a record can't be written: {error}")))?;

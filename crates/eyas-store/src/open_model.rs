@@ -7,7 +7,8 @@ use eyas_weights::{MemoryReader, RangeReader};
 
 use crate::{
     Answer, CHUNK_BYTES, Clock, Digest, FileRecord, Get, Meter, Network, Store, Validator,
-    chunk_file::{ChunkFile, Resumed},
+    ahead::Aheads,
+    chunk_file::{ChunkFile, Resumed, slot_names},
     connection::{Connection, Known, STALL_MS, Start},
     content_range::number,
     digest::RunningDigest,
@@ -126,7 +127,7 @@ impl OpenModel {
             None => self.open_remote(name, url, page_is_missing, None).await,
             Some(record) if record.digest.is_none() => {
                 let begun = self.begun(shelf, record).await?;
-                if begun.chunks.stored_bytes() == begun.record.size && !self.has_changed(&begun.record).await? {
+                if begun.aheads.gap(begun.chunks.end()).0 == begun.record.size && !self.has_changed(&begun.record).await? {
                     // Everything was there but its line in the record.
                     let size = begun.record.size;
                     return Ok(Some(self.go_on(begun, Connection::at_end(self.net(), name, url, size))));
@@ -165,7 +166,8 @@ impl OpenModel {
 
     /// Opens a file that is stored whole.
     async fn open_stored(&self, shelf: &Rc<Shelf>, record: FileRecord) -> Result<Rc<dyn RangeReader>> {
-        let mut chunks = ChunkFile::open(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
+        let mut chunks =
+            ChunkFile::open(&shelf.files, &shelf.folder, &slot_names(record.slot), record.size, record.chunk_bytes).await?;
         if let (Some(digest), Some(sums)) = (record.digest, record.sums) {
             chunks.unseal(digest, sums).await?;
         }
@@ -174,12 +176,20 @@ impl OpenModel {
 
     /// Finds what an earlier visit stored of a file.
     async fn begun(&self, shelf: &Rc<Shelf>, record: FileRecord) -> Result<Begun> {
-        let mut chunks = ChunkFile::open(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
+        let mut chunks =
+            ChunkFile::open(&shelf.files, &shelf.folder, &slot_names(record.slot), record.size, record.chunk_bytes).await?;
         let mut running = RunningDigest::default();
         // Where nothing tells whether the server still has the same file, one chunk is fetched again and compared.
         let resumed = chunks.resume(&mut running, !record.validator.is_known()).await?;
+        let aheads = self.aheads(shelf, &record, chunks.end()).await?;
         self.meter.read(usize::try_from(chunks.end()).unwrap_or(usize::MAX));
-        Ok(Begun { record, shelf: shelf.clone(), chunks, running, resumed })
+        Ok(Begun { record, shelf: shelf.clone(), chunks, running, resumed, aheads })
+    }
+
+    /// What lies ahead of the byte `end` of a file. A device that is to save data fetches no more ahead.
+    async fn aheads(&self, shelf: &Rc<Shelf>, record: &FileRecord, end: u64) -> Result<Aheads> {
+        let may_grow = self.expectations.unasked_bytes.is_none();
+        Aheads::resume(shelf, record, (self.meter.clone(), self.ports.clock.clone()), (end, may_grow)).await
     }
 
     /// Opens a file over the network, behind what an earlier visit stored of it.
@@ -191,13 +201,13 @@ impl OpenModel {
         begun: Option<Begun>,
     ) -> Result<Option<Rc<dyn RangeReader>>> {
         let start = match begun {
-            None => Connection::open(self.net(), name, url, 0, None).await?,
+            None => Connection::open(self.net(), name, url, (0, None), None).await?,
             Some(begun) => {
-                let (from, size) = (begun.chunks.end(), begun.record.size);
+                let (gap, size) = (begun.aheads.gap(begun.chunks.end()), begun.record.size);
                 let known = Known { size, validator: &begun.record.validator };
-                match Connection::open(self.net(), name, url, from, Some(known)).await? {
+                match Connection::open(self.net(), name, url, gap, Some(known)).await? {
                     Start::Same(mut connection, answer) => {
-                        self.prepare(name, size - from).await?;
+                        self.prepare(name, size - gap.0).await?;
                         connection.stream(answer, size, begun.record.validator.clone());
                         return Ok(Some(self.go_on(begun, connection)));
                     }
@@ -229,7 +239,11 @@ impl OpenModel {
                 let file = self.begin(name, url, size, validator.clone()).await?;
                 let mut connection = connection;
                 connection.stream(answer, size, validator);
-                Ok(Some(self.add(file, Some(Download::new(connection, 0, self.ports.clock.now_ms())))))
+                let mut download = Download::new(connection, 0, self.ports.clock.now_ms());
+                if let (record, Some((shelf, _))) = &file {
+                    download.aheads = Some(self.aheads(shelf, record, 0).await?);
+                }
+                Ok(Some(self.add(file, Some(download))))
             }
             None => self.keep_whole(name, url, &connection, answer, validator).await.map(Some),
         }
@@ -306,7 +320,8 @@ impl OpenModel {
     async fn make_place(shelf: &Rc<Shelf>, record: &mut FileRecord) -> Result<ChunkFile> {
         let _turn = shelf.turn().await?;
         record.slot = shelf.take_slot();
-        let chunks = ChunkFile::create(&shelf.files, &shelf.folder, record.slot, record.size, record.chunk_bytes).await?;
+        let chunks =
+            ChunkFile::create(&shelf.files, &shelf.folder, &slot_names(record.slot), record.size, record.chunk_bytes).await?;
         shelf.change(|version| version.put(record.clone()));
         shelf.write().await?;
         Ok(chunks)
@@ -339,10 +354,11 @@ impl OpenModel {
     }
 
     fn go_on(&self, begun: Begun, connection: Connection) -> Rc<dyn RangeReader> {
-        let Begun { record, shelf, chunks, running, resumed } = begun;
+        let Begun { record, shelf, chunks, running, resumed, aheads } = begun;
         let mut download = Download::new(connection, chunks.stored_bytes(), self.ports.clock.now_ms());
         download.window = resumed.part;
         download.running = running;
+        download.aheads = Some(aheads);
         download.repeated = resumed.repeated;
         self.add((record, Some((shelf, chunks))), Some(download))
     }
@@ -455,6 +471,7 @@ struct Begun {
     chunks: ChunkFile,
     running: RunningDigest,
     resumed: Resumed,
+    aheads: Aheads,
 }
 
 /// A file's size as an answer with the whole file tells it. A compressed body's length is not the file's, and another origin's answer hides that it

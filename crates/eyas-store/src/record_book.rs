@@ -46,8 +46,3 @@ pub(crate) async fn remove_model(files: &Rc<dyn FileSystem>, folder: &str) -> Re
     }
     files.remove(folder, None).await
 }
-
-/// Whether a file in a model's folder belongs to a slot, and to which.
-pub(crate) fn slot_of(name: &str) -> Option<u32> {
-    name.strip_suffix("-data").or_else(|| name.strip_suffix("-sums"))?.parse().ok()
-}

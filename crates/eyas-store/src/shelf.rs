@@ -6,8 +6,8 @@ use eyas_core::{Error, ErrorKind, Result};
 
 use crate::{
     FileRecord, FileSystem, ModelRecord, Version,
-    chunk_file::slot_names,
-    record_book::{read_record, slot_of, write_record},
+    chunk_file::FileKind,
+    record_book::{read_record, write_record},
 };
 
 /// So often in a row a person may leave in the middle of a new version's first load or answer, before that counts as its fault.
@@ -93,10 +93,15 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes files that no version knows: what an interrupted load, a changed file or a past update left.
+    /// Removes files that no version knows: what an interrupted load, a changed file or a past update left, and what was fetched ahead of a file that is
+    /// complete.
     pub(crate) async fn sweep(&self) -> Result<()> {
         for name in self.files.names(&self.folder).await? {
-            let is_used = slot_of(&name).is_none_or(|slot| self.record.borrow().uses(slot));
+            let is_used = match FileKind::of(&name) {
+                None => true,
+                Some(FileKind::Whole { slot }) => self.record.borrow().uses(slot),
+                Some(FileKind::Part { slot, .. }) => self.record.borrow().is_begun(slot),
+            };
             if !is_used {
                 self.files.remove(&self.folder, Some(&name)).await?;
             }
@@ -119,8 +124,10 @@ impl Shelf {
     }
 
     async fn remove_slot(&self, slot: u32) -> Result<()> {
-        for name in slot_names(slot) {
-            self.files.remove(&self.folder, Some(&name)).await?;
+        for name in self.files.names(&self.folder).await? {
+            if FileKind::of(&name).is_some_and(|kind| kind.slot() == slot) {
+                self.files.remove(&self.folder, Some(&name)).await?;
+            }
         }
         Ok(())
     }

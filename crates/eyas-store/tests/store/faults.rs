@@ -181,7 +181,12 @@ fn where_only_connections_break_every_byte_is_fetched_once() {
         let remote = Remote::plain(random.bytes(size));
         world.internet.put(&format!("{MODEL}w.bin"), remote.clone());
         for attempt in 0.. {
-            let seen = block_on(async { load(&world.open(MODEL, Which::Current).await?, &["w.bin".into()], &mut random).await });
+            // Chunks so large that nothing is fetched ahead.
+            let store = world.store().with_chunk_bytes(256);
+            let seen = block_on(async {
+                let model = store.open(MODEL, Which::Current, true, world.ports(), Expectations::default()).await?;
+                load(&model, &["w.bin".into()], &mut random).await
+            });
             match seen {
                 Ok(seen) => {
                     assert_eq!(seen, [Some(remote.bytes)], "run {run}");

@@ -43,6 +43,8 @@ type Folders = BTreeMap<String, BTreeMap<String, Stored>>;
 struct State {
     folders: Folders,
     locked: BTreeSet<String>,
+    /// Files that are open, which no browser removes.
+    open: Vec<(String, String)>,
     random: Option<Random>,
     /// Changes that were made.
     made: u64,
@@ -229,6 +231,23 @@ struct Open {
     name: String,
 }
 
+impl Open {
+    fn new(state: &Rc<RefCell<State>>, folder: &str, name: &str) -> Self {
+        state.borrow_mut().open.push((folder.into(), name.into()));
+        Self { state: state.clone(), folder: folder.into(), name: name.into() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut state = self.state.borrow_mut();
+        let at = state.open.iter().position(|(folder, name)| *folder == self.folder && *name == self.name);
+        if let Some(at) = at {
+            state.open.swap_remove(at);
+        }
+    }
+}
+
 impl StoreFile for Open {
     fn size(&self) -> Result<u64> {
         let mut state = self.state.borrow_mut();
@@ -315,10 +334,7 @@ impl FileSystem for Device {
             *file = Stored { pending: vec![Change::Truncate(0)], ..Stored::default() };
         }
         drop(state);
-        done(
-            opened
-                .map(|()| Rc::new(Open { state: self.0.clone(), folder: folder.into(), name: name.into() }) as Rc<dyn StoreFile>),
-        )
+        done(opened.map(|()| Rc::new(Open::new(&self.0, folder, name)) as Rc<dyn StoreFile>))
     }
 
     fn remove<'a>(&'a self, folder: &'a str, name: Option<&'a str>) -> LocalFuture<'a, Result<()>> {
@@ -329,6 +345,9 @@ impl FileSystem for Device {
         let mut state = self.0.borrow_mut();
         let mut removed = state.alive();
         for name in names {
+            if state.open.contains(&(folder.to_owned(), name.clone())) {
+                continue;
+            }
             removed = removed.and_then(|()| state.change().map_err(|_| cut()));
             if removed.is_ok()
                 && let Some(file) = state.folders.get_mut(folder).and_then(|files| files.get_mut(&name))
