@@ -44,6 +44,8 @@ const ROOT = "eyas-models";
 /** A tab that was killed gives its files back a moment later; one that writes is done a moment later. */
 const OPEN_ATTEMPTS = 60;
 const OPEN_PAUSE_MS = 50;
+const REMOVE_ATTEMPTS = 10;
+const REMOVE_PAUSE_MS = 20;
 
 /** The folder of all models, or why this environment keeps none. */
 export async function deviceFolder(): Promise<FileSystemDirectoryHandle | string> {
@@ -186,16 +188,22 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
       };
     },
     async remove(folder, name) {
-      try {
-        if (name === undefined) {
-          await ifThere(() => (root as FileSystemDirectoryHandle).removeEntry(folder, { recursive: true }));
-        } else {
-          await ifThere(async () => (await folderAt(folder)).removeEntry(name));
-        }
-      } catch (error) {
-        // What is still open is removed by the next load that finds it without an owner.
-        if (!isNamed(error, "NoModificationAllowedError", "InvalidModificationError")) {
-          throw error;
+      for (let attempt = 1; ; attempt++) {
+        try {
+          if (name === undefined) {
+            await ifThere(() => (root as FileSystemDirectoryHandle).removeEntry(folder, { recursive: true }));
+          } else {
+            await ifThere(async () => (await folderAt(folder)).removeEntry(name));
+          }
+          return;
+        } catch (error) {
+          if (!isNamed(error, "NoModificationAllowedError", "InvalidModificationError")) {
+            throw error;
+          }
+          if (attempt === REMOVE_ATTEMPTS) {
+            return; // what is still open is removed by the next load that finds it without an owner
+          }
+          await pause(REMOVE_PAUSE_MS); // a file is given back a moment after it was closed
         }
       }
     },
