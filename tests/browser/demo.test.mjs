@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 
 import { haveStories, launch, NO_STORIES, root, startLab } from "./chromium.mjs";
 import { startFileServer } from "./file_server.mjs";
+import { startModelServer } from "./model_server.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pictures = join(root, ".eyas/screenshots");
@@ -120,20 +121,36 @@ test("files that a person chooses are loaded, a GGUF by its URL too", async (t) 
   await page.close();
 });
 
-test("progress is shown in bytes and a load can be cancelled", async () => {
+test("progress is shown in bytes, and a load that is cancelled goes on later", async () => {
+  const server = await startModelServer({ nano: join(root, "www/eyas/models/eyas-nano") });
+  let isStalled = true;
+  server.fault = ({ name }) => (name === "model.safetensors" && isStalled ? { stallAt: 2_500_000 } : undefined);
   const page = await openDemo();
   await ready(page);
-  await loadModel(page, "folder", `${lab.models.origin}/slow@model.safetensors/nano/`);
+  await loadModel(page, "folder", `${server.origin}/nano/`);
   await page.waitForFunction(() => /Reading weights/.test(document.querySelector("#load-progress .meter-text").textContent));
-  await page.waitForFunction(() => Number(document.querySelector("#load-progress [role=progressbar]").getAttribute("aria-valuenow")) > 500_000);
+  await page.waitForFunction(() => Number(document.querySelector("#load-progress [role=progressbar]").getAttribute("aria-valuenow")) > 1_200_000); // so that a chunk is stored
   assert.match(await page.locator("#load-progress .meter-text").textContent(), /Reading weights · .* of 3\.\d MiB/);
   assert.ok(await page.locator("#load-progress").isVisible());
   await page.screenshot({ path: join(pictures, "progress.png") });
   await page.locator("#cancel-load").press("Enter");
-  await page.waitForFunction(() => /cancelled/.test(document.querySelector("#chat-status").textContent));
+  await page.waitForFunction(() => /cancelled\. Paused: .* are on this device, and “Load” goes on from there/.test(document.querySelector("#chat-status").textContent));
+  await page.locator("#stored summary").focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => /not complete, the next load goes on/.test(document.querySelector("#stored-models").textContent));
+  await page.locator("#stored").scrollIntoViewIfNeeded();
+  await page.screenshot({ path: join(pictures, "paused.png"), fullPage: true });
+  isStalled = false;
+  const requests = server.requests.length;
+  await page.locator("#load").press("Enter");
+  await page.waitForSelector("#conversation:not([hidden])");
+  const [{ start }] = server.requests.slice(requests).filter(({ name, method }) => name === "model.safetensors" && method === "GET");
+  assert.ok(start > 0, "it goes on with what was there");
+  await page.waitForFunction(() => /version [0-9a-f]{12}/.test(document.querySelector("#stored-models").textContent));
   await loadModel(page, "nano");
   await page.waitForSelector("#conversation:not([hidden])");
   await page.close();
+  await server.close();
 });
 
 const ERRORS = [

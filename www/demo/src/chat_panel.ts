@@ -5,7 +5,7 @@ import { ErrorNotice } from "./error_notice";
 import { ModelPicker, type Pick } from "./model_picker";
 import { ProgressMeter } from "./progress_meter";
 import { statusText } from "./status_text";
-import { StoredList } from "./stored_list";
+import { partText, StoredList } from "./stored_list";
 
 /** The second screen: any model is loaded, talked to and stopped. */
 export class ChatPanel {
@@ -63,7 +63,10 @@ export class ChatPanel {
       await this.#begin(this.#eyas, pick);
     } catch (error) {
       if (controller.signal.aborted) {
-        this.#status.textContent = "The load was cancelled.";
+        const part = await partText(pick.model);
+        if (this.#running === controller) {
+          this.#status.textContent = `The load was cancelled. ${part}`;
+        }
       } else {
         this.#loadNotice.show(error);
       }
