@@ -101,6 +101,9 @@ export function bareChromium() {
   return [executablePath, [...PLAIN, ...SOFTWARE_GPU]];
 }
 
+/** The worker with the meter in front of it. */
+const meteredWorker = () => [join(here, "gpu_meter.js"), join(dist, "worker.js")].map((file) => readFileSync(file, "utf8")).join("\n");
+
 /** Starts what a test file needs: the browser, a server for the package, and one at another origin for models. */
 export async function startLab(options = {}) {
   const browser = await launch(options);
@@ -112,13 +115,16 @@ export async function startLab(options = {}) {
     metered: (name) => {
       if (name === "deviceless.js") {
         // A GPU that gives no device.
-        return `globalThis.refuseDevices = true; ${HARDWARE}\n${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+        return `globalThis.refuseDevices = true; ${HARDWARE}\n${meteredWorker()}`;
       }
       const fault = /^miscomputing-([a-z]+)\.js$/.exec(name)?.[1];
       if (fault) {
         return `{ ${miscomputing[fault]} }\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
       }
-      return name === "worker.js" ? `${readFileSync(join(here, "gpu_meter.js"), "utf8")}\n${readFileSync(join(dist, "worker.js"), "utf8")}` : undefined;
+      if (name === "paced.js") {
+        return `globalThis.isPaced = true;\n${meteredWorker()}`;
+      }
+      return name === "worker.js" ? meteredWorker() : undefined;
     },
   });
   const models = await startFileServer({ nano: join(dist, "models/eyas-nano"), stories: join(stories, "hf"), gguf: stories });
