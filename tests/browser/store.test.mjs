@@ -379,27 +379,29 @@ test("a load goes on while its tab is hidden", async () => {
   }
 });
 
-test("a device that is to save data asks first", async () => {
-  server.reset();
-  const big = Buffer.alloc(9 << 20);
-  server.files.set("/big/model.safetensors", big);
-  server.files.set("/big/config.json", readFileSync(join(folder, "config.json")));
-  const page = await openPage();
-  const seen = await page.evaluate(async (origin) => {
-    const source = await (await fetch("/eyas/worker.js")).text();
-    const saver = `Object.defineProperty(WorkerNavigator.prototype, "connection", { get: () => ({ saveData: true }) });\n`;
-    const worker = URL.createObjectURL(new Blob([saver, source], { type: "text/javascript" }));
-    const assets = { worker, gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
-    const outcome = (options) => window.outcome(window.slim.load({ model: `${origin}/big/`, device: "cpu", assets, ...options }));
-    const small = await window.slim.load({ model: window.address, device: "cpu", assets });
-    await small.dispose();
-    return { asked: await outcome({}), ignored: await outcome({ dataSaver: "ignore" }) };
-  }, server.origin);
-  assert.equal(seen.asked.error.code, "over-budget", JSON.stringify(seen));
-  assert.match(seen.asked.error.message, /save data/);
-  assert.equal(seen.ignored.error.code, "bad-model", "it was fetched, and is no model");
-  await page.context().close();
-});
+for (const connection of [{ saveData: true }, { saveData: false, type: "cellular" }]) {
+  test(`a device that is to save data (${JSON.stringify(connection)}) asks first`, async () => {
+    server.reset();
+    const big = Buffer.alloc(9 << 20);
+    server.files.set("/big/model.safetensors", big);
+    server.files.set("/big/config.json", readFileSync(join(folder, "config.json")));
+    const page = await openPage();
+    const seen = await page.evaluate(async ([origin, connection]) => {
+      const source = await (await fetch("/eyas/worker.js")).text();
+      const saver = `Object.defineProperty(WorkerNavigator.prototype, "connection", { get: () => (${JSON.stringify(connection)}) });\n`;
+      const worker = URL.createObjectURL(new Blob([saver, source], { type: "text/javascript" }));
+      const assets = { worker, gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
+      const outcome = (options) => window.outcome(window.slim.load({ model: `${origin}/big/`, device: "cpu", assets, ...options }));
+      const small = await window.slim.load({ model: window.address, device: "cpu", assets });
+      await small.dispose();
+      return { asked: await outcome({}), ignored: await outcome({ dataSaver: "ignore" }) };
+    }, [server.origin, connection]);
+    assert.equal(seen.asked.error.code, "over-budget", JSON.stringify(seen));
+    assert.match(seen.asked.error.message, /save data/);
+    assert.equal(seen.ignored.error.code, "bad-model", "it was fetched, and is no model");
+    await page.context().close();
+  });
+}
 
 test("an aborted load can be gone on with", async () => {
   server.reset();
