@@ -60,10 +60,6 @@ impl Mark {
     }
 }
 
-fn key(model: &str) -> String {
-    format!("eyas-loading:{model}")
-}
-
 fn refusal(ended: u32, left: u32) -> Error {
     let loads =
         if ended == 1 { "the last load of this model".to_owned() } else { format!("the last {ended} loads of this model") };
@@ -87,10 +83,10 @@ pub struct LoadSentinel {
 }
 
 impl LoadSentinel {
-    /// Sets the mark for `model` before its load. Where the last loads of the same model never ended, this fails with `over-budget`, as many times as
-    /// they were, three at most; then the model may be loaded again.
-    pub async fn begin(store: &dyn Store, model: &str) -> Result<Self> {
-        let key = key(model);
+    /// Sets the mark of a load under `key`, which is the same for the same model in the same way, before it begins. Where the last loads under it never
+    /// ended, this fails with `over-budget`, as many times as they were, three at most; then the model may be loaded again.
+    pub async fn begin(store: &dyn Store, key: &str) -> Result<Self> {
+        let key = key.to_owned();
         let mut ended = 0;
         if let Some(text) = store.get(&key).await {
             let left;
@@ -104,7 +100,7 @@ impl LoadSentinel {
         Ok(Self { key })
     }
 
-    /// What [`Self::begin`] fails with where the store has this text under the model's key.
+    /// What [`Self::begin`] fails with where the store has this text under the load's key.
     pub fn forecast(text: &str) -> Option<Error> {
         let (ended, left) = Mark::read(text).found();
         (left > 0).then(|| refusal(ended, left))
@@ -167,7 +163,7 @@ mod tests {
 
         /// What a plan says of the next load.
         fn forecast(&self, model: &str) -> Option<Error> {
-            LoadSentinel::forecast(&now(self.get(&key(model)))?)
+            LoadSentinel::forecast(&now(self.get(model))?)
         }
     }
 

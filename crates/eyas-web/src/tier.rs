@@ -48,10 +48,10 @@ impl WasmTier {
         Ok(Self { tiers, host, engine, sessions: BTreeMap::new(), loading: None })
     }
 
-    /// Sets the mark that a load of `model` is under way; `over-budget` where the last one never ended.
+    /// Sets the mark under `key` that a load is under way; `over-budget` where the last one never ended.
     #[wasm_bindgen(js_name = "beginLoad")]
-    pub async fn begin_load(&mut self, model: String) -> std::result::Result<(), JsValue> {
-        let mark = LoadSentinel::begin(&HostStore(self.host.clone()), &model).await;
+    pub async fn begin_load(&mut self, key: String) -> std::result::Result<(), JsValue> {
+        let mark = LoadSentinel::begin(&HostStore(self.host.clone()), &key).await;
         self.loading = Some(mark.map_err(|error| js_error(&error))?);
         Ok(())
     }

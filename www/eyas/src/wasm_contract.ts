@@ -20,7 +20,7 @@ export interface WasmAnswer {
 
 /** Both tiers of one engine, with its sessions. */
 export interface WasmTier {
-  beginLoad(model: string): Promise<void>;
+  beginLoad(key: string): Promise<void>;
   endLoad(): Promise<void>;
   attach(engine: WasmEngine): void;
   detach(code: string, message: string): boolean;

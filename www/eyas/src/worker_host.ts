@@ -35,10 +35,10 @@ const UNASKED_BYTES = 8 * 2 ** 20;
 /** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast. */
 const TUNING_KEY = "eyas-tuning:1";
 
-/** What the mark of a load is named by: the same load on the same device. */
-function loadName({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {
+/** Where the mark of a load is kept: the same load on the same device has the same. */
+function loadMarkKey({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {
   const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
-  return `${name} ${device} ${options.quantize} ${options.contextTokens ?? "auto"}`;
+  return `eyas-loading:${name} ${device} ${options.quantize} ${options.contextTokens ?? "auto"}`;
 }
 
 /** What a load asks of the store. Where its download is limited it must find room: what did not fit would be fetched a second time to go on without it. */
@@ -292,7 +292,7 @@ export class WorkerHost {
       const { source } = call;
       const adapter = plan.adapter && `${TUNING_KEY}:${plan.adapter.name}`;
       const known = adapter && (await this.#ask({ kind: "store-get", key: adapter }));
-      await tier.beginLoad(loadName(call, plan.kind));
+      await tier.beginLoad(loadMarkKey(call, plan.kind));
       try {
         const engine = await wasm.WasmEngine.load(source, call.options, onProgress, handle, host, storing, known);
         this.#engine = engine;
@@ -362,7 +362,7 @@ export class WorkerHost {
       largestBufferBytes: limits && Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize),
     };
     const { host, storing } = await this.#storing(storeOf(call), (progress) => post({ type: "progress", id, progress }));
-    const mark = await this.#ask({ kind: "store-get", key: `eyas-loading:${loadName(call, chosen.kind)}` });
+    const mark = await this.#ask({ kind: "store-get", key: loadMarkKey(call, chosen.kind) });
     return this.#cancellable(modules.cpu, signal, (handle) => modules.cpu.planModel(call.source, call.options, chosen.kind, budget, cloudMayAnswer(call.tier), handle, host, storing, mark));
   }
 

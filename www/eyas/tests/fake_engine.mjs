@@ -54,8 +54,8 @@ function fakeModule(kind, script) {
       script.host = host;
       this.sessions = new Set();
     }
-    async beginLoad(model) {
-      script.marks.push(`begin ${model}`);
+    async beginLoad(key) {
+      script.marks.push(`begin ${key}`);
     }
     async endLoad() {
       script.marks.push("end");

@@ -84,7 +84,7 @@ test("a mark stands around every load", async () => {
   await fakeEngine(script);
   script.failLoad = () => new EyasError("bad-model", "no");
   await assert.rejects(fakeEngine(script), code("bad-model"));
-  assert.deepEqual(script.marks, ["begin https://example.test/m/ cpu auto auto", "end", "begin https://example.test/m/ cpu auto auto", "end"]);
+  assert.deepEqual(script.marks, ["begin eyas-loading:https://example.test/m/ cpu auto auto", "end", "begin eyas-loading:https://example.test/m/ cpu auto auto", "end"]);
 });
 
 test("the ledger keeps, tells and exports what the worker reports", async () => {
