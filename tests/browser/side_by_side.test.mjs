@@ -110,6 +110,10 @@ test("a download over as many connections as help is whole, and every byte is fe
   assert.ok(server.mostOpen <= 3, `${server.mostOpen} connections`);
   assert.deepEqual((await storedFiles(page)).map(({ name }) => name).filter((name) => name.split("-").length > 2), []);
   assert.ok(first.seen.every(({ loadedBytes, totalBytes }) => loadedBytes <= totalBytes));
+  // Progress tells how fast it is, what remains, and where bytes come from.
+  const ofWeights = first.seen.filter(({ phase, totalBytes }) => phase === "weights" && totalBytes > 0);
+  assert.ok(ofWeights.some(({ bytesPerSecond, remainingMs }) => bytesPerSecond > 0 && remainingMs > 0), JSON.stringify(ofWeights.slice(-3)));
+  assert.ok(ofWeights.every(({ source, bytesPerSecond }) => source === "network" && (bytesPerSecond === null || bytesPerSecond >= 0)));
   const [{ files }] = await page.evaluate(() => window.eyas.models.list());
   assert.equal(files.find(({ bytes }) => bytes === model.length)?.sha256, sha256(model));
   const seconds = (performance.now() - began) / 1000;

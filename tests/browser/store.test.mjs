@@ -91,6 +91,8 @@ const FAULTS = [
   ["a server without ranges", { noRanges: true }, "whole", { cutAt: 2_000_000, noRanges: true }],
   ["a redirect", { redirect: "/nano/model.safetensors?signed=1" }, "whole"],
   ["a file that changes in the middle", { etag: '"other"' }, "download-failed", { cutAt: 2_000_000 }],
+  ["a rest that the server says there is none of (416)", { status: 416 }, "download-failed", { cutAt: 2_000_000 }],
+  ["a rest that is longer than it can be", { extraBytes: 1_000 }, "download-failed", { cutAt: 2_000_000 }],
 ];
 for (const [name, fault, outcome, first] of FAULTS) {
   test(`${name} ends ${outcome}`, async () => {
