@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { hasGpu, root, startLab, thorough } from "./chromium.mjs";
+import { hasGpu, root, SOFTWARE_TUNING, startLab, thorough } from "./chromium.mjs";
 import { startFileServer } from "./file_server.mjs";
 
 const goldens = join(root, "tests/goldens");
@@ -14,7 +14,6 @@ const FEW = ["family-gemma2-capped", "family-qwen3-tied", "family-olmo2-bias", "
 const MODELS = thorough ? readdirSync(goldens).filter((name) => existsSync(join(goldens, name, "config.json"))) : FEW;
 
 /** Given, so that nothing is measured on the adapter first, and every step computes as many tokens as the plan's. */
-const TUNING = { matvecLanes: 1, matvecRows: 4, matmulTokens: 8, reduceLanes: 4 };
 
 let lab;
 let gpu;
@@ -68,7 +67,7 @@ for (const model of ["eyas-nano", ...MODELS]) {
       const where = model === "eyas-nano" ? {} : { model: `${models.origin}/goldens/${model}/` };
       // A prompt of one step, and one of several.
       const lengths = quantize === "none" || model.startsWith("encoder") ? { contextTokens: 30 } : { contextTokens: 64, prefillChunkTokens: 16 };
-      const seen = await measured(page, { ...where, quantize, ...lengths, tuning: TUNING });
+      const seen = await measured(page, { ...where, quantize, ...lengths, tuning: SOFTWARE_TUNING });
       assert.deepEqual([seen.device, seen.code], ["gpu", null]);
       const { weightBytes, cacheBytes, scratchBytes, stagingBytes } = seen.need;
       const planned = weightBytes + cacheBytes + scratchBytes;

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { haveStories, hasGpu, NO_STORIES, root, startLab, stories } from "./chromium.mjs";
+import { haveStories, hasGpu, NO_STORIES, root, startLab, stories, tuningOf } from "./chromium.mjs";
 import { startFileServer } from "./file_server.mjs";
 
 // Two have rotary frequencies that change with the length of a sequence, so that each token behind the prompt is computed with all before it anew.
@@ -31,9 +31,10 @@ const floats = (file) => {
 };
 
 // Ways to cut kernels into workgroups, so that each comes several times.
-const CUTS = [[1, 4, 8, 4], [1, 32, 2, 16], [4, 16, 4, 32], [8, 8, 8, 64], [16, 4, 2, 128], [32, 2, 4, 64], [64, 2, 8, 16]].map(
-  ([matvecLanes, matvecRows, matmulTokens, reduceLanes]) => ({ matvecLanes, matvecRows, matmulTokens, reduceLanes }),
-);
+const CUTS = [
+  "1 32 8 8 8 8 4 4", "1 32 4 1 8 1 1 4", "1 64 1 2 4 8 2 16", "4 32 2 4 4 1 4 16", "8 32 2 4 8 8 8 32", "16 16 2 8 4 1 1 32",
+  "32 4 1 16 8 8 2 64", "32 8 2 4 8 1 4 64", "32 16 4 1 8 8 8 128", "64 8 2 2 4 1 4 128",
+].map(tuningOf);
 
 /** Logits at every position of `ids`, computed in the page; those behind the first `atOnce` each with all before them anew. */
 async function logitsInPage(device, source, ids, { atOnce = ids.length, tuning = CUTS[0] } = {}) {

@@ -11,70 +11,175 @@ const MOST_THREADS: u32 = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tuning {
-    /// Threads that share one output row of a matrix·vector product; a power of two, at most 64.
+    /// Threads that share the columns of a matrix·vector product; a power of two, at most 64.
     pub matvec_lanes: u32,
-    /// Output rows of a workgroup in a matrix·vector product; with their lanes at most 256 threads.
+    /// Output rows of a workgroup in a matrix·vector product; a multiple of `matvec_thread_rows`, and at most 256 threads with their lanes.
     pub matvec_rows: u32,
-    /// Tokens that a thread of a matrix·matrix product computes for its row: 1, 2, 4 or 8.
+    /// Output rows that a thread of a matrix·vector product computes: 1, 2, 4, 8 or 16.
+    pub matvec_thread_rows: u32,
+    /// Output rows that a thread of a matrix·matrix product computes: 1, 2, 4, 8 or 16.
+    pub matmul_rows: u32,
+    /// Tokens that a thread of a matrix·matrix product computes: 1, 2, 4 or 8.
     pub matmul_tokens: u32,
+    /// Query heads of a workgroup in attention, at most: 1 to 16. They share what is read of their common keys and values.
+    pub attention_heads: u32,
+    /// Tokens of a workgroup in attention, at most: 1 to 8.
+    pub attention_tokens: u32,
     /// Threads of a workgroup in attention, normalisation and the choice of a token; a power of two, at most 256.
     pub reduce_lanes: u32,
 }
 
 impl Tuning {
     /// For hardware where a workgroup barrier is cheap.
-    pub const HARDWARE: Self = Self { matvec_lanes: 32, matvec_rows: 2, matmul_tokens: 8, reduce_lanes: 64 };
-    /// For software adapters, where a barrier costs more than the arithmetic it saves (17.5 ms against 2.1 ms for a 576×576 product).
-    pub const SOFTWARE: Self = Self { matvec_lanes: 1, matvec_rows: 4, matmul_tokens: 8, reduce_lanes: 4 };
+    pub const HARDWARE: Self = Self {
+        matvec_lanes: 32,
+        matvec_rows: 8,
+        matvec_thread_rows: 2,
+        matmul_rows: 4,
+        matmul_tokens: 8,
+        attention_heads: 1,
+        attention_tokens: 4,
+        reduce_lanes: 64,
+    };
+    /// For software adapters, where a barrier and a read cost more than arithmetic.
+    pub const SOFTWARE: Self = Self {
+        matvec_lanes: 1,
+        matvec_rows: 32,
+        matvec_thread_rows: 8,
+        matmul_rows: 8,
+        matmul_tokens: 8,
+        attention_heads: 8,
+        attention_tokens: 4,
+        reduce_lanes: 4,
+    };
 
-    /// Lanes and rows of a matrix·vector product that are worth a trial, few lanes first.
-    pub const MATVEC: [(u32, u32); 8] = [(1, 4), (1, 32), (4, 16), (8, 8), (16, 4), (32, 2), (32, 4), (64, 2)];
-    /// Tokens of a thread in a matrix·matrix product that are worth a trial.
-    pub const MATMUL_TOKENS: [u32; 3] = [2, 4, 8];
-    /// Threads of a reduction that are worth a trial, few first.
-    pub const REDUCE_LANES: [u32; 5] = [4, 16, 32, 64, 128];
+    /// Lanes, rows and a thread's rows of a matrix·vector product that are worth a trial, few lanes first.
+    pub const MATVEC: [(u32, u32, u32); 10] = [
+        (1, 32, 8),
+        (1, 32, 4),
+        (1, 64, 1),
+        (4, 32, 2),
+        (8, 32, 2),
+        (16, 16, 2),
+        (32, 4, 1),
+        (32, 8, 2),
+        (32, 16, 4),
+        (64, 8, 2),
+    ];
+    /// A thread's rows and tokens in a matrix·matrix product that are worth a trial, small ones first.
+    pub const MATMUL: [(u32, u32); 7] = [(1, 8), (2, 4), (4, 4), (4, 8), (8, 4), (8, 8), (16, 8)];
+    /// Threads of a workgroup and its heads in attention that are worth a trial, few threads first.
+    pub const ATTENTION: [(u32, u32); 10] =
+        [(4, 8), (4, 1), (16, 8), (16, 1), (32, 8), (32, 1), (64, 8), (64, 1), (128, 8), (128, 1)];
+    /// Tokens of a workgroup in attention that are worth a trial.
+    pub const ATTENTION_TOKENS: [u32; 4] = [1, 2, 4, 8];
+
+    /// The same with other sizes of a matrix·vector product: lanes, rows, a thread's rows.
+    #[must_use]
+    pub const fn with_matvec(self, (matvec_lanes, matvec_rows, matvec_thread_rows): (u32, u32, u32)) -> Self {
+        Self { matvec_lanes, matvec_rows, matvec_thread_rows, ..self }
+    }
+
+    /// The same with other sizes of a matrix·matrix product: a thread's rows and tokens.
+    #[must_use]
+    pub const fn with_matmul(self, (matmul_rows, matmul_tokens): (u32, u32)) -> Self {
+        Self { matmul_rows, matmul_tokens, ..self }
+    }
+
+    /// The same with other sizes of attention: threads and heads of a workgroup.
+    #[must_use]
+    pub const fn with_attention(self, (reduce_lanes, attention_heads): (u32, u32)) -> Self {
+        Self { reduce_lanes, attention_heads, ..self }
+    }
 
     /// Tunings in which every size that is worth a trial comes at least once, and the extremes of what is allowed, for tests.
     pub fn variants() -> Vec<Self> {
-        let sizes = Self::MATVEC.iter().zip(Self::MATMUL_TOKENS.iter().cycle()).zip(Self::REDUCE_LANES.iter().cycle());
-        let variants = sizes.map(|(((matvec_lanes, matvec_rows), matmul_tokens), reduce_lanes)| Self {
-            matvec_lanes: *matvec_lanes,
-            matvec_rows: *matvec_rows,
-            matmul_tokens: *matmul_tokens,
-            reduce_lanes: *reduce_lanes,
+        let sizes = Self::MATVEC.iter().zip(Self::MATMUL.iter().cycle()).zip(&Self::ATTENTION);
+        let variants = sizes.zip(Self::ATTENTION_TOKENS.iter().cycle()).map(|(((matvec, matmul), attention), tokens)| Self {
+            attention_tokens: *tokens,
+            ..Self::SOFTWARE.with_matvec(*matvec).with_matmul(*matmul).with_attention(*attention)
         });
-        let smallest = Self { matvec_lanes: 2, matvec_rows: 3, matmul_tokens: 1, reduce_lanes: 1 };
-        let largest = Self { matvec_lanes: 64, matvec_rows: 4, matmul_tokens: 8, reduce_lanes: 256 };
+        let smallest =
+            Self { attention_tokens: 1, ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1)).with_attention((1, 1)) };
+        let largest = Self {
+            attention_tokens: 8,
+            ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8)).with_attention((256, 16))
+        };
         [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
+    }
+
+    /// The sizes in the order of their fields.
+    const fn sizes(self) -> [u32; 8] {
+        let Self {
+            matvec_lanes,
+            matvec_rows,
+            matvec_thread_rows,
+            matmul_rows,
+            matmul_tokens,
+            attention_heads,
+            attention_tokens,
+            reduce_lanes,
+        } = self;
+        [
+            matvec_lanes,
+            matvec_rows,
+            matvec_thread_rows,
+            matmul_rows,
+            matmul_tokens,
+            attention_heads,
+            attention_tokens,
+            reduce_lanes,
+        ]
     }
 
     /// The sizes in the order of their fields, as a short text that can be kept.
     pub fn to_text(self) -> String {
-        let Self { matvec_lanes, matvec_rows, matmul_tokens, reduce_lanes } = self;
-        format!("{matvec_lanes} {matvec_rows} {matmul_tokens} {reduce_lanes}")
+        self.sizes().map(|size| size.to_string()).join(" ")
     }
 
     /// Reads [`Self::to_text`]; none where a text is none of its own, or a size is none that the kernels have.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut sizes = text.split(' ').map(|size| size.parse().ok());
-        let mut next = || sizes.next().flatten();
-        let tuning = Self { matvec_lanes: next()?, matvec_rows: next()?, matmul_tokens: next()?, reduce_lanes: next()? };
-        (sizes.next().is_none() && tuning.validate().is_ok()).then_some(tuning)
+        let sizes: Option<Vec<u32>> = text.split(' ').map(|size| size.parse().ok()).collect();
+        let [lanes, rows, thread_rows, matmul_rows, matmul_tokens, attention_heads, attention_tokens, reduce_lanes] =
+            sizes?.try_into().ok()?;
+        let tuning = Self {
+            matvec_lanes: lanes,
+            matvec_rows: rows,
+            matvec_thread_rows: thread_rows,
+            matmul_rows,
+            matmul_tokens,
+            attention_heads,
+            attention_tokens,
+            reduce_lanes,
+        };
+        tuning.validate().is_ok().then_some(tuning)
     }
 
     /// Fails with `bad-input` where a size is none that the kernels have.
     pub fn validate(&self) -> Result<()> {
-        let Self { matvec_lanes, matvec_rows, matmul_tokens, reduce_lanes } = *self;
-        let threads = matvec_lanes.saturating_mul(matvec_rows);
+        let Self {
+            matvec_lanes,
+            matvec_rows,
+            matvec_thread_rows,
+            matmul_rows,
+            matmul_tokens,
+            attention_heads,
+            attention_tokens,
+            reduce_lanes,
+        } = *self;
+        let is_power = |size: u32, most: u32| size.is_power_of_two() && size <= most;
+        let tiles = if matvec_thread_rows > 0 { matvec_rows / matvec_thread_rows } else { 0 };
+        let fits =
+            tiles > 0 && matvec_rows.is_multiple_of(matvec_thread_rows) && matvec_lanes.saturating_mul(tiles) <= MOST_THREADS;
         let expectations = [
-            (matvec_lanes.is_power_of_two() && matvec_lanes <= 64, "matvecLanes must be a power of two up to 64", matvec_lanes),
-            (matvec_rows > 0 && threads <= MOST_THREADS, "matvecRows times matvecLanes must be between 1 and 256", matvec_rows),
-            (matmul_tokens.is_power_of_two() && matmul_tokens <= 8, "matmulTokens must be 1, 2, 4 or 8", matmul_tokens),
-            (
-                reduce_lanes.is_power_of_two() && reduce_lanes <= MOST_THREADS,
-                "reduceLanes must be a power of two up to 256",
-                reduce_lanes,
-            ),
+            (is_power(matvec_lanes, 64), "matvecLanes must be a power of two up to 64", matvec_lanes),
+            (is_power(matvec_thread_rows, 16), "matvecThreadRows must be a power of two up to 16", matvec_thread_rows),
+            (fits, "matvecRows must be a multiple of matvecThreadRows, and at most 256 threads with matvecLanes", matvec_rows),
+            (is_power(matmul_rows, 16), "matmulRows must be a power of two up to 16", matmul_rows),
+            (is_power(matmul_tokens, 8), "matmulTokens must be a power of two up to 8", matmul_tokens),
+            ((1..=16).contains(&attention_heads), "attentionHeads must be between 1 and 16", attention_heads),
+            ((1..=8).contains(&attention_tokens), "attentionTokens must be between 1 and 8", attention_tokens),
+            (is_power(reduce_lanes, MOST_THREADS), "reduceLanes must be a power of two up to 256", reduce_lanes),
         ];
         match expectations.into_iter().find(|(holds, _, _)| !holds) {
             None => Ok(()),
@@ -117,9 +222,11 @@ mod tests {
         for variant in &variants {
             variant.validate().unwrap();
         }
-        assert!(Tuning::MATVEC.iter().all(|sizes| variants.iter().any(|it| (it.matvec_lanes, it.matvec_rows) == *sizes)));
-        assert!(Tuning::MATMUL_TOKENS.iter().all(|tokens| variants.iter().any(|it| it.matmul_tokens == *tokens)));
-        assert!(Tuning::REDUCE_LANES.iter().all(|lanes| variants.iter().any(|it| it.reduce_lanes == *lanes)));
+        let has = |holds: &dyn Fn(&Tuning) -> bool| variants.iter().any(holds);
+        assert!(Tuning::MATVEC.iter().all(|sizes| has(&|it| it.with_matvec(*sizes) == *it)));
+        assert!(Tuning::MATMUL.iter().all(|sizes| has(&|it| it.with_matmul(*sizes) == *it)));
+        assert!(Tuning::ATTENTION.iter().all(|sizes| has(&|it| it.with_attention(*sizes) == *it)));
+        assert!(Tuning::ATTENTION_TOKENS.iter().all(|tokens| has(&|it| it.attention_tokens == *tokens)));
     }
 
     #[test]
@@ -128,11 +235,18 @@ mod tests {
         for (wrong, told) in [
             (Tuning { matvec_lanes: 0, ..good }, "matvecLanes"),
             (Tuning { matvec_lanes: 24, ..good }, "matvecLanes"),
-            (Tuning { matvec_lanes: 128, matvec_rows: 1, ..good }, "matvecLanes"),
+            (Tuning { matvec_lanes: 128, matvec_rows: 2, ..good }, "matvecLanes"),
             (Tuning { matvec_rows: 0, ..good }, "matvecRows"),
-            (Tuning { matvec_rows: 9, ..good }, "matvecRows"),
-            (Tuning { matvec_rows: u32::MAX, ..good }, "matvecRows"),
+            (Tuning { matvec_rows: 7, ..good }, "matvecRows"),
+            (Tuning { matvec_rows: 18, ..good }, "matvecRows"),
+            (Tuning { matvec_rows: u32::MAX - 1, ..good }, "matvecRows"),
+            (Tuning { matvec_thread_rows: 0, ..good }, "matvecThreadRows"),
+            (Tuning { matvec_thread_rows: 3, ..good }, "matvecThreadRows"),
+            (Tuning { matmul_rows: 32, ..good }, "matmulRows"),
             (Tuning { matmul_tokens: 16, ..good }, "matmulTokens"),
+            (Tuning { attention_heads: 0, ..good }, "attentionHeads"),
+            (Tuning { attention_heads: 17, ..good }, "attentionHeads"),
+            (Tuning { attention_tokens: 9, ..good }, "attentionTokens"),
             (Tuning { reduce_lanes: 512, ..good }, "reduceLanes"),
             (Tuning { reduce_lanes: 3, ..good }, "reduceLanes"),
         ] {
@@ -146,10 +260,18 @@ mod tests {
         for tuning in Tuning::variants() {
             assert_eq!(Tuning::from_text(&tuning.to_text()), Some(tuning));
         }
-        assert_eq!(Tuning::SOFTWARE.to_text(), "1 4 8 4");
-        for wrong in
-            ["", "1", "1 4 8", "1 4 8 4 1", "1 4 8 4 ", " 1 4 8 4", "1 4 8 x", "3 4 8 4", "1 4 8 -4", "1 4 8 99999999999"]
-        {
+        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 8 8 8 4 4");
+        for wrong in [
+            "",
+            "1",
+            "1 4 8 4",
+            "1 32 8 8 8 8 4 4 1",
+            "1 32 8 8 8 8 4 4 ",
+            " 1 32 8 8 8 8 4 4",
+            "1 32 8 8 8 8 4 x",
+            "3 32 8 8 8 8 4 4",
+            "1 32 8 8 8 8 4 -4",
+        ] {
             assert_eq!(Tuning::from_text(wrong), None, "{wrong:?}");
         }
     }
@@ -158,7 +280,10 @@ mod tests {
     fn a_report_is_flat_and_sizes_are_read_strictly() {
         let report = TuningReport { sizes: Tuning::SOFTWARE, source: TuningSource::Measured };
         let text = serde_json::to_string(&report).unwrap();
-        assert_eq!(text, r#"{"matvecLanes":1,"matvecRows":4,"matmulTokens":8,"reduceLanes":4,"source":"measured"}"#);
+        assert_eq!(
+            text,
+            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":8,"matmulTokens":8,"attentionHeads":8,"attentionTokens":4,"reduceLanes":4,"source":"measured"}"#
+        );
         assert!(serde_json::from_str::<Tuning>(&text).is_err());
         assert!(serde_json::from_str::<Tuning>(r#"{"matvecLanes":1}"#).is_err());
     }

@@ -5,12 +5,20 @@ import type { QuantizeChoice } from "./load_options.js";
  * fastest on its adapter once, which takes about a second on a software adapter, and keeps it in the page's `localStorage` under the adapter's name.
  */
 export interface Tuning {
-  /** Threads that share an output row of a matrix·vector product: a power of two up to 64. */
+  /** Threads that share the columns of a matrix·vector product: a power of two up to 64. */
   matvecLanes: number;
-  /** Output rows of a workgroup in such a product; with their lanes at most 256 threads. */
+  /** Output rows of a workgroup in such a product: a multiple of `matvecThreadRows`, and at most 256 threads with their lanes. */
   matvecRows: number;
-  /** Prompt tokens that a thread computes for its row: 1, 2, 4 or 8. */
+  /** Output rows that a thread of such a product computes: 1, 2, 4, 8 or 16. */
+  matvecThreadRows: number;
+  /** Output rows that a thread computes where a step has several tokens: 1, 2, 4, 8 or 16. */
+  matmulRows: number;
+  /** Tokens that a thread computes there: 1, 2, 4 or 8. */
   matmulTokens: number;
+  /** Query heads of a workgroup in attention, at most: 1 to 16. They share what is read of their common keys and values. */
+  attentionHeads: number;
+  /** Tokens of a workgroup in attention, at most: 1 to 8. */
+  attentionTokens: number;
   /** Threads of a workgroup in attention, normalisation and the choice of a token: a power of two up to 256. */
   reduceLanes: number;
 }

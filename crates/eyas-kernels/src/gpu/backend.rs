@@ -13,8 +13,10 @@ use cubecl::{
 };
 
 use super::{
+    attention::Bundle,
     audit,
     kernel::{GRID_X, Kernel, Output},
+    product::Tile,
     room::rows_with_room,
 };
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
@@ -32,6 +34,9 @@ impl KernelSource for Kernel {
         "wgsl"
     }
 }
+
+/// Threads of a workgroup in a product with several tokens.
+const MATMUL_TILES: u32 = 32;
 
 pub(super) fn launch(like: &CubeTensor, kernel: Kernel, grid: [u32; 3], buffers: &[&Handle]) {
     audit::note(like, kernel, buffers);
@@ -85,16 +90,24 @@ impl Matrix<'_> {
 /// The kernel of a product with so many tokens, and its grid.
 pub(super) fn product(spec: MatrixSpec, output: Output, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
     // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
-    let (rows, lanes, per_thread) = if tokens == 1 {
-        (tuning.matvec_rows, tuning.matvec_lanes, 1)
-    } else if tokens.is_multiple_of(tuning.matmul_tokens as usize) {
-        (64, 1, tuning.matmul_tokens)
+    let tile = if tokens == 1 {
+        let rows = tuning.matvec_thread_rows;
+        Tile { lanes: tuning.matvec_lanes, count: tuning.matvec_rows / rows, rows, tokens: 1 }
     } else {
-        (64, 1, 1)
+        let tokens = if tokens.is_multiple_of(tuning.matmul_tokens as usize) { tuning.matmul_tokens } else { 1 };
+        Tile { lanes: 1, count: MATMUL_TILES, rows: tuning.matmul_rows, tokens }
     };
     let units = if matches!(output, Output::Gated(_)) { spec.rows / 2 } else { spec.rows } as u32;
-    let kernel = Kernel::Matmul { spec, output, rows, lanes, tokens: per_thread };
-    (kernel, grid(units.div_ceil(rows), tokens as u32 / per_thread))
+    let tile = tile.fitting(units, output);
+    let kernel = Kernel::Matmul { spec, output, tile };
+    (kernel, grid(units.div_ceil(tile.group_units(output)), tokens as u32 / tile.tokens))
+}
+
+/// The kernel of attention for so many tokens, and its grid.
+pub(super) fn attention(spec: AttentionSpec, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
+    let Tuning { attention_heads: heads, attention_tokens, reduce_lanes: lanes, .. } = tuning;
+    let bundle = Bundle::fitting(spec, tokens, Bundle { heads, tokens: attention_tokens, lanes });
+    (Kernel::Attention { spec, bundle }, bundle.grid(spec, tokens))
 }
 
 impl KernelBackend for Cube {
@@ -253,12 +266,8 @@ impl KernelBackend for Cube {
     ) -> CubeTensor {
         let (tokens, width) = rows_and_width(&q);
         let y = float(&q, tokens, width);
-        launch(
-            &q,
-            Kernel::Attention { spec, lanes: tuning.reduce_lanes },
-            [spec.heads as u32, tokens as u32, 1],
-            &[&q.handle, &k_cache.handle, &v_cache.handle, &step.handle, &y.handle],
-        );
+        let (kernel, grid) = attention(spec, tokens, tuning);
+        launch(&q, kernel, grid, &[&q.handle, &k_cache.handle, &v_cache.handle, &step.handle, &y.handle]);
         y
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::wgpu::wgpu;
 use eyas_core::{ErrorKind, Result, Tuning, WeightKind};
 
 use super::{
-    backend::product,
+    backend::{attention, product},
     device_setup::GpuContext,
     kernel::{Kernel, Output},
     staging::Staging,
@@ -40,19 +40,21 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
     let threads = context.device.limits().max_compute_invocations_per_workgroup;
     let operation = Operation::product(context, MATVEC, 1);
     let trials = Trials::new(device, context, now_ms, &operation).await?;
-    let candidates = Tuning::MATVEC.map(|(matvec_lanes, matvec_rows)| Tuning { matvec_lanes, matvec_rows, ..best });
+    let candidates = Tuning::MATVEC.map(|sizes| best.with_matvec(sizes));
     best = trials.fastest(operation, best, &candidates, |tuning| product(MATVEC, Output::Store, 1, tuning)).await?;
 
-    let candidates = Tuning::MATMUL_TOKENS.map(|matmul_tokens| Tuning { matmul_tokens, ..best });
+    let candidates = Tuning::MATMUL.map(|sizes| best.with_matmul(sizes));
     let operation = Operation::product(context, MATMUL, TOKENS);
     best = trials.fastest(operation, best, &candidates, |tuning| product(MATMUL, Output::Store, TOKENS, tuning)).await?;
 
     let spec = AttentionSpec::new(8, 2, 64, POSITIONS);
-    let candidates = Tuning::REDUCE_LANES.map(|reduce_lanes| Tuning { reduce_lanes, ..best });
-    let candidates: Vec<_> = candidates.into_iter().filter(|candidate| candidate.reduce_lanes <= threads).collect();
-    let operation = Operation::attention(context, spec);
-    let attention = |tuning: Tuning| (Kernel::Attention { spec, lanes: tuning.reduce_lanes }, [spec.heads as u32, 1, 1]);
-    trials.fastest(operation, best, &candidates, attention).await
+    let candidates: Vec<_> =
+        Tuning::ATTENTION.iter().map(|sizes| best.with_attention(*sizes)).filter(|it| it.reduce_lanes <= threads).collect();
+    best = trials.fastest(Operation::attention(context, spec, 1), best, &candidates, |tuning| attention(spec, 1, tuning)).await?;
+
+    let candidates = Tuning::ATTENTION_TOKENS.map(|attention_tokens| Tuning { attention_tokens, ..best });
+    let operation = Operation::attention(context, spec, TOKENS);
+    trials.fastest(operation, best, &candidates, |tuning| attention(spec, TOKENS, tuning)).await
 }
 
 /// An operation with its buffers, in the order of the kernel's bindings; the last one gets the result.
@@ -85,10 +87,12 @@ impl Operation {
         Self::new(context, &[&words, &scales, &floats(tokens * spec.cols)], tokens * spec.rows)
     }
 
-    fn attention(context: &GpuContext, spec: AttentionSpec) -> Self {
+    /// Attention of the last tokens that the cache has room for.
+    fn attention(context: &GpuContext, spec: AttentionSpec, tokens: usize) -> Self {
         let cache = floats(spec.cache_rows() * spec.head_dim);
-        let step = [POSITIONS as u32 - 1, 1, 0];
-        Self::new(context, &[&floats(spec.q_width()), &cache, &cache, &step], spec.q_width())
+        let step = [(spec.context - tokens) as u32, tokens as u32, 0];
+        let queries = tokens * spec.q_width();
+        Self::new(context, &[&floats(queries), &cache, &cache, &step], queries)
     }
 }
 
@@ -337,12 +341,11 @@ mod tests {
         // All the same.
         assert_eq!(tuned(&[1.0, 1.0]), Tuning::SOFTWARE);
         // Two empty runs; then each candidate's first run, and two that count. The third takes half as long.
-        let [_, _, (matvec_lanes, matvec_rows), ..] = Tuning::MATVEC;
         let fast = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
-        assert_eq!(tuned(&fast), Tuning { matvec_lanes, matvec_rows, ..Tuning::SOFTWARE });
+        assert_eq!(tuned(&fast), Tuning::SOFTWARE.with_matvec(Tuning::MATVEC[2]));
         // The second is hopeless after one run that counts, and no larger one is tried: the next runs are those of another operation.
         let hopeless = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 95.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
-        assert_eq!(tuned(&hopeless), Tuning { matmul_tokens: Tuning::MATMUL_TOKENS[0], ..Tuning::SOFTWARE });
+        assert_eq!(tuned(&hopeless), Tuning::SOFTWARE.with_matmul(Tuning::MATMUL[0]));
         // A twentieth faster is noise.
         let noise = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 29.5, 29.5];
         assert_eq!(tuned(&noise), Tuning::SOFTWARE);

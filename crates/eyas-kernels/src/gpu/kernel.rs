@@ -1,8 +1,11 @@
 //! Which kernels there are, and the WGSL of each.
 
-use eyas_core::{BLOCK, WeightKind};
-
-use super::{source::Wgsl, upload_sum};
+use super::{
+    attention::{self, Bundle},
+    product::{self, Tile},
+    source::Wgsl,
+    upload_sum,
+};
 use crate::{Activation, AttentionSpec, MatrixSpec, QkNorm, ResidualSpec, RopeSpec};
 
 /// Workgroups in the first dimension of a grid at most; WebGPU guarantees 65,535.
@@ -52,9 +55,7 @@ pub(super) enum Kernel {
     Matmul {
         spec: MatrixSpec,
         output: Output,
-        rows: u32,
-        lanes: u32,
-        tokens: u32,
+        tile: Tile,
     },
     RopeAppend {
         rope: RopeSpec,
@@ -63,7 +64,7 @@ pub(super) enum Kernel {
     },
     Attention {
         spec: AttentionSpec,
-        lanes: u32,
+        bundle: Bundle,
     },
     Copy,
     /// The sum of a buffer's words; see [`super::upload_sum`].
@@ -99,22 +100,18 @@ impl Kernel {
             | Self::ResidualNorm { lanes, .. }
             | Self::LayerNorm { lanes, .. }
             | Self::RopeAppend { lanes, .. }
-            | Self::Attention { lanes, .. }
             | Self::PickChunk { lanes, .. }
             | Self::PickBest { lanes, .. }
             | Self::Draw { lanes, .. } => lanes,
-            Self::Matmul { rows, lanes, .. } => rows * lanes,
+            Self::Attention { bundle, .. } => bundle.lanes,
+            Self::Matmul { tile, .. } => tile.threads(),
         }
     }
 
     /// The complete WGSL. Bindings come in the order in which the launch gives its buffers.
     pub(super) fn source(self) -> String {
         match self {
-            Self::Embed { spec, scale_bits } => matrix(Wgsl::new(), spec)
-                .float("SCALE", f32::from_bits(scale_bits))
-                .buffer("step", "u32")
-                .buffer("y", "f32")
-                .body(include_str!("wgsl/embed.wgsl")),
+            Self::Embed { spec, scale_bits } => product::embed(spec, f32::from_bits(scale_bits)),
             Self::RmsNorm { cols, epsilon_bits, lanes } => Wgsl::new()
                 .size("COLS", cols)
                 .size("LANES", lanes as usize)
@@ -125,7 +122,7 @@ impl Kernel {
                 .buffer("y", "f32")
                 .body(include_str!("wgsl/reduce.wgsl"))
                 .body(include_str!("wgsl/rms_norm.wgsl")),
-            Self::Matmul { spec, output, rows, lanes, tokens } => matmul(spec, output, rows, lanes, tokens),
+            Self::Matmul { spec, output, tile } => product::matmul(spec, output, tile),
             Self::ResidualNorm { cols, spec, lanes } => residual_norm(cols, spec, lanes),
             Self::LayerNorm { cols, epsilon_bits, adds, lanes } => layer_norm(cols, f32::from_bits(epsilon_bits), adds, lanes),
             Self::Activate { activation } => {
@@ -137,25 +134,9 @@ impl Kernel {
                 each_value(Wgsl::new().body(&bent(Some(f32::from_bits(cap_bits)))).body(formula))
             }
             Self::RopeAppend { rope, spec, lanes } => rope_append(rope, spec, lanes),
-            Self::Attention { spec, lanes } => Wgsl::new()
-                .size("WINDOW", spec.window.unwrap_or(0))
-                .size("REACH", spec.reach())
-                .body(&cache_index(spec))
-                .body(&bent(spec.softcap()))
-                .size("HEADS", spec.heads)
-                .size("HEADS_PER_KV", spec.heads / spec.kv_heads)
-                .size("HEAD_DIM", spec.head_dim)
-                .size("LANES", lanes as usize)
-                .size("GROUP_THREADS", lanes as usize)
-                .size("DIMS_PER_LANE", spec.head_dim.div_ceil(lanes as usize))
-                .size("TILE", 64)
-                .float("SCALE", spec.scale())
-                .buffer("q", "f32")
-                .buffer("k_cache", "f32")
-                .buffer("v_cache", "f32")
-                .buffer("step", "u32")
-                .buffer("y", "f32")
-                .body(include_str!("wgsl/attention.wgsl")),
+            Self::Attention { spec, bundle } => {
+                attention::attention(spec, bundle).body(&cache_index(spec)).body(&bent(spec.softcap()))
+            }
             Self::PickChunk { vocab, chunks, adjusts, lanes } => pick_chunk(vocab, chunks, adjusts, lanes),
             Self::PickBest { chunks, lanes } => choice(chunks, lanes)
                 .buffer("step", "u32")
@@ -221,7 +202,7 @@ fn each_value(wgsl: Wgsl) -> Wgsl {
 }
 
 /// The functions that an activation calls.
-fn needed_by(wgsl: Wgsl, activation: Activation) -> Wgsl {
+pub(super) fn needed_by(wgsl: Wgsl, activation: Activation) -> Wgsl {
     if activation == Activation::Gelu { wgsl.body(include_str!("wgsl/gelu.wgsl")) } else { wgsl }
 }
 
@@ -313,61 +294,8 @@ fn residual_norm(cols: usize, spec: ResidualSpec, lanes: u32) -> Wgsl {
     wgsl.body(include_str!("wgsl/reduce.wgsl")).body(&body)
 }
 
-/// Sizes, buffers and `load_block` of a packed matrix.
-fn matrix(wgsl: Wgsl, spec: MatrixSpec) -> Wgsl {
-    let wgsl = wgsl
-        .size("ROWS", spec.rows)
-        .size("COLS", spec.cols)
-        .size("COL_BLOCKS", spec.cols.div_ceil(BLOCK))
-        .size("WORDS", spec.words_per_row())
-        .size("BLOCKS", spec.blocks_per_row())
-        .buffer("words", "u32");
-    let wgsl = if spec.kind.is_quantized() { wgsl.buffer("scales", "f32") } else { wgsl };
-    wgsl.body(match spec.kind {
-        WeightKind::F32 => include_str!("wgsl/block_f32.wgsl"),
-        WeightKind::F16 => include_str!("wgsl/block_f16.wgsl"),
-        WeightKind::Bf16 => include_str!("wgsl/block_bf16.wgsl"),
-        WeightKind::Q8 => include_str!("wgsl/block_q8.wgsl"),
-        WeightKind::Q4 => include_str!("wgsl/block_q4.wgsl"),
-    })
-}
-
-fn matmul(spec: MatrixSpec, output: Output, rows: u32, lanes: u32, tokens: u32) -> Wgsl {
-    let whole = spec.cols.is_multiple_of(BLOCK);
-    let gated = matches!(output, Output::Gated(_));
-    let wgsl = matrix(Wgsl::new(), spec)
-        .size("UNITS", if gated { spec.rows / 2 } else { spec.rows })
-        .size("GROUP_ROWS", rows as usize)
-        .size("LANES", lanes as usize)
-        .size("GROUP_THREADS", (rows * lanes) as usize)
-        .size("TOKENS", tokens as usize)
-        .size("GRID_X", GRID_X as usize);
-    let wgsl = if spec.has_bias { wgsl.buffer("bias", "f32") } else { wgsl };
-    let wgsl = wgsl.buffer("x", if whole { "vec4<f32>" } else { "f32" }).buffer("y", "f32");
-    let wgsl = wgsl.body(if whole { include_str!("wgsl/load_x_whole.wgsl") } else { include_str!("wgsl/load_x_ragged.wgsl") });
-    let wgsl = if lanes > 1 { wgsl.body(include_str!("wgsl/reduce.wgsl")) } else { wgsl };
-    let wgsl = if let Output::Gated(activation) = output { needed_by(wgsl, activation) } else { wgsl };
-
-    let reduce = |sums: &str| match lanes {
-        1 => String::new(),
-        _ => format!("for (var t = 0u; t < TOKENS; t++) {{ {sums}[t] = reduce({sums}[t], local, lane); }}"),
-    };
-    let (sum_bias, up_bias) = if spec.has_bias { (" + bias[row]", " + bias[UNITS + row]") } else { ("", "") };
-    let gate = if gated { format!("var ups = product(row + UNITS, lane, first); {}", reduce("ups")) } else { String::new() };
-    let store = match output {
-        Output::Store => format!("y[at] = sums[t]{sum_bias};"),
-        Output::Add => format!("y[at] = y[at] + sums[t]{sum_bias};"),
-        Output::Gated(activation) => {
-            format!("let g = sums[t]{sum_bias}; y[at] = {} * (ups[t]{up_bias});", activation_of_g(activation))
-        }
-    };
-    let body =
-        include_str!("wgsl/matmul.wgsl").replace("REDUCE", &reduce("sums")).replace("GATE", &gate).replace("STORE", &store);
-    wgsl.body(&body)
-}
-
 /// The activation of `g`. tanh is written out with a bounded argument: some drivers overflow for large ones.
-fn activation_of_g(activation: Activation) -> &'static str {
+pub(super) fn activation_of_g(activation: Activation) -> &'static str {
     match activation {
         Activation::Silu => "(g / (1.0 + exp(-g)))",
         Activation::GeluTanh => "(0.5 * g * (1.0 + tanh(clamp(0.7978846 * (g + 0.044715 * g * g * g), -15.0, 15.0))))",

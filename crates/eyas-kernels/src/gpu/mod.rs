@@ -1,5 +1,6 @@
 //! The operations on Burn's CubeCL tensors: hand-written WGSL, launched through CubeCL.
 
+mod attention;
 pub(crate) mod audit;
 mod backend;
 pub(crate) mod calibration;
@@ -9,6 +10,7 @@ pub(crate) mod filled_buffer;
 mod kept_read;
 mod kernel;
 mod picker;
+mod product;
 pub(crate) mod read_queue;
 mod recording;
 pub(crate) mod room;

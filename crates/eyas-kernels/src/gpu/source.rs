@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+/// `count` pieces of text, one behind the other.
+pub(super) fn lines(count: u32, line: impl Fn(u32) -> String) -> String {
+    (0..count).map(line).collect()
+}
+
 /// A WGSL module in the making.
 pub(super) struct Wgsl {
     head: String,

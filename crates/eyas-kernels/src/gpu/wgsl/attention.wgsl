@@ -1,73 +1,63 @@
-// One workgroup for each head of each token; positions in tiles, softmax online.
-var<workgroup> q_head: array<f32, HEAD_DIM>;
-var<workgroup> weights: array<f32, TILE>;
-var<workgroup> visible: vec2<u32>;
+// A workgroup for a bundle of queries: heads with one key and value head in common, of neighbouring tokens. Positions come in tiles, softmax online.
+// KEY_LANES threads share a key; the threads of the workgroup share a value.
+const LEAST: f32 = -3.0e38;
+var<workgroup> partial: array<f32, QUERIES * TILE * KEY_LANES>;
+var<workgroup> weights: array<f32, QUERIES * TILE>;
+var<workgroup> tiles: vec2<u32>;
 
-@compute @workgroup_size(GROUP_THREADS)
+// What the token sees: from the first position to the one before the second.
+fn visible(token: u32) -> vec2<u32> {
+    let position = step[0] + token;
+    let first = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
+    return vec2(first, min(step[0] + step[1], position + REACH));
+}
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let head = group.x;
-    let token = group.y;
-    let q_base = token * HEADS * HEAD_DIM + head * HEAD_DIM;
-    let kv_head = head / HEADS_PER_KV;
+    let kv_head = group.x / BUNDLES_PER_KV;
+    let first_head = group.x * BUNDLE_HEADS;
+    let first_token = group.y * BUNDLE_TOKENS;
+    let lane = local % KEY_LANES;
     if (local == 0u) {
-        let position = step[0] + token;
-        let first = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
-        visible = select(vec2(0u), vec2(first, min(step[0] + step[1], position + REACH)), token < step[1]);
+        tiles = vec2(0u);
+        if (first_token < step[1]) {
+            tiles = vec2(visible(first_token).x, visible(min(first_token + BUNDLE_TOKENS, step[1]) - 1u).y);
+        }
     }
-    for (var i = local; i < HEAD_DIM; i += LANES) {
-        q_head[i] = q[q_base + i] * SCALE;
+    let bounds = workgroupUniformLoad(&tiles);
+    if (bounds.y == 0u) {
+        return;
     }
-    let bounds = workgroupUniformLoad(&visible);
-    let first = bounds.x;
-    let length = bounds.y;
-
-    var maximum = -3.0e38;
-    var total = 0.0;
-    var sums: array<f32, DIMS_PER_LANE>;
-    for (var start = first; start < length; start += TILE) {
-        let count = min(TILE, length - start);
-        for (var p = local; p < count; p += LANES) {
-            let k_base = cache_index(kv_head, start + p);
-            var score = 0.0;
-            for (var i = 0u; i < HEAD_DIM; i++) {
-                score += q_head[i] * k_cache[k_base + i];
-            }
-            weights[p] = bent(score);
+    /* QUERY */
+    for (var start = bounds.x; start < bounds.y; start += TILE) {
+        let count = min(TILE, bounds.y - start);
+        for (var p = local / KEY_LANES; p < count; p += LANES / KEY_LANES) {
+            let key = cache_index(kv_head, start + p);
+            /* SCORES */
         }
         workgroupBarrier();
-        var tile_maximum = maximum;
+        for (var i = local; i < count * QUERIES; i += LANES) {
+            let at = i * KEY_LANES;
+            let score = /* SCORE */;
+            let seen = visible(first_token + (i % QUERIES) / BUNDLE_HEADS);
+            let position = start + i / QUERIES;
+            weights[i] = select(LEAST, bent(score), position >= seen.x && position < seen.y);
+        }
+        workgroupBarrier();
+        /* MAXIMA */
         for (var p = 0u; p < count; p++) {
-            tile_maximum = max(tile_maximum, weights[p]);
+            /* EACH_MAXIMUM */
         }
         workgroupBarrier();
+        /* CORRECTIONS */
         for (var p = local; p < count; p += LANES) {
-            weights[p] = exp(weights[p] - tile_maximum);
+            /* EXPONENTIALS */
         }
         workgroupBarrier();
-        let correction = exp(maximum - tile_maximum);
-        maximum = tile_maximum;
-        total *= correction;
         for (var p = 0u; p < count; p++) {
-            total += weights[p];
-        }
-        for (var j = 0u; j < DIMS_PER_LANE; j++) {
-            let i = local + j * LANES;
-            if (i < HEAD_DIM) {
-                var sum = sums[j] * correction;
-                for (var p = 0u; p < count; p++) {
-                    sum += weights[p] * v_cache[cache_index(kv_head, start + p) + i];
-                }
-                sums[j] = sum;
-            }
-        }
-        workgroupBarrier();
-    }
-    if (length > 0u) {
-        for (var j = 0u; j < DIMS_PER_LANE; j++) {
-            let i = local + j * LANES;
-            if (i < HEAD_DIM) {
-                y[q_base + i] = sums[j] / total;
-            }
+            let value = cache_index(kv_head, start + p) + local;
+            /* VALUES */
         }
     }
+    /* STORE */
 }
