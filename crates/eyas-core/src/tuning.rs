@@ -21,9 +21,9 @@ pub struct Tuning {
     pub matmul_rows: u32,
     /// Tokens that a thread of a matrix·matrix product computes: 1, 2, 4 or 8.
     pub matmul_tokens: u32,
-    /// Query heads of a workgroup in attention, at most: 1 to 16. They share what is read of their common keys and values.
+    /// Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values.
     pub attention_heads: u32,
-    /// Tokens of a workgroup in attention, at most: 1 to 8.
+    /// Tokens of a workgroup in attention, at most: 1 to 8; with their heads at most 8 queries.
     pub attention_tokens: u32,
     /// Threads of a workgroup in attention, normalisation and the choice of a token; a power of two, at most 256.
     pub reduce_lanes: u32,
@@ -49,30 +49,19 @@ impl Tuning {
         matmul_rows: 8,
         matmul_tokens: 8,
         attention_heads: 8,
-        attention_tokens: 4,
+        attention_tokens: 2,
         reduce_lanes: 4,
     };
 
     /// Lanes, rows and a thread's rows of a matrix·vector product that are worth a trial, few lanes first.
-    pub const MATVEC: [(u32, u32, u32); 10] = [
-        (1, 32, 8),
-        (1, 32, 4),
-        (1, 64, 1),
-        (4, 32, 2),
-        (8, 32, 2),
-        (16, 16, 2),
-        (32, 4, 1),
-        (32, 8, 2),
-        (32, 16, 4),
-        (64, 8, 2),
-    ];
+    pub const MATVEC: [(u32, u32, u32); 8] =
+        [(1, 32, 8), (1, 32, 4), (4, 32, 2), (16, 16, 2), (32, 4, 1), (32, 8, 2), (32, 16, 4), (64, 8, 2)];
     /// A thread's rows and tokens in a matrix·matrix product that are worth a trial, small ones first.
-    pub const MATMUL: [(u32, u32); 7] = [(1, 8), (2, 4), (4, 4), (4, 8), (8, 4), (8, 8), (16, 8)];
+    pub const MATMUL: [(u32, u32); 5] = [(2, 4), (4, 4), (4, 8), (8, 4), (8, 8)];
     /// Threads of a workgroup and its heads in attention that are worth a trial, few threads first.
-    pub const ATTENTION: [(u32, u32); 10] =
-        [(4, 8), (4, 1), (16, 8), (16, 1), (32, 8), (32, 1), (64, 8), (64, 1), (128, 8), (128, 1)];
+    pub const ATTENTION: [(u32, u32); 8] = [(4, 8), (4, 1), (16, 8), (32, 8), (32, 1), (64, 8), (64, 1), (128, 1)];
     /// Tokens of a workgroup in attention that are worth a trial.
-    pub const ATTENTION_TOKENS: [u32; 4] = [1, 2, 4, 8];
+    pub const ATTENTION_TOKENS: [u32; 3] = [1, 2, 4];
 
     /// The same with other sizes of a matrix·vector product: lanes, rows, a thread's rows.
     #[must_use]
@@ -103,7 +92,7 @@ impl Tuning {
             Self { attention_tokens: 1, ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1)).with_attention((1, 1)) };
         let largest = Self {
             attention_tokens: 8,
-            ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8)).with_attention((256, 16))
+            ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8)).with_attention((256, 8))
         };
         [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
     }
@@ -177,7 +166,7 @@ impl Tuning {
             (fits, "matvecRows must be a multiple of matvecThreadRows, and at most 256 threads with matvecLanes", matvec_rows),
             (is_power(matmul_rows, 16), "matmulRows must be a power of two up to 16", matmul_rows),
             (is_power(matmul_tokens, 8), "matmulTokens must be a power of two up to 8", matmul_tokens),
-            ((1..=16).contains(&attention_heads), "attentionHeads must be between 1 and 16", attention_heads),
+            ((1..=8).contains(&attention_heads), "attentionHeads must be between 1 and 8", attention_heads),
             ((1..=8).contains(&attention_tokens), "attentionTokens must be between 1 and 8", attention_tokens),
             (is_power(reduce_lanes, MOST_THREADS), "reduceLanes must be a power of two up to 256", reduce_lanes),
         ];
@@ -245,7 +234,7 @@ mod tests {
             (Tuning { matmul_rows: 32, ..good }, "matmulRows"),
             (Tuning { matmul_tokens: 16, ..good }, "matmulTokens"),
             (Tuning { attention_heads: 0, ..good }, "attentionHeads"),
-            (Tuning { attention_heads: 17, ..good }, "attentionHeads"),
+            (Tuning { attention_heads: 9, ..good }, "attentionHeads"),
             (Tuning { attention_tokens: 9, ..good }, "attentionTokens"),
             (Tuning { reduce_lanes: 512, ..good }, "reduceLanes"),
             (Tuning { reduce_lanes: 3, ..good }, "reduceLanes"),
@@ -260,7 +249,7 @@ mod tests {
         for tuning in Tuning::variants() {
             assert_eq!(Tuning::from_text(&tuning.to_text()), Some(tuning));
         }
-        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 8 8 8 4 4");
+        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 8 8 8 2 4");
         for wrong in [
             "",
             "1",
@@ -282,7 +271,7 @@ mod tests {
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(
             text,
-            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":8,"matmulTokens":8,"attentionHeads":8,"attentionTokens":4,"reduceLanes":4,"source":"measured"}"#
+            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":8,"matmulTokens":8,"attentionHeads":8,"attentionTokens":2,"reduceLanes":4,"source":"measured"}"#
         );
         assert!(serde_json::from_str::<Tuning>(&text).is_err());
         assert!(serde_json::from_str::<Tuning>(r#"{"matvecLanes":1}"#).is_err());

@@ -15,9 +15,9 @@ export interface Tuning {
   matmulRows: number;
   /** Tokens that a thread computes there: 1, 2, 4 or 8. */
   matmulTokens: number;
-  /** Query heads of a workgroup in attention, at most: 1 to 16. They share what is read of their common keys and values. */
+  /** Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values. */
   attentionHeads: number;
-  /** Tokens of a workgroup in attention, at most: 1 to 8. */
+  /** Tokens of a workgroup in attention, at most: 1 to 8; with their heads at most 8 queries. */
   attentionTokens: number;
   /** Threads of a workgroup in attention, normalisation and the choice of a token: a power of two up to 256. */
   reduceLanes: number;

@@ -7,6 +7,8 @@ use crate::AttentionSpec;
 const SCORE_FLOATS: u32 = 3584;
 /// Variables of each thread that queries may take, and that sums may take.
 const MOST_VARIABLES: u32 = 256;
+/// Queries of a workgroup at most: some compilers take long for more.
+const MOST_QUERIES: u32 = 8;
 /// Positions of a tile at most.
 const MOST_POSITIONS: u32 = 64;
 /// Threads that read one key together at most: 32 bytes of it at a time, which is what memory gives at least.
@@ -28,7 +30,7 @@ impl Bundle {
     pub(super) fn fitting(spec: AttentionSpec, tokens: usize, most: Self) -> Self {
         let group = (spec.heads / spec.kv_heads) as u32;
         let variables = (spec.head_dim as u32).div_ceil(key_lanes(most.lanes));
-        let queries = (MOST_VARIABLES / variables).max(1);
+        let queries = (MOST_VARIABLES / variables).clamp(1, MOST_QUERIES);
         let largest = |most: u32| (1..=most.min(group)).rev().find(|heads| group.is_multiple_of(*heads)).unwrap_or(1);
         let heads = largest(most.heads.min(queries));
         let tokens = most.tokens.min(queries / heads).min(tokens as u32).max(1);
@@ -73,7 +75,7 @@ pub(super) fn attention(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
             format!("let q{q}_{j} = {value};\n")
         });
         let sums = lines(value_parts, |j| format!("var sum{q}_{j} = 0.0;\n"));
-        format!("{token}{base}{parts}var maximum{q} = LEAST;\nvar total{q} = 0.0;\n{sums}")
+        format!("{token}{base}{parts}var total{q} = 0.0;\n{sums}")
     });
     let scores = of_queries(&|q| format!("var score{q} = 0.0;\n"))
         + &lines(key_parts, |j| {
@@ -83,15 +85,10 @@ pub(super) fn attention(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
         })
         + &of_queries(&|q| format!("partial[(p * QUERIES + {q}u) * KEY_LANES + lane] = score{q};\n"));
     let score = (0..key_lanes).map(|lane| format!("partial[at + {lane}u]")).collect::<Vec<_>>().join(" + ");
-    let maxima = of_queries(&|q| format!("var tile_maximum{q} = maximum{q};\n"));
-    let each_maximum = of_queries(&|q| format!("tile_maximum{q} = max(tile_maximum{q}, weights[p * QUERIES + {q}u]);\n"));
     let corrections = of_queries(&|q| {
         let sums = lines(value_parts, |j| format!("sum{q}_{j} *= correction{q};\n"));
-        format!(
-            "let correction{q} = exp(maximum{q} - tile_maximum{q});\nmaximum{q} = tile_maximum{q};\ntotal{q} *= correction{q};\n{sums}"
-        )
+        format!("let correction{q} = corrections[{q}];\ntotal{q} *= correction{q};\n{sums}")
     });
-    let exponentials = of_queries(&|q| format!("weights[p * QUERIES + {q}u] = exp(weights[p * QUERIES + {q}u] - maximum{q});\n"));
     let values = of_queries(&|q| format!("let weight{q} = weights[p * QUERIES + {q}u];\ntotal{q} += weight{q};\n"))
         + &lines(value_parts, |j| {
             let load = format!("let v{j} = v_cache[value + {}u];\n", j * lanes);
@@ -108,10 +105,7 @@ pub(super) fn attention(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
         ("QUERY", query),
         ("SCORES", scores),
         ("SCORE", score),
-        ("MAXIMA", maxima),
-        ("EACH_MAXIMUM", each_maximum),
         ("CORRECTIONS", corrections),
-        ("EXPONENTIALS", exponentials),
         ("VALUES", values),
         ("STORE", store),
     ];
@@ -152,12 +146,13 @@ mod tests {
             (bundle.heads, bundle.tokens, bundle.positions(), bundle.grid(spec, tokens))
         };
         assert_eq!(fitting(9, 3, 64, 1), (3, 1, 64, [3, 1, 1]));
-        assert_eq!(fitting(9, 3, 64, 16), (3, 4, 32, [3, 4, 1]));
+        assert_eq!(fitting(9, 3, 64, 16), (3, 2, 64, [3, 8, 1]));
         assert_eq!(fitting(9, 3, 64, 2), (3, 2, 64, [3, 1, 1]));
-        assert_eq!(fitting(14, 2, 64, 5), (7, 2, 32, [2, 3, 1]));
-        assert_eq!(fitting(20, 2, 64, 5), (5, 3, 32, [4, 2, 1]));
+        assert_eq!(fitting(14, 2, 64, 5), (7, 1, 64, [2, 5, 1]));
+        assert_eq!(fitting(20, 2, 64, 5), (5, 1, 64, [4, 5, 1]));
+        assert_eq!(fitting(4, 4, 64, 5), (1, 4, 64, [4, 2, 1]));
         assert_eq!(fitting(4, 1, 256, 16), (4, 1, 64, [1, 16, 1]));
         assert_eq!(fitting(1, 1, 1, 1), (1, 1, 64, [1, 1, 1]));
-        assert_eq!(Bundle { heads: 8, tokens: 4, lanes: 128 }.positions(), 8);
+        assert_eq!(Bundle { heads: 8, tokens: 1, lanes: 128 }.positions(), 32);
     }
 }

@@ -3,6 +3,8 @@
 const LEAST: f32 = -3.0e38;
 var<workgroup> partial: array<f32, QUERIES * TILE * KEY_LANES>;
 var<workgroup> weights: array<f32, QUERIES * TILE>;
+var<workgroup> maxima: array<f32, QUERIES>;
+var<workgroup> corrections: array<f32, QUERIES>;
 var<workgroup> tiles: vec2<u32>;
 
 // What the token sees: from the first position to the one before the second.
@@ -24,6 +26,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             tiles = vec2(visible(first_token).x, visible(min(first_token + BUNDLE_TOKENS, step[1]) - 1u).y);
         }
     }
+    for (var q = local; q < QUERIES; q += LANES) {
+        maxima[q] = LEAST;
+    }
     let bounds = workgroupUniformLoad(&tiles);
     if (bounds.y == 0u) {
         return;
@@ -44,16 +49,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             weights[i] = select(LEAST, bent(score), position >= seen.x && position < seen.y);
         }
         workgroupBarrier();
-        /* MAXIMA */
-        for (var p = 0u; p < count; p++) {
-            /* EACH_MAXIMUM */
+        for (var q = local; q < QUERIES; q += LANES) {
+            let before = maxima[q];
+            var maximum = before;
+            for (var p = 0u; p < count; p++) {
+                maximum = max(maximum, weights[p * QUERIES + q]);
+            }
+            maxima[q] = maximum;
+            corrections[q] = exp(before - maximum);
+        }
+        workgroupBarrier();
+        for (var i = local; i < count * QUERIES; i += LANES) {
+            weights[i] = exp(weights[i] - maxima[i % QUERIES]);
         }
         workgroupBarrier();
         /* CORRECTIONS */
-        for (var p = local; p < count; p += LANES) {
-            /* EXPONENTIALS */
-        }
-        workgroupBarrier();
         for (var p = 0u; p < count; p++) {
             let value = cache_index(kv_head, start + p) + local;
             /* VALUES */
