@@ -44,10 +44,11 @@ impl Tile {
         self.count * self.units(output)
     }
 
-    /// The same with no more tiles than a matrix needs.
+    /// The same with as many tiles in each workgroup, and no more than a matrix needs.
     #[must_use]
     pub(super) fn fitting(self, units: u32, output: Output) -> Self {
-        Self { count: self.count.min(units.div_ceil(self.units(output))), ..self }
+        let tiles = units.div_ceil(self.units(output));
+        Self { count: tiles.div_ceil(tiles.div_ceil(self.count)), ..self }
     }
 }
 
@@ -202,4 +203,26 @@ workgroupBarrier();
 {get}"
     );
     (wgsl.body(&format!("var<workgroup> partial: array<f32, {}u * GROUP_THREADS>;", sums.len())), reduce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    #[test]
+    fn tiles_are_shared_out_evenly() {
+        let tile = Tile { lanes: 1, count: 32, rows: 8, tokens: 8 };
+        let fitted = |units, output| (tile.fitting(units, output).count, tile.fitting(units, output).group_units(output));
+        assert_eq!(fitted(576, Output::Store), (24, 192));
+        assert_eq!(fitted(1, Output::Add), (1, 8));
+        assert_eq!(fitted(2048, Output::Store), (32, 256));
+        assert_eq!(fitted(257, Output::Store), (17, 136));
+        assert_eq!(fitted(576, Output::Gated(Activation::Silu)), (29, 116));
+        // A gated value needs two rows at least.
+        assert_eq!(
+            Tile { rows: 1, ..tile }.fitting(5, Output::Gated(Activation::Silu)).group_units(Output::Gated(Activation::Silu)),
+            5
+        );
+    }
 }
