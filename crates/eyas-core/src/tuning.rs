@@ -13,24 +13,24 @@ const MOST_THREADS: u32 = 256;
 pub struct Tuning {
     /// Threads that share the columns of a matrix·vector product; a power of two, at most 64.
     pub matvec_lanes: u32,
-    /// Output rows of a workgroup in a matrix·vector product; a multiple of `matvec_thread_rows`, and at most 256 threads with their lanes.
+    /// Rows of the matrix for a workgroup in a matrix·vector product; a multiple of `matvec_thread_rows`, and at most 256 threads with their lanes.
     pub matvec_rows: u32,
-    /// Output rows that a thread of a matrix·vector product computes: 1, 2, 4, 8 or 16.
+    /// Rows of the matrix for a thread in a matrix·vector product: 1, 2, 4, 8 or 16.
     pub matvec_thread_rows: u32,
-    /// Output rows that a thread of a matrix·matrix product computes: 1, 2, 4, 8 or 16.
+    /// Rows of the matrix for a thread in a matrix·matrix product: 1, 2, 4, 8 or 16.
     pub matmul_rows: u32,
     /// Tokens that a thread of a matrix·matrix product computes: 1, 2, 4 or 8.
     pub matmul_tokens: u32,
     /// Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values.
     pub attention_heads: u32,
-    /// Tokens of a workgroup in attention, at most: 1 to 8; with their heads at most 8 queries.
+    /// Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads.
     pub attention_tokens: u32,
     /// Threads of a workgroup in attention, normalisation and the choice of a token; a power of two, at most 256.
     pub reduce_lanes: u32,
 }
 
 impl Tuning {
-    /// For hardware where a workgroup barrier is cheap.
+    /// For hardware where a workgroup barrier is cheap; not measured on any.
     pub const HARDWARE: Self = Self {
         matvec_lanes: 32,
         matvec_rows: 8,
@@ -41,7 +41,7 @@ impl Tuning {
         attention_tokens: 4,
         reduce_lanes: 64,
     };
-    /// For software adapters, where a barrier and a read cost more than arithmetic.
+    /// For software adapters, where a barrier and a read cost more than arithmetic: what was measured is in docs/performance.md.
     pub const SOFTWARE: Self = Self {
         matvec_lanes: 1,
         matvec_rows: 32,

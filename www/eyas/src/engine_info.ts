@@ -7,17 +7,17 @@ import type { QuantizeChoice } from "./load_options.js";
 export interface Tuning {
   /** Threads that share the columns of a matrix·vector product: a power of two up to 64. */
   matvecLanes: number;
-  /** Output rows of a workgroup in such a product: a multiple of `matvecThreadRows`, and at most 256 threads with their lanes. */
+  /** Rows of the matrix for a workgroup in such a product: a multiple of `matvecThreadRows`, and at most 256 threads with their lanes. */
   matvecRows: number;
-  /** Output rows that a thread of such a product computes: 1, 2, 4, 8 or 16. */
+  /** Rows of the matrix for a thread in such a product: 1, 2, 4, 8 or 16. */
   matvecThreadRows: number;
-  /** Output rows that a thread computes where a step has several tokens: 1, 2, 4, 8 or 16. */
+  /** Rows of the matrix for a thread where a step has several tokens: 1, 2, 4, 8 or 16. */
   matmulRows: number;
   /** Tokens that a thread computes there: 1, 2, 4 or 8. */
   matmulTokens: number;
   /** Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values. */
   attentionHeads: number;
-  /** Tokens of a workgroup in attention, at most: 1 to 8; with their heads at most 8 queries. */
+  /** Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads. */
   attentionTokens: number;
   /** Threads of a workgroup in attention, normalisation and the choice of a token: a power of two up to 256. */
   reduceLanes: number;

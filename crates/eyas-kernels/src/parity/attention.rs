@@ -46,6 +46,8 @@ pub struct Attention {
     half: usize,
     position: usize,
     tokens: usize,
+    /// Rows of a GPU's step behind those of its tokens.
+    padding: usize,
     features: Features,
     seed: u64,
 }
@@ -55,13 +57,14 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
         Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None, is_bidirectional: false };
     let bidirectional = features().prop_map(|features| Features { is_bidirectional: true, ..features });
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
-    (1_usize..4, 1_usize..4, 1_usize..40, 0_usize..200, 1_usize..14, features, any::<u64>()).prop_map(
-        |(kv_heads, group, half, position, tokens, features, seed)| Attention {
+    ((1_usize..4, 1_usize..9), 1_usize..40, 0_usize..200, (1_usize..14, 0_usize..5), features, any::<u64>()).prop_map(
+        |((kv_heads, group), half, position, (tokens, padding), features, seed)| Attention {
             kv_heads,
             group,
             half,
             position,
             tokens,
+            padding,
             features,
             seed,
         },
@@ -70,7 +73,8 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
 
 impl Attention {
     pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
-        let Self { kv_heads, group, half, position, tokens, ref features, seed } = *self;
+        let Self { kv_heads, group, half, position, tokens, padding, ref features, seed } = *self;
+        let rows = tokens + if device.is_gpu() { padding } else { 0 };
         let around = features.window.filter(|_| !features.is_bidirectional);
         let context = around.map_or(position + tokens + 3, |(window, spare)| window + tokens - 1 + spare);
         let mut spec = AttentionSpec::new(kv_heads * group, kv_heads, 2 * half, context);
@@ -88,11 +92,11 @@ impl Attention {
             QkNorm::PerHead { .. } => noise(seed ^ 4, 2 * d),
             QkNorm::FullWidth { .. } => noise(seed ^ 4, spec.q_width() + kv),
         };
-        let qkv = noise(seed ^ 1, tokens * spec.qkv_width());
+        let qkv = noise(seed ^ 1, rows * spec.qkv_width());
         let (mut keys, mut values) = (noise(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
         let (old_keys, old_values) = (keys.clone(), values.clone());
         let mut queries = Vec::new();
-        for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
+        for (t, row) in qkv.chunks(spec.qkv_width()).take(tokens).enumerate() {
             let table_row = &table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
             let rotated = reference::rotated_heads(&row[..spec.q_width() + kv], table_row, &weights, rope, spec);
             queries.extend_from_slice(&rotated[..spec.q_width()]);
@@ -103,9 +107,9 @@ impl Attention {
             }
         }
         let mixed = reference::attention(&queries, &keys, &values, position, spec);
-        let step = write_step(device, position, &vec![0; tokens], tokens);
+        let step = write_step(device, position, &vec![0; tokens], rows);
         let (q, k_cache, v_cache) = rope_append(
-            floats2(&qkv, tokens, device),
+            floats2(&qkv, rows, device),
             floats2(&table, position + tokens, device),
             floats1(&weights, device),
             step.clone(),
@@ -116,10 +120,11 @@ impl Attention {
             device.tuning(),
         );
         let y = attention_operation(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, device.tuning());
-        close("rope_append's queries", device, &read(device, q).await?, &queries, 1e-5)?;
+        let live = tokens * spec.q_width();
+        close("rope_append's queries", device, &read(device, q).await?[..live], &queries, 1e-5)?;
         close("rope_append's keys", device, &read(device, k_cache).await?, &keys, 1e-5)?;
         close("rope_append's values", device, &read(device, v_cache).await?, &values, 0.0)?;
-        close("attention", device, &read(device, y).await?, &mixed, 2e-5)?;
+        close("attention", device, &read(device, y).await?[..live], &mixed, 2e-5)?;
         Ok(())
     }
 }

@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         /* CORRECTIONS */
         for (var p = 0u; p < count; p++) {
-            let value = cache_index(kv_head, start + p) + local;
+            let value = cache_index(kv_head, start + p);
             /* VALUES */
         }
     }
