@@ -31,15 +31,21 @@ async function breakAgainAndAgain(device, model, what, count) {
       let parts = 0;
       let broken = 0;
       let brokeAt;
+      let counted;
+      const lost = new Set();
       const pauses = [];
-      pace.onmessage = () => {
-        parts += 1;
+      pace.onmessage = ({ data: worker }) => {
+        if (lost.has(worker)) {
+          return pace.postMessage("go"); // what it had computed before it was broken
+        }
+        // Another worker begins at the first part again.
+        parts = worker === counted ? parts + 1 : 1;
+        counted = worker;
         if (!points.includes(parts) || broken >= count) {
           return pace.postMessage("go");
         }
-        // Another worker begins at the first part again.
         points = points.filter((point) => point > parts);
-        parts = 0;
+        lost.add(worker);
         broken += 1;
         brokeAt = performance.now();
         meter.postMessage(what);
@@ -48,12 +54,12 @@ async function breakAgainAndAgain(device, model, what, count) {
         }
       };
       const ask = async (options, at = []) => {
-        [points, parts, brokeAt] = [at, 0, undefined];
+        [points, parts, brokeAt, counted] = [at, 0, undefined, undefined];
         const stream = eyas.stream({ prompt: "book a table" }, options);
         let text = "";
         for await (const delta of stream) {
           text += delta;
-          if (brokeAt !== undefined) {
+          if (brokeAt !== undefined && !lost.has(counted)) {
             pauses.push(performance.now() - brokeAt);
             brokeAt = undefined;
           }
