@@ -78,7 +78,7 @@ impl Tuning {
     /// The same with other sizes of attention: threads and heads of a workgroup.
     #[must_use]
     pub const fn with_attention(self, (reduce_lanes, attention_heads): (u32, u32)) -> Self {
-        Self { reduce_lanes, attention_heads, ..self }
+        Self { attention_heads, reduce_lanes, ..self }
     }
 
     /// Tunings in which every size that is worth a trial comes at least once, and the extremes of what is allowed, for tests.
@@ -157,7 +157,7 @@ impl Tuning {
             reduce_lanes,
         } = *self;
         let is_power = |size: u32, most: u32| size.is_power_of_two() && size <= most;
-        let tiles = if matvec_thread_rows > 0 { matvec_rows / matvec_thread_rows } else { 0 };
+        let tiles = matvec_rows.checked_div(matvec_thread_rows).unwrap_or(0);
         let fits =
             tiles > 0 && matvec_rows.is_multiple_of(matvec_thread_rows) && matvec_lanes.saturating_mul(tiles) <= MOST_THREADS;
         let expectations = [

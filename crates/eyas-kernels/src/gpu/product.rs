@@ -93,11 +93,10 @@ fn parts(kind: WeightKind, name: &str) -> Vec<String> {
 
 pub(super) fn embed(spec: MatrixSpec, scale: f32) -> Wgsl {
     let block_scale = if spec.kind.is_quantized() { "scales[row * BLOCKS + block]" } else { "1.0" };
-    let put: String = parts(spec.kind, "weights")
-        .iter()
-        .enumerate()
-        .map(|(v, part)| format!("put(token, block * 32u + (i * VECTORS + {v}u) * 4u, {part} * block_scale * factor);\n"))
-        .collect();
+    let put = lines(vectors(spec.kind) as u32, |v| {
+        let part = &parts(spec.kind, "weights")[v as usize];
+        format!("put(token, block * 32u + (i * VECTORS + {v}u) * 4u, {part} * block_scale * factor);\n")
+    });
     matrix(Wgsl::new(), spec)
         .float("SCALE", scale)
         .buffer("step", "u32")
