@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What came of a chunk is stored so often: a tab that dies loses what came in this time, and what was on its way.
-const PART_MS: f64 = 100.0;
+const BEGUN_MS: f64 = 100.0;
 
 /// A download under way.
 pub(crate) struct Download {
@@ -71,7 +71,7 @@ impl Download {
         self.window_start += cut;
     }
 
-    /// The next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`PART_MS`], also while nothing
+    /// The next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`BEGUN_MS`], also while nothing
     /// comes, and where the connection fails.
     pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Piece> {
         let end = self.end();
@@ -80,15 +80,15 @@ impl Download {
         let Some(chunks) = kept.filter(|chunks| self.repeated.is_none() && chunks.end() < end) else {
             return next_piece(connection, aheads, end).await;
         };
-        let mut part = Part {
+        let mut begun = BegunChunk {
             bytes: &self.window[(chunks.end() - self.window_start) as usize..],
             chunks,
             running: &mut self.running,
             stored_ms: &mut self.stored_ms,
         };
-        let left_ms = *part.stored_ms + PART_MS - clock.now_ms();
+        let left_ms = *begun.stored_ms + BEGUN_MS - clock.now_ms();
         if left_ms <= 0.0 {
-            part.store(clock)?;
+            begun.store(clock)?;
             return next_piece(connection, aheads, end).await;
         }
         let mut next = pin!(next_piece(connection, aheads, end));
@@ -96,11 +96,11 @@ impl Download {
             Some(Ok(piece)) => Ok(piece),
             Some(Err(error)) => {
                 // What the store makes of it does not hide why the connection failed.
-                let _ = part.store(clock);
+                let _ = begun.store(clock);
                 Err(error)
             }
             None => {
-                part.store(clock)?;
+                begun.store(clock)?;
                 next.await
             }
         }
@@ -140,14 +140,14 @@ async fn next_piece(connection: &mut Connection, aheads: Option<&mut Aheads>, en
 }
 
 /// What came of the chunk at hand and is not stored yet.
-struct Part<'a> {
+struct BegunChunk<'a> {
     bytes: &'a [u8],
     chunks: &'a mut ChunkFile,
     running: &'a mut RunningDigest,
     stored_ms: &'a mut f64,
 }
 
-impl Part<'_> {
+impl BegunChunk<'_> {
     /// Stores it. Where the device is full nothing is lost yet: that is said where the whole chunk is stored.
     fn store(&mut self, clock: &dyn Clock) -> Result<()> {
         let mut ahead = self.running.clone();
