@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     CHUNK_BYTES, Clock, Digest, Expectations, FileSystem, ModelRecord, OpenModel, Ports, Which,
-    chunk_file::slot_names,
+    chunk_file::{FileKind, part_names, slot_names},
     record_book::{read_record, remove_model},
     shelf::Shelf,
 };
@@ -21,7 +21,7 @@ const MARGIN_BYTES: u64 = 1 << 20;
 pub struct StoredModel {
     /// What the application calls it: its address.
     pub id: String,
-    /// Bytes that are stored, of all its versions.
+    /// Bytes that are stored, of all its versions, with what was fetched ahead.
     pub bytes: u64,
     /// Whether it can be loaded without a network.
     pub complete: bool,
@@ -247,9 +247,10 @@ impl Store {
                 others.push((file.slot, self.files.size(folder, &slot_names(file.slot)[0]).await?.min(file.size)));
             }
         }
+        let bytes = files.iter().map(|file| file.stored_bytes).chain(others.iter().map(|(_, bytes)| *bytes)).sum::<u64>();
         Ok(StoredModel {
             id: record.id.clone(),
-            bytes: files.iter().map(|file| file.stored_bytes).sum::<u64>() + others.iter().map(|(_, bytes)| bytes).sum::<u64>(),
+            bytes: bytes + self.part_bytes(folder).await?,
             complete: record.current.complete,
             last_used_ms: record.last_used_ms,
             evictable: record.evictable,
@@ -257,6 +258,19 @@ impl Store {
             has_previous: record.previous.is_some(),
             files,
         })
+    }
+
+    /// Bytes of a model that lie ahead of the files they belong to.
+    async fn part_bytes(&self, folder: &str) -> Result<u64> {
+        let mut bytes = 0;
+        for name in self.files.names(folder).await? {
+            if let Some(FileKind::Part { slot, from }) = FileKind::of(&name)
+                && name == part_names(slot, from)[0]
+            {
+                bytes += self.files.size(folder, &name).await?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Removes a model, when no tab is loading or updating it any more; false where there is none.

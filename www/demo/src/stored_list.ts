@@ -9,7 +9,7 @@ export async function partText(model: ModelSource): Promise<string> {
   const address = typeof model === "string" ? model.replace(/\/$/, "") : undefined;
   const found = await models.list().catch(() => []); // where nothing is kept, there is nothing to say
   const part = found.find(({ id, complete }) => !complete && id.replace(/\/$/, "") === address);
-  return part ? `Paused: ${byteText(part.bytes)} are on this device, and “Load” goes on from there.` : "";
+  return part?.bytes ? `Paused: ${byteText(part.bytes)} are on this device, and “Load” goes on from there.` : "";
 }
 
 /** What is kept on this device: each model with its size and when it was last used, and the means to remove it. */
