@@ -5,6 +5,8 @@ import { after, before, test } from "node:test";
 import { hasGpu, haveStories, NO_STORIES, startLab, thorough } from "./chromium.mjs";
 
 const LOSSES = thorough ? 51 : 15;
+/** A worker that has not ended by then never will. */
+const WORKER_END_MS = 120_000;
 const PANICS = thorough ? 51 : 9;
 let lab;
 let gpu;
@@ -87,8 +89,10 @@ async function breakAgainAndAgain(device, model, what, count) {
   );
   // Of all the workers that there were, one is left, and goes with its engine; one that is being ended takes a moment.
   for (const left of [1, 0]) {
+    const began = performance.now();
     while (page.workers().length !== left) {
-      assert.ok(page.workers().length > left, `${page.workers().length} workers`);
+      const { length } = page.workers();
+      assert.ok(length > left && performance.now() - began < WORKER_END_MS, `${length} workers, expected ${left}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     await page.evaluate(() => window.engine.dispose());
