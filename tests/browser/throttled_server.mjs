@@ -5,20 +5,27 @@ const SLICE_BYTES = 32_768;
 /** Where the timer was late, so much is made up for. */
 const SLACK_MS = 50;
 
+/** Between the slices of an answer that is to be slow. */
+const SLOW_MS = 200;
+
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Serves the files of the map `files` by path. `server.limits` holds for what is sent from then on: `ownRate` and `sharedRate` in bytes a second,
- * `latencyMs` before each answer. `server.etag` is every file's entity tag. Counted are requests for bytes, bytes sent, and answers under way.
+ * `latencyMs` before each answer. `server.etag` is every file's entity tag. Where `server.slowFrom`
+ * is set, an answer with a whole file is slow behind so many bytes, until a part of it was asked for that ends before it. Counted are requests for bytes, bytes sent, and answers under way.
  */
 export async function startThrottledServer(files) {
   const server = { limits: {}, etag: '"1"', requests: [], servedBytes: 0, open: 0, mostOpen: 0 };
   let sharedFree = 0;
 
-  async function send(bytes, response) {
+  async function send(bytes, response, isWhole) {
     const closed = new Promise((resolve) => response.once("close", resolve));
     let ownFree = performance.now();
     for (let at = 0; at < bytes.length && !response.destroyed; at += SLICE_BYTES) {
+      if (isWhole && at >= server.slowFrom && !server.requests.some(([, until]) => until < bytes.length)) {
+        await pause(SLOW_MS);
+      }
       const slice = bytes.subarray(at, at + SLICE_BYTES);
       const { ownRate = Infinity, sharedRate = Infinity } = server.limits;
       const earliest = performance.now() - SLACK_MS;
@@ -60,7 +67,7 @@ export async function startThrottledServer(files) {
     server.open += 1;
     server.mostOpen = Math.max(server.mostOpen, server.open);
     response.on("close", () => (server.open -= 1));
-    await send(bytes.subarray(from, until), response);
+    await send(bytes.subarray(from, until), response, first === undefined);
   });
   await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
   return Object.assign(server, {
