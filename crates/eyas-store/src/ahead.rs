@@ -5,7 +5,6 @@
 //! file's place in the store, get all bytes in order.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     future::{Future, poll_fn},
     pin::pin,
@@ -13,96 +12,100 @@ use std::{
     task::{Context, Poll},
 };
 
-use eyas_core::{Clock, LocalFuture, Result};
+use eyas_core::{Clock, ErrorKind, LocalFuture, Result};
 
 use crate::{
     FileRecord, Meter,
     chunk_file::{FileKind, part_names},
     connection::Connection,
     lanes::Lanes,
-    part::{Part, next_start, part_end},
+    part::{Failure, Part, next_start, part_end},
     shelf::Shelf,
 };
 
-/// So many parts lie ahead of the reader at most.
+/// So many parts lie ahead of the reader at most, beside the one that he is in.
 const MAX_PARTS: usize = 4;
+
+/// Where the next bytes of a file come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The network, now.
+    Network,
+    /// A part that this visit fetched, where they were counted when they came.
+    Part,
+    /// A part that an earlier visit stored.
+    OldPart,
+}
 
 /// The next bytes of a file.
 pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
-    /// How many of them came over the network now: none where they lay ahead.
-    pub(crate) fetched_bytes: usize,
+    pub(crate) origin: Origin,
 }
 
 impl Piece {
     pub(crate) fn fetched(bytes: Vec<u8>) -> Self {
-        Self { fetched_bytes: bytes.len(), bytes }
+        Self { bytes, origin: Origin::Network }
     }
 }
 
 /// A part, in the order of the file.
 struct Ahead {
-    from: u64,
-    until: u64,
-    /// Whether it is from an earlier visit.
-    is_old: bool,
-    /// Bytes of it that have come.
-    come: Rc<Cell<u64>>,
-    stop: Rc<Cell<bool>>,
+    part: Rc<Part>,
     state: State,
+    /// Whether the reader is in it, so that its connection is to go on as his own.
+    is_at_hand: bool,
 }
 
 enum State {
-    Fetching(LocalFuture<'static, Box<Part>>),
-    /// Nothing more comes of it.
-    Still(Box<Part>),
+    Fetching(LocalFuture<'static, Result<Connection, Failure>>),
+    /// Nothing more comes of it. What goes on behind its end, where the reader is in it.
+    Still(Option<Box<Connection>>),
+    /// That was not told to [`Lanes`] yet.
+    Failed(Failure),
 }
 
 impl Ahead {
-    fn still(part: Part) -> Self {
-        let come = Rc::new(Cell::new(part.end() - part.from));
-        Self { from: part.from, until: part.until, is_old: true, come, stop: Rc::default(), state: State::Still(Box::new(part)) }
-    }
-
     fn is_running(&self) -> bool {
-        matches!(self.state, State::Fetching(_)) && !self.stop.get()
+        matches!(self.state, State::Fetching(_)) && !self.part.is_stopped.get()
     }
 
-    fn has_failed(&self) -> bool {
-        matches!(&self.state, State::Still(part) if part.has_failed)
+    /// Whether any of it is here, or may come.
+    fn is_promising(&self) -> bool {
+        self.is_running() || self.part.end() > self.part.from
     }
 
     /// Whether nothing of it is here where the reader, at `end`, comes to it, and `connection` goes on by itself: a server may have answered that with the
     /// whole file, and not be able to begin in its middle.
     fn is_vain(&self, connection: &Connection, end: u64) -> bool {
-        self.from <= end && self.come.get() == 0 && connection.goes_beyond(end)
+        self.part.from <= end && self.part.end() == self.part.from && connection.goes_beyond(end)
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) {
-        if let State::Fetching(task) = &mut self.state
-            && let Poll::Ready(mut part) = task.as_mut().poll(context)
-        {
-            part.connection = None;
-            self.state = State::Still(part);
-        }
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let State::Fetching(task) = &mut self.state else { return Poll::Ready(()) };
+        task.as_mut().poll(context).map(|outcome| {
+            self.state = match outcome {
+                Ok(connection) => State::Still(self.is_at_hand.then(|| Box::new(connection))),
+                Err(failure) => State::Failed(failure),
+            };
+        })
     }
 
-    /// Its part as it is, with the connection that goes on with it.
-    async fn join(self) -> Box<Part> {
-        self.stop.set(true);
-        match self.state {
-            State::Fetching(task) => task.await,
-            State::Still(part) => part,
-        }
+    /// Why no more of it comes, where that was not told yet.
+    fn take_failure(&mut self) -> Option<Failure> {
+        let State::Failed(failure) = self.state else { return None };
+        self.state = State::Still(None);
+        Some(failure)
     }
 }
 
 /// Goes on with what is fetched ahead until `work` is done.
-async fn beside<T>(aheads: &mut VecDeque<Ahead>, work: impl Future<Output = T>) -> T {
+async fn beside<T>(aheads: impl IntoIterator<Item = &mut Ahead>, work: impl Future<Output = T>) -> T {
+    let mut aheads = aheads.into_iter().collect::<Vec<_>>();
     let mut work = pin!(work);
     poll_fn(|context| {
-        for ahead in aheads.iter_mut() {
-            ahead.poll(context);
+        for ahead in &mut aheads {
+            let _ = ahead.poll(context);
         }
         work.as_mut().poll(context)
     })
@@ -118,8 +121,8 @@ pub(crate) struct Aheads {
     lanes: Lanes,
     queue: VecDeque<Ahead>,
     /// The part that the reader is in.
-    at_hand: Option<Box<Part>>,
-    /// Whether the connection that was there before any part was cut short.
+    at_hand: Option<Ahead>,
+    /// Whether the connection that was there before the parts was cut short.
     has_asked_anew: bool,
     /// Where parts end that were read, and their files, which go when the file itself has their bytes.
     read: Vec<(u64, [String; 2])>,
@@ -145,12 +148,15 @@ impl Aheads {
         starts.dedup();
         let mut queue = VecDeque::<Ahead>::new();
         for from in starts {
-            let follows = from < record.size && queue.back().is_none_or(|ahead| ahead.until <= from);
+            let follows = from < record.size && queue.back().is_none_or(|ahead| ahead.part.until <= from);
             if follows && record.validator.if_range().is_some() {
-                let part = Part::resume(shelf, record, from).await?;
-                if part.end() > end.max(from) {
-                    queue.push_back(Ahead::still(part));
-                    continue;
+                match Part::resume(shelf, record, from).await {
+                    Ok(part) if part.bytes_behind(end) > 0 => {
+                        queue.push_back(Ahead { part: Rc::new(part), state: State::Still(None), is_at_hand: false });
+                        continue;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Aborted => return Err(error),
+                    _ => {} // what the device does not give can be fetched
                 }
             }
             remove(shelf, &part_names(record.slot, from)).await?;
@@ -161,31 +167,44 @@ impl Aheads {
 
     /// What must come over the network first, where all before `end` is in the file: from where, and up to where.
     pub(crate) fn gap(&self, mut end: u64) -> (u64, Option<u64>) {
-        for ahead in &self.queue {
-            if ahead.from > end {
-                return (end, Some(ahead.from));
+        for Ahead { part, .. } in &self.queue {
+            if part.from > end {
+                return (end, Some(part.from));
             }
-            end = end.max(ahead.from + ahead.come.get());
+            end = end.max(part.end());
         }
         (end, None)
+    }
+
+    /// Bytes that lie ahead of the byte `end`.
+    pub(crate) fn bytes_behind(&self, end: u64) -> u64 {
+        self.queue.iter().chain(&self.at_hand).map(|ahead| ahead.part.bytes_behind(end)).sum()
     }
 
     /// The file's next bytes behind `end`.
     pub(crate) async fn next(&mut self, connection: &mut Connection, end: u64) -> Result<Piece> {
         loop {
             self.decide(connection, end).await;
-            if let Some(part) = &self.at_hand {
-                if let Some(bytes) = beside(&mut self.queue, part.read(end)).await? {
-                    return Ok(Piece { bytes, fetched_bytes: 0 });
+            if let Some(part) = self.at_hand.as_ref().map(|ahead| ahead.part.clone()) {
+                // What has come is read before the rest is waited for.
+                if let Some(bytes) = beside(self.queue.iter_mut().chain(&mut self.at_hand), part.read(end)).await? {
+                    return Ok(Piece { bytes, origin: if part.is_old { Origin::OldPart } else { Origin::Part } });
                 }
-                self.leave(connection, end);
+                match &mut self.at_hand {
+                    Some(ahead) if matches!(ahead.state, State::Fetching(_)) => {
+                        beside(&mut self.queue, poll_fn(|context| ahead.poll(context))).await;
+                    }
+                    _ => self.leave(connection, end),
+                }
             } else if self.queue.front().is_some_and(|ahead| ahead.is_vain(connection, end)) {
                 self.drop_first().await?;
-            } else if let Some(ahead) = self.queue.pop_front_if(|ahead| ahead.from <= end) {
+            } else if let Some(mut ahead) = self.queue.pop_front_if(|ahead| ahead.part.from <= end) {
                 if connection.position() <= end {
                     connection.seek(end); // it has given what it was asked for
                 }
-                self.at_hand = Some(beside(&mut self.queue, ahead.join()).await);
+                ahead.part.is_stopped.set(true);
+                ahead.is_at_hand = true;
+                self.at_hand = Some(ahead);
             } else {
                 return self.fetch(connection, end).await;
             }
@@ -194,68 +213,79 @@ impl Aheads {
 
     /// Behind the last byte that came of the part at hand: its connection goes on with the rest.
     fn leave(&mut self, connection: &mut Connection, end: u64) {
-        let Some(part) = self.at_hand.take() else { return };
-        if let Some(own) = part.connection.filter(|own| own.position() == end && end < part.until) {
+        let Some(Ahead { part, state, .. }) = self.at_hand.take() else { return };
+        if let State::Still(Some(own)) = state
+            && own.position() == end
+            && end < part.until
+        {
             *connection = own.caught_up();
         }
-        self.read.push((part.until, part.names));
+        self.read.push((part.until, part.names.clone()));
     }
 
     async fn fetch(&mut self, connection: &mut Connection, end: u64) -> Result<Piece> {
-        let first = self.queue.front().map(|ahead| ahead.from);
-        // One that is older than the part behind it would go on into that. It is asked anew, once, when the part shows that the server gives ranges.
-        let is_shown = self.queue.front().is_some_and(|ahead| !ahead.is_old && ahead.come.get() > 0);
+        let next = self.queue.iter().find(|ahead| ahead.is_promising()).map(|ahead| &ahead.part);
+        let first = next.map(|part| part.from);
+        // One that is older than the parts behind it would go on into them. It is asked anew, once, when a part shows that the server gives ranges.
+        let is_shown = next.is_some_and(|part| !part.is_old && part.end() > part.from);
         let is_too_long = is_shown && !self.has_asked_anew && first.is_some_and(|from| connection.goes_beyond(from));
         if is_too_long || connection.position() != end {
             self.has_asked_anew |= is_too_long;
             connection.seek(end);
         }
-        let has_others = self.lanes.count() > 1;
-        let own_end = has_others.then(|| part_end(&self.record, end)).filter(|end| *end < self.record.size);
-        connection.limit(first.or(own_end));
-        beside(&mut self.queue, connection.next()).await.map(Piece::fetched)
+        // Where no part has what is behind, one request is enough for all of that: a server may refuse the next one.
+        connection.limit(first);
+        self.has_asked_anew &= first.is_some();
+        if self.lanes.count() > 1 {
+            connection.add_others();
+        }
+        let piece = beside(&mut self.queue, connection.next()).await;
+        if connection.is_refused() {
+            self.lanes.close();
+        }
+        piece.map(Piece::fetched)
     }
 
     async fn drop_first(&mut self) -> Result<()> {
         match self.queue.pop_front() {
-            Some(ahead) => remove(&self.shelf, &part_names(self.record.slot, ahead.from)).await,
+            Some(ahead) => remove(&self.shelf, &ahead.part.names).await,
             None => Ok(()),
         }
     }
 
     /// Begins parts and lets them go, as many as help.
     async fn decide(&mut self, connection: &Connection, end: u64) {
-        let ahead_bytes = self.queue.iter().map(|ahead| ahead.come.get()).sum::<u64>()
-            + self.at_hand.as_ref().map_or(0, |part| part.end().saturating_sub(end));
+        let ahead_bytes = self.bytes_behind(end);
         self.meter.set_ahead(ahead_bytes);
-        if self.queue.iter().any(Ahead::has_failed) || self.at_hand.as_ref().is_some_and(|part| part.has_failed) {
-            self.lanes.close();
+        for ahead in self.queue.iter_mut().chain(&mut self.at_hand) {
+            match ahead.take_failure() {
+                None => {}
+                Some(Failure::Broke) => self.lanes.lose(),
+                Some(Failure::Refused) => self.lanes.close(),
+            }
         }
         let left_bytes = self.record.size.saturating_sub(end + ahead_bytes);
         self.lanes.observe(self.clock.now_ms(), self.meter.fetched_bytes(), left_bytes);
         let mut running = self.queue.iter().filter(|ahead| ahead.is_running()).count() + 1;
         for ahead in self.queue.iter().rev().filter(|ahead| ahead.is_running()) {
             if running > self.lanes.count() {
-                ahead.stop.set(true);
+                ahead.part.is_stopped.set(true);
                 running -= 1;
             }
         }
         while running < self.lanes.count() && self.queue.len() < MAX_PARTS {
-            let behind = self.queue.back().map(|ahead| ahead.until).max(self.at_hand.as_ref().map(|part| part.until));
+            let behind = self.queue.back().or(self.at_hand.as_ref()).map(|ahead| ahead.part.until);
             let from = behind.unwrap_or_default().max(next_start(&self.record, end));
             if from >= self.record.size {
                 return;
             }
             let Some(connection) = connection.ahead(from, part_end(&self.record, from)) else { return self.lanes.close() };
             // A part that finds no room is not worth one.
-            let Ok(mut part) = Part::begin(&self.shelf, &self.record, connection).await else { return self.lanes.close() };
-            let (until, stop, come) = (part.until, Rc::<Cell<bool>>::default(), Rc::<Cell<u64>>::default());
-            let (meter, signs) = (self.meter.clone(), (stop.clone(), come.clone()));
-            let task = async move {
-                part.fetch(&meter, signs).await;
-                Box::new(part)
-            };
-            self.queue.push_back(Ahead { from, until, is_old: false, come, stop, state: State::Fetching(Box::pin(task)) });
+            let Ok(part) = Part::begin(&self.shelf, &self.record, from).await else { return self.lanes.close() };
+            let part = Rc::new(part);
+            let (fetched, meter) = (part.clone(), self.meter.clone());
+            let task = async move { fetched.fetch(connection, &meter).await };
+            self.queue.push_back(Ahead { part, state: State::Fetching(Box::pin(task)), is_at_hand: false });
             running += 1;
         }
     }
@@ -275,8 +305,8 @@ impl Aheads {
     pub(crate) async fn give_up(&mut self) -> Result<bool> {
         self.lanes.close();
         self.meter.set_ahead(0);
-        let mut names = self.queue.drain(..).map(|ahead| part_names(self.record.slot, ahead.from)).collect::<Vec<_>>();
-        names.extend(self.at_hand.take().map(|part| part.names));
+        let aheads = self.queue.drain(..).chain(self.at_hand.take());
+        let mut names = aheads.map(|ahead| ahead.part.names.clone()).collect::<Vec<_>>();
         names.extend(self.read.drain(..).map(|(_, names)| names));
         for names in &names {
             remove(&self.shelf, names).await?;

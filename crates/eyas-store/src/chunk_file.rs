@@ -52,6 +52,12 @@ impl UncheckedChunk {
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
+
+    /// Its number, bytes and digest.
+    pub(crate) async fn hash(self) -> Result<(u64, Vec<u8>, Digest)> {
+        let digest = self.digest.await?;
+        Ok((self.number, self.bytes, digest))
+    }
 }
 
 /// The names of the files of a slot.
@@ -160,6 +166,11 @@ impl ChunkFile {
     /// Adds the next chunk, which is whole; what is there of it already is not written again.
     pub(crate) async fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let digest = self.files.digest(bytes).await?;
+        self.append_hashed(bytes, digest)
+    }
+
+    /// As [`ChunkFile::append`], with the chunk's digest.
+    pub(crate) fn append_hashed(&mut self, bytes: &[u8], digest: Digest) -> Result<()> {
         self.data.write(self.end(), &bytes[self.part_bytes as usize..])?;
         self.sums.write((self.digests.len() * DIGEST_BYTES) as u64, &digest.0)?;
         self.digests.push(digest.0);
@@ -247,9 +258,13 @@ impl ChunkFile {
 
     /// A chunk's bytes; none where they are not those that were written.
     pub(crate) async fn check(&self, chunk: UncheckedChunk) -> Result<Option<Vec<u8>>> {
-        let UncheckedChunk { number, bytes, digest } = chunk;
-        let found = digest.await?;
-        Ok((self.digests.get(number as usize) == Some(&found.0)).then_some(bytes))
+        let (number, bytes, digest) = chunk.hash().await?;
+        Ok(self.has(number, digest).then_some(bytes))
+    }
+
+    /// Whether a chunk was written with this digest.
+    pub(crate) fn has(&self, chunk: u64, digest: Digest) -> bool {
+        self.digests.get(chunk as usize) == Some(&digest.0)
     }
 
     fn raw(&self, chunk: u64) -> Result<Option<Vec<u8>>> {

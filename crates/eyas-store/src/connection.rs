@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a connection may be silent before it is given up.
 pub(crate) const STALL_MS: f64 = 15_000.0;
+/// A server that says when to come again is heard up to here.
+const LONGEST_PAUSE_MS: f64 = 60_000.0;
 /// The pauses before a broken connection is made anew. Any new byte starts them over.
 const PAUSES_MS: [f64; 3] = [250.0, 750.0, 2_250.0];
 
@@ -45,6 +47,9 @@ pub(crate) struct Connection {
     until: Option<u64>,
     /// Whether it fetches what another connection has not come to: it takes nothing but what it asked for, and is not made anew.
     is_ahead: bool,
+    /// Whether there were others beside it: a refusal may be for their number, and is waited for.
+    had_others: bool,
+    is_refused: bool,
     failures: usize,
 }
 
@@ -89,6 +94,8 @@ impl Connection {
             position: from,
             until,
             is_ahead: false,
+            had_others: false,
+            is_refused: false,
             failures: 0,
         };
         let mut changed = false;
@@ -120,19 +127,21 @@ impl Connection {
         }
     }
 
-    /// A connection that has nothing more to fetch: all `size` bytes are at hand.
-    pub(crate) fn at_end((network, clock): (Rc<dyn Network>, Rc<dyn Clock>), name: &str, url: &str, size: u64) -> Self {
+    /// A connection that has nothing more to fetch: all bytes are at hand. Where some of them turn out to be none, they must be of the version that is known.
+    pub(crate) fn at_end((network, clock): (Rc<dyn Network>, Rc<dyn Clock>), name: &str, url: &str, known: &Known<'_>) -> Self {
         Self {
             network,
             clock,
             name: name.into(),
             url: url.into(),
-            size: Some(size),
-            validator: Validator::default(),
+            size: Some(known.size),
+            validator: known.validator.clone(),
             body: None,
-            position: size,
+            position: known.size,
             until: None,
             is_ahead: false,
+            had_others: false,
+            is_refused: false,
             failures: 0,
         }
     }
@@ -152,6 +161,8 @@ impl Connection {
             position: from,
             until: Some(until),
             is_ahead: true,
+            had_others: true,
+            is_refused: false,
             failures: 0,
         })
     }
@@ -160,6 +171,16 @@ impl Connection {
     pub(crate) fn caught_up(mut self) -> Self {
         self.is_ahead = false;
         self
+    }
+
+    /// There are others beside it now.
+    pub(crate) fn add_others(&mut self) {
+        self.had_others = true;
+    }
+
+    /// Whether a server refused one of its requests, in place of breaking it off.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Of the next byte that it gives.
@@ -260,6 +281,11 @@ impl Connection {
         };
         let verdict = self.judge(answer.as_ref());
         let vouches = self.validator.vouches_for(&Validator::of(answer.as_ref()));
+        self.is_refused |= match verdict {
+            Verdict::Refused(status) => status < 500,
+            Verdict::Continues => self.is_ahead && !vouches,
+            _ => self.is_ahead,
+        };
         if self.is_ahead && !(vouches && matches!(verdict, Verdict::Continues)) {
             return Err(self.failed("the server did not give a part of the file beside another one"));
         }
@@ -269,8 +295,10 @@ impl Connection {
             Verdict::Missing | Verdict::Changed | Verdict::Useless => {
                 return Err(self.failed("the file changed on the server while it was read; load the model again"));
             }
-            Verdict::Refused(status) if status >= 500 || status == 429 => {
-                return self.broke(&format!("the server answered with status {status}")).await;
+            Verdict::Refused(status) if status >= 500 || status == 429 || self.had_others && matches!(status, 401 | 403) => {
+                let wished_ms = number(answer.as_ref(), "retry-after").unwrap_or_default() as f64 * 1_000.0;
+                drop(answer);
+                return self.pause(&format!("the server answered with status {status}"), wished_ms.min(LONGEST_PAUSE_MS)).await;
             }
             Verdict::Refused(status) => return Err(self.failed(&format!("the server answered with status {status}"))),
         };
@@ -280,10 +308,15 @@ impl Connection {
 
     /// Waits before the next attempt, or fails where there were enough.
     async fn broke(&mut self, what: &str) -> Result<()> {
+        self.pause(what, 0.0).await
+    }
+
+    /// As [`Connection::broke`], for `least_ms` at least.
+    async fn pause(&mut self, what: &str, least_ms: f64) -> Result<()> {
         self.body = None;
         let Some(pause_ms) = PAUSES_MS.get(self.failures).filter(|_| !self.is_ahead) else { return Err(self.failed(what)) };
         self.failures += 1;
-        self.clock.sleep(*pause_ms).await;
+        self.clock.sleep(pause_ms.max(least_ms)).await;
         Ok(())
     }
 

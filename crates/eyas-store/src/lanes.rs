@@ -8,6 +8,8 @@ const SETTLING_MS: f64 = 1_000.0;
 const MEASURED_MS: f64 = 2_000.0;
 /// Another connection stays where the rate grew by this factor; where each has a limit of its own, two have twice the rate, and three one and a half times that.
 const GAIN: f64 = 1.25;
+/// So often a connection may break beside another one before no more are tried.
+const MAX_BREAKS: usize = 3;
 /// A download that ends sooner is not worth trying.
 const WORTH_MS: f64 = 10_000.0;
 
@@ -20,12 +22,13 @@ pub(crate) struct Lanes {
     is_measuring: bool,
     /// Bytes a second with one connection less.
     before: Option<f64>,
+    breaks: usize,
 }
 
 impl Lanes {
     /// One connection; others are tried where `may_grow`.
     pub(crate) fn new(may_grow: bool) -> Self {
-        Self { count: 1, is_settled: !may_grow, since: None, is_measuring: false, before: None }
+        Self { count: 1, is_settled: !may_grow, since: None, is_measuring: false, before: None, breaks: 0 }
     }
 
     /// How many connections there are to be.
@@ -36,6 +39,17 @@ impl Lanes {
     /// Goes back to one connection for good.
     pub(crate) fn close(&mut self) {
         (self.count, self.is_settled) = (1, true);
+    }
+
+    /// One of them broke: the others go on, and after a while another one is tried again, unless that happened too often.
+    pub(crate) fn lose(&mut self) {
+        if self.count == 1 {
+            return;
+        }
+        self.count -= 1;
+        self.breaks += 1;
+        self.is_settled = self.breaks >= MAX_BREAKS;
+        (self.since, self.is_measuring, self.before) = (None, false, None);
     }
 
     /// At `now_ms`, `fetched_bytes` have come in all, and `left_bytes` are still to come.
@@ -100,6 +114,23 @@ mod tests {
     fn what_ends_soon_is_not_worth_trying() {
         assert_eq!(download(500_000_000, |_| 100e6).0, 1);
         assert_eq!(download(10_000_000, |_| 1.2e6).0, 1);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_tried_again_but_not_for_ever() {
+        let (mut lanes, mut now_ms, mut fetched) = (Lanes::new(true), 0.0, 0.0);
+        for breaks in 1..=MAX_BREAKS + 1 {
+            for _ in 0..2_000 {
+                now_ms += 10.0;
+                fetched += 1e4 * lanes.count() as f64;
+                lanes.observe(now_ms, fetched as u64, 1 << 40);
+            }
+            assert_eq!(lanes.count(), if breaks <= MAX_BREAKS { 3 } else { 2 });
+            lanes.lose();
+            assert_eq!(lanes.count(), if breaks <= MAX_BREAKS { 2 } else { 1 });
+        }
+        lanes.lose();
+        assert_eq!(lanes.count(), 1);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Meter {
     fetched_bytes: Cell<u64>,
     stored_bytes: Cell<u64>,
     ahead_bytes: Cell<u64>,
+    /// What the rate is of. It only grows: what a loader tells of itself jumps, and begins anew with each phase.
+    come_bytes: Cell<u64>,
     source: Cell<ByteSource>,
     samples: RefCell<VecDeque<(f64, u64)>>,
 }
@@ -44,6 +46,7 @@ impl Meter {
             fetched_bytes: Cell::default(),
             stored_bytes: Cell::default(),
             ahead_bytes: Cell::default(),
+            come_bytes: Cell::default(),
             source: Cell::default(),
             samples: RefCell::default(),
         }
@@ -51,11 +54,18 @@ impl Meter {
 
     pub(crate) fn fetched(&self, bytes: usize) {
         self.fetched_bytes.set(self.fetched_bytes.get() + bytes as u64);
+        self.come_bytes.set(self.come_bytes.get() + bytes as u64);
         self.source.set(ByteSource::Network);
     }
 
     pub(crate) fn read(&self, bytes: usize) {
-        self.stored_bytes.set(self.stored_bytes.get() + bytes as u64);
+        self.found(bytes as u64);
+        self.come_bytes.set(self.come_bytes.get() + bytes as u64);
+    }
+
+    /// So many bytes of a file were there when it was opened, which takes no part of its rate.
+    pub(crate) fn found(&self, bytes: u64) {
+        self.stored_bytes.set(self.stored_bytes.get() + bytes);
         self.source.set(ByteSource::Store);
     }
 
@@ -84,18 +94,15 @@ impl Meter {
         self.source.get()
     }
 
-    /// Bytes a second over the last seconds, when `loaded_bytes` are there now; none in the beginning.
-    pub fn bytes_per_second(&self, loaded_bytes: u64) -> Option<f64> {
-        let now = self.clock.now_ms();
+    /// Bytes a second that came over the last seconds, from the network or the store; none in the beginning.
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        let (now, come) = (self.clock.now_ms(), self.come_bytes.get());
         let mut samples = self.samples.borrow_mut();
-        if samples.back().is_some_and(|(_, bytes)| *bytes > loaded_bytes) {
-            samples.clear(); // another phase counts anew
-        }
-        samples.push_back((now, loaded_bytes));
+        samples.push_back((now, come));
         while samples.len() > 2 && samples.front().is_some_and(|(then, _)| now - then > WINDOW_MS) {
             samples.pop_front();
         }
-        let (then, bytes) = samples.front().copied()?;
-        (now - then >= LEAST_MS).then(|| (loaded_bytes - bytes) as f64 * 1000.0 / (now - then))
+        let (then, before) = samples.front().copied()?;
+        (now - then >= LEAST_MS).then(|| (come - before) as f64 * 1000.0 / (now - then))
     }
 }

@@ -7,6 +7,7 @@ use eyas_weights::{LocalFuture, RangeReader};
 
 use crate::{
     Digest, FileRecord, Get, Meter, Ports, Store,
+    ahead::Origin,
     chunk_file::{ChunkFile, UncheckedChunk},
     connection::STALL_MS,
     download::Download,
@@ -132,15 +133,16 @@ impl ModelFile {
             if let Some((shelf, chunks)) = &mut reading.kept
                 && let Err(error) = download.store_whole_chunks(shelf, chunks, &reading.record, clock).await
             {
+                // What may go makes room before bytes of this file do, which would be fetched twice.
                 if error.kind() == ErrorKind::StorageFull
-                    && let Some(aheads) = &mut download.aheads
-                    && aheads.give_up().await?
+                    && let Some(store) = &self.store
+                    && store.evict_oldest(&shelf.folder).await?
                 {
                     continue;
                 }
                 if error.kind() == ErrorKind::StorageFull
-                    && let Some(store) = &self.store
-                    && store.evict_oldest(&shelf.folder).await?
+                    && let Some(aheads) = &mut download.aheads
+                    && aheads.give_up().await?
                 {
                     continue;
                 }
@@ -155,7 +157,11 @@ impl ModelFile {
             download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), keep);
             match download.next(reading.kept.as_mut().map(|(_, chunks)| chunks), clock).await {
                 Ok(piece) => {
-                    self.meter.fetched(piece.fetched_bytes);
+                    match piece.origin {
+                        Origin::Network => self.meter.fetched(piece.bytes.len()),
+                        Origin::OldPart => self.meter.read(piece.bytes.len()),
+                        Origin::Part => {}
+                    }
                     if reading.kept.is_none() && reading.expected.is_some() {
                         download.hash_passing(&piece.bytes);
                     }

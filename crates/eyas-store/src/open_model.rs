@@ -129,8 +129,15 @@ impl OpenModel {
                 let begun = self.begun(shelf, record).await?;
                 if begun.aheads.gap(begun.chunks.end()).0 == begun.record.size && !self.has_changed(&begun.record).await? {
                     // Everything was there but its line in the record.
-                    let size = begun.record.size;
-                    return Ok(Some(self.go_on(begun, Connection::at_end(self.net(), name, url, size))));
+                    let (size, room) = (begun.record.size, begun.record.size - begun.chunks.end());
+                    match self.prepare(name, 0, room).await {
+                        // Parts make room as they are read.
+                        Err(error) if error.kind() == ErrorKind::StorageFull => {}
+                        prepared => prepared?,
+                    }
+                    let known = Known { size, validator: &begun.record.validator };
+                    let connection = Connection::at_end(self.net(), name, url, &known);
+                    return Ok(Some(self.go_on(begun, connection)));
                 }
                 self.open_remote(name, url, page_is_missing, Some(begun)).await
             }
@@ -182,7 +189,7 @@ impl OpenModel {
         // Where nothing tells whether the server still has the same file, one chunk is fetched again and compared.
         let resumed = chunks.resume(&mut running, !record.validator.is_known()).await?;
         let aheads = self.aheads(shelf, &record, chunks.end()).await?;
-        self.meter.read(usize::try_from(chunks.end()).unwrap_or(usize::MAX));
+        self.meter.found(chunks.end());
         Ok(Begun { record, shelf: shelf.clone(), chunks, running, resumed, aheads })
     }
 
@@ -203,11 +210,14 @@ impl OpenModel {
         let start = match begun {
             None => Connection::open(self.net(), name, url, (0, None), None).await?,
             Some(begun) => {
-                let (gap, size) = (begun.aheads.gap(begun.chunks.end()), begun.record.size);
+                let (end, size) = (begun.chunks.end(), begun.record.size);
+                let gap = begun.aheads.gap(end);
                 let known = Known { size, validator: &begun.record.validator };
                 match Connection::open(self.net(), name, url, gap, Some(known)).await? {
                     Start::Same(mut connection, answer) => {
-                        self.prepare(name, size - gap.0).await?;
+                        // What lies in parts is there, but not in its place yet.
+                        let missing = (size - end).saturating_sub(begun.aheads.bytes_behind(end));
+                        self.prepare(name, missing, size - end).await?;
                         connection.stream(answer, size, begun.record.validator.clone());
                         return Ok(Some(self.go_on(begun, connection)));
                     }
@@ -269,8 +279,8 @@ impl OpenModel {
         is_wanted && has_its_size && file.validator.vouches_for(&Validator::of(answer))
     }
 
-    /// Refuses what nobody asked for, and makes room for the rest.
-    async fn prepare(&self, name: &str, bytes: u64) -> Result<()> {
+    /// Refuses to fetch `bytes` where nobody asked for so many, and makes `room`, also in bytes, for what is to be stored.
+    async fn prepare(&self, name: &str, bytes: u64, room: u64) -> Result<()> {
         if self.expectations.unasked_bytes.is_some_and(|limit| bytes > limit) {
             let detail = format!(
                 "{name}: this device is to save data, and {} are still to be fetched; ask the person, then load with dataSaver: \"ignore\"",
@@ -279,7 +289,7 @@ impl OpenModel {
             return Err(Error::new(ErrorKind::OverBudget, detail));
         }
         match &self.kept {
-            Some((store, shelf)) => store.make_room(bytes, &shelf.folder).await,
+            Some((store, shelf)) => store.make_room(room, &shelf.folder).await,
             None => Ok(()),
         }
     }
@@ -295,7 +305,7 @@ impl OpenModel {
             );
             return Err(Error::new(ErrorKind::Integrity, detail));
         }
-        self.prepare(name, size).await?;
+        self.prepare(name, size, size).await?;
         let mut record = FileRecord {
             name: name.into(),
             url: url.into(),
@@ -345,8 +355,9 @@ impl OpenModel {
             return Ok(Rc::new(MemoryReader::new(name, bytes)));
         }
         let size = bytes.len() as u64;
+        let connection = Connection::at_end(self.net(), name, url, &Known { size, validator: &validator });
         let place = self.begin(name, url, size, validator).await?;
-        let mut download = Download::new(Connection::at_end(self.net(), name, url, size), 0, self.ports.clock.now_ms());
+        let mut download = Download::new(connection, 0, self.ports.clock.now_ms());
         download.window = bytes;
         let file = self.add(place, Some(download));
         file.finish().await?;

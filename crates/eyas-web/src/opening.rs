@@ -119,7 +119,7 @@ impl MeteredProgress {
     pub(crate) fn new(progress: Progress, meter: &Meter) -> Self {
         // What lies ahead of the loader has come, too, and takes no time of the network any more.
         let here_bytes = progress.loaded_bytes + meter.ahead_bytes();
-        let bytes_per_second = meter.bytes_per_second(here_bytes);
+        let bytes_per_second = meter.bytes_per_second();
         let left = progress.total_bytes.saturating_sub(here_bytes) as f64;
         let remaining_ms =
             bytes_per_second.filter(|rate| *rate > 0.0 && progress.total_bytes > 0).map(|rate| left * 1000.0 / rate);

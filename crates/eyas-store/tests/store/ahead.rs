@@ -7,42 +7,48 @@ use eyas_store::{Expectations, OpenModel, Ports, Store, Which};
 
 use crate::simulation::{CHUNK, Cut, Device, Line, MODEL, Random, Remote, TurnsClock, cut_error, load};
 
-const NAME: &str = "w.bin";
+pub const NAME: &str = "w.bin";
 /// The most bytes of a piece of a body.
 const PIECE: u64 = 32;
 
-struct World {
-    device: Rc<Device>,
-    line: Rc<Line>,
+pub struct World {
+    pub device: Rc<Device>,
+    pub line: Rc<Line>,
 }
 
 impl World {
-    fn new(seed: u64, size: u64, change: impl FnOnce(&mut Line)) -> Self {
+    pub fn new(seed: u64, size: u64, change: impl FnOnce(&mut Line)) -> Self {
         let mut line = Line::new(seed, Remote::plain(Random(seed).bytes(size)));
         change(&mut line);
         Self { device: Rc::new(Device::new(seed)), line: Rc::new(line) }
     }
 
-    fn store(&self) -> Store {
+    pub fn store(&self) -> Store {
         Store::new(self.device.clone(), Rc::new(TurnsClock(self.line.time.clone()))).with_chunk_bytes(CHUNK)
     }
 
-    fn ports(&self) -> Ports {
+    pub fn ports(&self) -> Ports {
         Ports { network: self.line.clone(), clock: Rc::new(TurnsClock(self.line.time.clone())) }
     }
 
-    async fn open(&self, expectations: Expectations) -> Result<OpenModel> {
+    pub async fn open(&self, expectations: Expectations) -> Result<OpenModel> {
         self.store().open(MODEL, Which::Current, true, self.ports(), expectations).await
     }
 
     /// Loads the file, and returns it.
-    fn load(&self, expectations: Expectations, random: &mut Random) -> Result<Vec<u8>> {
+    pub fn load(&self, expectations: Expectations, random: &mut Random) -> Result<Vec<u8>> {
         let seen = self.line.time.run(async { load(&self.open(expectations).await?, &[NAME.to_owned()], random).await })?;
         Ok(seen.into_iter().next().flatten().expect("the file is there"))
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         self.line.remote.borrow().bytes.clone()
+    }
+
+    /// The files of parts that have bytes.
+    pub fn parts(&self) -> Vec<(String, String, usize)> {
+        let is_part = |name: &str| name.split('-').count() == 3;
+        self.device.listing().into_iter().filter(|(_, name, size)| is_part(name) && *size > 0).collect()
     }
 
     fn ms(&self) -> f64 {
@@ -52,7 +58,7 @@ impl World {
 }
 
 /// As on a device that is to save data: one connection.
-fn alone() -> Expectations {
+pub fn alone() -> Expectations {
     Expectations { unasked_bytes: Some(u64::MAX), ..Expectations::default() }
 }
 
@@ -159,15 +165,14 @@ fn wherever_it_is_cut_off_the_next_load_goes_on() {
 }
 
 /// A world whose load was cut off while parts lay ahead, and how many their files are.
-fn cut_off(run: u64) -> (World, Random, Vec<(String, String, usize)>) {
+pub fn cut_off(run: u64) -> (World, Random, Vec<(String, String, usize)>) {
     for changes in (800..).step_by(7) {
         let mut random = Random(run);
         let world = World::new(run, 20_000, |_| ());
         world.device.cut_after(Some(changes));
         world.load(Expectations::default(), &mut random).unwrap_err();
         world.device.restart(Cut::Kill);
-        let is_part = |name: &str| name.split('-').count() == 3;
-        let parts = world.device.listing().into_iter().filter(|(_, name, size)| is_part(name) && *size > 0).collect::<Vec<_>>();
+        let parts = world.parts();
         if parts.len() >= 2 {
             return (world, random, parts);
         }

@@ -55,6 +55,8 @@ struct State {
     hides_quota: bool,
     /// Loads that are still to find what another tab's writing leaves in its middle.
     torn_loads: u32,
+    /// A file that can't be read any more.
+    unreadable: Option<String>,
 }
 
 pub struct Device(Rc<RefCell<State>>);
@@ -170,6 +172,11 @@ impl Device {
         self.0.borrow_mut().torn_loads = count;
     }
 
+    /// Lets every read of the files with this name fail.
+    pub fn break_reads(&self, name: &str) {
+        self.0.borrow_mut().unreadable = Some(name.into());
+    }
+
     /// Starts anew after a cut.
     pub fn restart(&self, cut: Cut) {
         let mut state = self.0.borrow_mut();
@@ -258,6 +265,9 @@ impl StoreFile for Open {
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize> {
         let mut state = self.state.borrow_mut();
         state.alive()?;
+        if state.unreadable.as_ref() == Some(&self.name) {
+            return Err(Error::internal("the device does not read this"));
+        }
         let bytes = &state.file(&self.folder, &self.name).now;
         let part = bytes.get(offset as usize..).unwrap_or_default();
         let count = part.len().min(into.len());

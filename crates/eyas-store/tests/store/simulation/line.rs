@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
@@ -62,6 +62,16 @@ impl Clock for TurnsClock {
     }
 }
 
+/// How an answer ends before its time.
+#[derive(Clone, Copy)]
+pub enum Fault {
+    Breaks,
+    Stalls,
+}
+
+/// The status of answers that refuse, and their `Retry-After`, by the answer's number and the milliseconds that have passed.
+type Refuses = Box<dyn Fn(usize, u64) -> Option<(u16, Option<u64>)>>;
+
 /// One file on a server, and the way to it.
 pub struct Line {
     pub time: Rc<Turns>,
@@ -72,7 +82,13 @@ pub struct Line {
     pub shared_rate: u64,
     /// One piece in so many breaks its connection; 0: none.
     pub breaks: u64,
+    /// What becomes of single answers, by their numbers: how many bytes come before that.
+    pub faults: RefCell<BTreeMap<usize, (usize, Fault)>>,
+    pub refuses: RefCell<Refuses>,
     pub random: RefCell<Random>,
+    /// How many were open with each answer.
+    pub opened: RefCell<Vec<usize>>,
+    pub if_ranges: RefCell<Vec<Option<String>>>,
     pub ranges: RefCell<Vec<Option<String>>>,
     pub served_bytes: Rc<Cell<u64>>,
     pub open: Rc<Cell<usize>>,
@@ -89,6 +105,10 @@ impl Line {
             own_rate: 512,
             shared_rate: 1 << 40,
             breaks: 0,
+            faults: RefCell::default(),
+            refuses: RefCell::new(Box::new(|_, _| None)),
+            opened: RefCell::default(),
+            if_ranges: RefCell::default(),
             random: RefCell::new(Random(seed)),
             ranges: RefCell::default(),
             served_bytes: Rc::default(),
@@ -104,7 +124,12 @@ impl Line {
         let mut headers = Vec::new();
         headers.extend(remote.etag.clone().map(|tag| ("etag", tag)));
         let is_same = get.if_range.is_none() || get.if_range == remote.etag;
-        let (status, body) = if get.range().is_some() && remote.has_ranges && is_same {
+        let number = self.ranges.borrow().len();
+        let refusal = (self.refuses.borrow())(number, self.time.now_us.get() / 1_000);
+        let (status, body) = if let Some((status, wait)) = refusal {
+            headers = wait.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
+            (status, &[][..])
+        } else if get.range().is_some() && remote.has_ranges && is_same {
             let end = get.until.unwrap_or(size).min(size);
             headers.push(("content-range", format!("bytes {}-{}/{size}", get.from, end.max(1) - 1)));
             if get.from >= end { (416, &[][..]) } else { (206, &remote.bytes[get.from as usize..end as usize]) }
@@ -116,6 +141,8 @@ impl Line {
         self.ranges.borrow_mut().push(get.range());
         self.open.set(self.open.get() + 1);
         self.most_open.set(self.most_open.get().max(self.open.get()));
+        self.opened.borrow_mut().push(self.open.get());
+        self.if_ranges.borrow_mut().push(get.if_range.clone());
         Wire {
             time: self.time.clone(),
             status,
@@ -124,6 +151,7 @@ impl Line {
             at: 0,
             rates: (self.own_rate, self.shared_rate),
             breaks: self.breaks,
+            fault: self.faults.borrow().get(&number).copied(),
             random: Random(self.random.borrow_mut().next()),
             served_bytes: self.served_bytes.clone(),
             open: self.open.clone(),
@@ -150,6 +178,7 @@ struct Wire {
     at: usize,
     rates: (u64, u64),
     breaks: u64,
+    fault: Option<(usize, Fault)>,
     random: Random,
     served_bytes: Rc<Cell<u64>>,
     open: Rc<Cell<usize>>,
@@ -176,6 +205,13 @@ impl Answer for Wire {
         Box::pin(async move {
             if self.at == self.body.len() {
                 return Ok(None);
+            }
+            match self.fault {
+                Some((at, Fault::Breaks)) if self.at >= at => {
+                    return Err(Error::new(ErrorKind::DownloadFailed, "the connection broke"));
+                }
+                Some((at, Fault::Stalls)) if self.at >= at => std::future::pending::<()>().await,
+                _ => {}
             }
             let length = (1 + self.random.below(32) as usize).min(self.body.len() - self.at);
             let (own, shared) = self.rates;

@@ -11,7 +11,7 @@ pub use device::{Cut, Device, cut_error};
 use eyas_store::{Clock, Expectations, OpenModel, Ports, Store, Which};
 use eyas_weights::LocalFuture;
 pub use internet::{Internet, Remote};
-pub use line::{Line, TurnsClock};
+pub use line::{Fault, Line, TurnsClock};
 pub use random::Random;
 
 /// Bytes of a chunk in these tests.
