@@ -82,7 +82,7 @@ const miscomputing = {
   // Norms are wrong by a tenth.
   always: changeKernels('(code) => code.replaceAll("1.0 / sqrt(", "0.9 / sqrt(")'),
   // Products are wrong by a tenth from the 256th row of a matrix on.
-  large: changeKernels('(code) => code.replace(/(y\\[at\\] = |y\\[at\\] \\+ |let g = )sums\\[t\\]/, "$1select(1.0, 0.9, row >= 256u) * sums[t]")'),
+  large: changeKernels('(code) => code.replace(/(UNITS \\+ unit\\d+\\] \\+?= |let g = )(sum(\\d+)_\\d+)/g, "$1select(1.0, 0.9, row$3 >= 256u) * $2")'),
   // The first run of a pipeline does nothing; of all but the first, which sums up what was uploaded.
   first: skipFirstRuns(0),
   firsttokens: skipFirstRuns(1),
