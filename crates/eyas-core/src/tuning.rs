@@ -97,33 +97,20 @@ impl Tuning {
         [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
     }
 
-    /// The sizes in the order of their fields.
-    const fn sizes(self) -> [u32; 8] {
-        let Self {
-            matvec_lanes,
-            matvec_rows,
-            matvec_thread_rows,
-            matmul_rows,
-            matmul_tokens,
-            attention_heads,
-            attention_tokens,
-            reduce_lanes,
-        } = self;
-        [
-            matvec_lanes,
-            matvec_rows,
-            matvec_thread_rows,
-            matmul_rows,
-            matmul_tokens,
-            attention_heads,
-            attention_tokens,
-            reduce_lanes,
-        ]
-    }
-
     /// The sizes in the order of their fields, as a short text that can be kept.
     pub fn to_text(self) -> String {
-        self.sizes().map(|size| size.to_string()).join(" ")
+        [
+            self.matvec_lanes,
+            self.matvec_rows,
+            self.matvec_thread_rows,
+            self.matmul_rows,
+            self.matmul_tokens,
+            self.attention_heads,
+            self.attention_tokens,
+            self.reduce_lanes,
+        ]
+        .map(|size| size.to_string())
+        .join(" ")
     }
 
     /// Reads [`Self::to_text`]; none where a text is none of its own, or a size is none that the kernels have.
