@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { hasGpu, startLab, tuningOf } from "./chromium.mjs";
 
 const NO_GPU = "this Chromium has no WebGPU adapter";
-const TEXT = "16 8 2 4 4 4 2 32";
+const TEXT = "16 8 2 4 4 32 4 2 32";
 const CUT = tuningOf(TEXT);
 
 let lab;
@@ -46,7 +46,7 @@ test("an adapter is measured by the first load, and later ones take what is kept
   await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, TEXT]);
   const other = await loadOn(page);
   assert.deepEqual([other.tuning, other.text], [{ ...CUT, source: "stored" }, first.text]);
-  for (const damaged of ["", "no sizes", "16 4 4 32", TEXT.replace("16", "3")]) {
+  for (const damaged of ["", "no sizes", "16 4 4 32", "1 32 8 8 8 8 2 4", TEXT.replace("16", "3")]) {
     await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, damaged]);
     const again = await loadOn(page);
     assert.equal(again.tuning.source, "measured", damaged);
@@ -60,7 +60,7 @@ test("a load computes as it is asked, keeps nothing of that, and refuses sizes t
   const page = await lab.page({ first: true });
   const asked = await loadOn(page, { tuning: CUT });
   assert.deepEqual([asked.tuning, asked.kept], [{ ...CUT, source: "given" }, []]);
-  const wrong = [{}, { ...CUT, reduceLanes: "4" }, { ...CUT, more: 1 }, { ...CUT, matvecLanes: 3 }, { ...CUT, matvecRows: 17 }, { ...CUT, matvecRows: 34 }, { ...CUT, matmulRows: 3 }, { ...CUT, attentionHeads: 9 }, { ...CUT, matmulTokens: 16 }, { ...CUT, reduceLanes: 512 }, "fast"];
+  const wrong = [{}, { ...CUT, reduceLanes: "4" }, { ...CUT, more: 1 }, { ...CUT, matvecLanes: 3 }, { ...CUT, matvecRows: 17 }, { ...CUT, matvecRows: 34 }, { ...CUT, matmulRows: 3 }, { ...CUT, attentionHeads: 9 }, { ...CUT, matmulTokens: 16 }, { ...CUT, matmulBits: 8 }, { ...CUT, reduceLanes: 512 }, "fast"];
   for (const tuning of wrong) {
     const outcome = await page.evaluate((tuning) => window.outcome(window.eyas.load({ model: window.nano, device: "gpu", tuning })), tuning);
     assert.equal(outcome.error?.code, "bad-input", JSON.stringify(tuning));

@@ -13,6 +13,9 @@ const goldens = join(root, "tests/goldens");
 const FEW = ["family-gemma2-capped", "family-qwen3-tied", "family-olmo2-bias", "encoder-bert-labels", "encoder-modernbert-mean", "encoder-gemma3-projected"];
 const MODELS = thorough ? readdirSync(goldens).filter((name) => existsSync(join(goldens, name, "config.json"))) : FEW;
 
+/** Every step computes as many tokens as the plan's, and rounds what it may. */
+const TUNING = { ...SOFTWARE_TUNING, matmulRows: 8, matmulTokens: 8, matmulBits: 16 };
+
 let lab;
 let gpu;
 let models;
@@ -65,7 +68,7 @@ for (const model of ["eyas-nano", ...MODELS]) {
       const where = model === "eyas-nano" ? {} : { model: `${models.origin}/goldens/${model}/` };
       // A prompt of one step, and one of several.
       const lengths = quantize === "none" || model.startsWith("encoder") ? { contextTokens: 30 } : { contextTokens: 64, prefillChunkTokens: 16 };
-      const seen = await measured(page, { ...where, quantize, ...lengths, tuning: SOFTWARE_TUNING /* every step computes as many tokens as the plan's */ });
+      const seen = await measured(page, { ...where, quantize, ...lengths, tuning: TUNING });
       assert.deepEqual([seen.device, seen.code], ["gpu", null]);
       const { weightBytes, cacheBytes, scratchBytes, stagingBytes } = seen.need;
       const planned = weightBytes + cacheBytes + scratchBytes;

@@ -21,6 +21,9 @@ pub struct Tuning {
     pub matmul_rows: u32,
     /// Tokens that a thread of a matrix·matrix product computes: 1, 2, 4 or 8.
     pub matmul_tokens: u32,
+    /// Bits of each value of the input in a matrix·matrix product with quantised weights: 32, as it is, or 16, rounded to integers with a scale for each
+    /// block of 32.
+    pub matmul_bits: u32,
     /// Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values.
     pub attention_heads: u32,
     /// Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads.
@@ -37,6 +40,7 @@ impl Tuning {
         matvec_thread_rows: 2,
         matmul_rows: 4,
         matmul_tokens: 8,
+        matmul_bits: 32,
         attention_heads: 1,
         attention_tokens: 4,
         reduce_lanes: 64,
@@ -46,8 +50,9 @@ impl Tuning {
         matvec_lanes: 1,
         matvec_rows: 32,
         matvec_thread_rows: 8,
-        matmul_rows: 8,
-        matmul_tokens: 8,
+        matmul_rows: 16,
+        matmul_tokens: 4,
+        matmul_bits: 16,
         attention_heads: 8,
         attention_tokens: 2,
         reduce_lanes: 4,
@@ -56,8 +61,8 @@ impl Tuning {
     /// Lanes, rows and a thread's rows of a matrix·vector product that are worth a trial, few lanes first.
     pub const MATVEC: [(u32, u32, u32); 8] =
         [(1, 32, 8), (1, 32, 4), (4, 32, 2), (16, 16, 2), (32, 4, 1), (32, 8, 2), (32, 16, 4), (64, 8, 2)];
-    /// A thread's rows and tokens in a matrix·matrix product that are worth a trial, small ones first.
-    pub const MATMUL: [(u32, u32); 5] = [(2, 4), (4, 4), (4, 8), (8, 4), (8, 8)];
+    /// A thread's rows and tokens in a matrix·matrix product, and the bits of its input, that are worth a trial, small ones first.
+    pub const MATMUL: [(u32, u32, u32); 6] = [(2, 4, 32), (4, 4, 32), (4, 8, 32), (8, 8, 32), (8, 8, 16), (16, 4, 16)];
     /// Threads of a workgroup and its heads in attention that are worth a trial, few threads first.
     pub const ATTENTION: [(u32, u32); 8] = [(4, 8), (4, 1), (16, 8), (32, 8), (32, 1), (64, 8), (64, 1), (128, 1)];
     /// Tokens of a workgroup in attention that are worth a trial.
@@ -69,10 +74,10 @@ impl Tuning {
         Self { matvec_lanes, matvec_rows, matvec_thread_rows, ..self }
     }
 
-    /// The same with other sizes of a matrix·matrix product: a thread's rows and tokens.
+    /// The same with other sizes of a matrix·matrix product: a thread's rows and tokens, and the bits of its input.
     #[must_use]
-    pub const fn with_matmul(self, (matmul_rows, matmul_tokens): (u32, u32)) -> Self {
-        Self { matmul_rows, matmul_tokens, ..self }
+    pub const fn with_matmul(self, (matmul_rows, matmul_tokens, matmul_bits): (u32, u32, u32)) -> Self {
+        Self { matmul_rows, matmul_tokens, matmul_bits, ..self }
     }
 
     /// The same with other sizes of attention: threads and heads of a workgroup.
@@ -89,10 +94,10 @@ impl Tuning {
             ..Self::SOFTWARE.with_matvec(*matvec).with_matmul(*matmul).with_attention(*attention)
         });
         let smallest =
-            Self { attention_tokens: 1, ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1)).with_attention((1, 1)) };
+            Self { attention_tokens: 1, ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1, 16)).with_attention((1, 1)) };
         let largest = Self {
             attention_tokens: 8,
-            ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8)).with_attention((256, 8))
+            ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8, 16)).with_attention((256, 8))
         };
         [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
     }
@@ -105,6 +110,7 @@ impl Tuning {
             self.matvec_thread_rows,
             self.matmul_rows,
             self.matmul_tokens,
+            self.matmul_bits,
             self.attention_heads,
             self.attention_tokens,
             self.reduce_lanes,
@@ -116,7 +122,7 @@ impl Tuning {
     /// Reads [`Self::to_text`]; none where a text is none of its own, or a size is none that the kernels have.
     pub fn from_text(text: &str) -> Option<Self> {
         let sizes: Option<Vec<u32>> = text.split(' ').map(|size| size.parse().ok()).collect();
-        let [lanes, rows, thread_rows, matmul_rows, matmul_tokens, attention_heads, attention_tokens, reduce_lanes] =
+        let [lanes, rows, thread_rows, matmul_rows, matmul_tokens, matmul_bits, attention_heads, attention_tokens, reduce_lanes] =
             sizes?.try_into().ok()?;
         let tuning = Self {
             matvec_lanes: lanes,
@@ -124,6 +130,7 @@ impl Tuning {
             matvec_thread_rows: thread_rows,
             matmul_rows,
             matmul_tokens,
+            matmul_bits,
             attention_heads,
             attention_tokens,
             reduce_lanes,
@@ -139,6 +146,7 @@ impl Tuning {
             matvec_thread_rows,
             matmul_rows,
             matmul_tokens,
+            matmul_bits,
             attention_heads,
             attention_tokens,
             reduce_lanes,
@@ -153,6 +161,7 @@ impl Tuning {
             (fits, "matvecRows must be a multiple of matvecThreadRows, and at most 256 threads with matvecLanes", matvec_rows),
             (is_power(matmul_rows, 16), "matmulRows must be a power of two up to 16", matmul_rows),
             (is_power(matmul_tokens, 8), "matmulTokens must be a power of two up to 8", matmul_tokens),
+            (matches!(matmul_bits, 16 | 32), "matmulBits must be 16 or 32", matmul_bits),
             ((1..=8).contains(&attention_heads), "attentionHeads must be between 1 and 8", attention_heads),
             ((1..=8).contains(&attention_tokens), "attentionTokens must be between 1 and 8", attention_tokens),
             (is_power(reduce_lanes, MOST_THREADS), "reduceLanes must be a power of two up to 256", reduce_lanes),
@@ -220,6 +229,7 @@ mod tests {
             (Tuning { matvec_thread_rows: 3, ..good }, "matvecThreadRows"),
             (Tuning { matmul_rows: 32, ..good }, "matmulRows"),
             (Tuning { matmul_tokens: 16, ..good }, "matmulTokens"),
+            (Tuning { matmul_bits: 8, ..good }, "matmulBits"),
             (Tuning { attention_heads: 0, ..good }, "attentionHeads"),
             (Tuning { attention_heads: 9, ..good }, "attentionHeads"),
             (Tuning { attention_tokens: 9, ..good }, "attentionTokens"),
@@ -236,17 +246,19 @@ mod tests {
         for tuning in Tuning::variants() {
             assert_eq!(Tuning::from_text(&tuning.to_text()), Some(tuning));
         }
-        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 8 8 8 2 4");
+        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 16 4 16 8 2 4");
         for wrong in [
             "",
             "1",
             "1 4 8 4",
-            "1 32 8 8 8 8 4 4 1",
-            "1 32 8 8 8 8 4 4 ",
-            " 1 32 8 8 8 8 4 4",
-            "1 32 8 8 8 8 4 x",
-            "3 32 8 8 8 8 4 4",
-            "1 32 8 8 8 8 4 -4",
+            "1 32 8 8 8 8 2 4",
+            "1 32 8 8 8 16 8 4 4 1",
+            "1 32 8 8 8 16 8 4 4 ",
+            " 1 32 8 8 8 16 8 4 4",
+            "1 32 8 8 8 16 8 4 x",
+            "3 32 8 8 8 16 8 4 4",
+            "1 32 8 8 8 24 8 4 4",
+            "1 32 8 8 8 16 8 4 -4",
         ] {
             assert_eq!(Tuning::from_text(wrong), None, "{wrong:?}");
         }
@@ -258,7 +270,7 @@ mod tests {
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(
             text,
-            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":8,"matmulTokens":8,"attentionHeads":8,"attentionTokens":2,"reduceLanes":4,"source":"measured"}"#
+            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":16,"matmulTokens":4,"matmulBits":16,"attentionHeads":8,"attentionTokens":2,"reduceLanes":4,"source":"measured"}"#
         );
         assert!(serde_json::from_str::<Tuning>(&text).is_err());
         assert!(serde_json::from_str::<Tuning>(r#"{"matvecLanes":1}"#).is_err());

@@ -1,6 +1,6 @@
 //! The static shape of a packed matrix and of the product with it.
 
-use eyas_core::WeightKind;
+use eyas_core::{BLOCK, WeightKind};
 
 /// What is applied to values between two products, or to the gate of a gated one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,12 @@ impl MatrixSpec {
     /// Scales of a row.
     pub const fn blocks_per_row(&self) -> usize {
         self.kind.blocks_per_row(self.cols)
+    }
+
+    /// `u32` words of a token's input where a GPU rounds it for a product with several tokens: for each block of 32 values 16 words and its scale in four.
+    /// Zero where it never does.
+    pub const fn rounded_row_words(&self) -> usize {
+        if self.kind.is_quantized() && self.cols.is_multiple_of(BLOCK) { self.cols / BLOCK * 20 } else { 0 }
     }
 
     /// Bytes in memory, bias included.

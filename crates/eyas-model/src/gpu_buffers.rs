@@ -1,7 +1,10 @@
 //! The buffers that a model takes on a GPU, before there is one: as many of each size as are ever in use at once, since a buffer is used again for its own
 //! size only (`eyas_kernels::with_room`). A description of what loading, canary, prefill and recorded steps allocate.
 
-use std::{collections::BTreeMap, iter::repeat_n};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::repeat_n,
+};
 
 use eyas_core::{Quantize, Result};
 use eyas_kernels::{MatrixSpec, buffer_bytes};
@@ -11,6 +14,7 @@ use crate::{
     DecoderConfig, DenseConfig, EncoderConfig, canary,
     encoder::room,
     encoder_layout::{EncoderLayout, expected_norms},
+    encoder_names::EncoderMatrix,
     layout::Layout,
     padded_tokens::step_tokens,
 };
@@ -76,6 +80,39 @@ fn of_every_model() -> Buffers {
     Buffers::of([1, 64, 64 * 64])
 }
 
+/// Widths in words of the inputs that a GPU rounds for products with several tokens ([`MatrixSpec::rounded_row_words`]).
+#[derive(Debug, Clone, Default)]
+struct RoundedInputs {
+    /// Of all layers, each width once: a layer's products come one behind the other.
+    widths: BTreeSet<usize>,
+    /// Of each product of the first layer.
+    first_layer: Vec<usize>,
+}
+
+impl RoundedInputs {
+    /// Of the matrices of all layers, and those of the first one.
+    fn of(matrices: impl Iterator<Item = (bool, MatrixSpec)>) -> Self {
+        let mut inputs = Self::default();
+        for (is_first, spec) in matrices.filter(|(_, spec)| spec.rounded_row_words() > 0) {
+            inputs.widths.insert(spec.rounded_row_words());
+            inputs.first_layer.extend(is_first.then_some(spec.rounded_row_words()));
+        }
+        inputs
+    }
+
+    /// While a step of so many tokens is computed.
+    fn of_step(&self, tokens: usize) -> Buffers {
+        let tokens = if tokens > 1 { tokens } else { 0 };
+        Buffers::of(self.widths.iter().map(|width| tokens * width).filter(|words| *words > 0))
+    }
+
+    /// Where nothing of the first layer is freed.
+    fn of_audit(&self, tokens: usize) -> Buffers {
+        let tokens = if tokens > 1 { tokens } else { 0 };
+        Buffers::of(self.first_layer.iter().map(|width| tokens * width).filter(|words| *words > 0))
+    }
+}
+
 /// Words of a step tensor for so many tokens.
 const fn step_words(tokens: usize) -> usize {
     2 + tokens
@@ -100,7 +137,7 @@ pub fn decoder_gpu_need(
     let caches = config.layers.iter().map(|layer| layer.cache_rows(context, chunk) * config.kv_heads * config.head_dim);
     resident.add(caches.flat_map(|values| [values; 2]));
 
-    let steps = DecoderSteps { config, chunk: step_tokens(chunk.min(context)) };
+    let steps = DecoderSteps { config, rounded: layout.rounded_inputs(), chunk: step_tokens(chunk.min(context)) };
     let tried = step_tokens(canary::chunk(chunk, context));
     let recordings = steps.recording().and(steps.recording()).and(steps.choice());
     let passing = steps.prefill().or(steps.audit(steps.chunk, tried)).or(steps.audit(1, 1));
@@ -113,6 +150,7 @@ pub fn decoder_gpu_need(
 /// What a decoder's steps allocate.
 struct DecoderSteps<'a> {
     config: &'a DecoderConfig,
+    rounded: RoundedInputs,
     /// Tokens for which a step of several has room.
     chunk: usize,
 }
@@ -182,13 +220,13 @@ impl DecoderSteps<'_> {
     fn prefill(&self) -> Buffers {
         let tokens = self.chunk;
         let last = Buffers::of([self.config.hidden_size, COPY_WORDS, step_words(tokens)]);
-        self.one_layer(tokens).and(last).and(self.head())
+        self.one_layer(tokens).and(self.rounded.of_step(tokens)).and(last).and(self.head())
     }
 
     /// The first layer as the canary computes it: nothing is freed, and what is updated in place is copied before.
     fn audit(&self, room: usize, tokens: usize) -> Buffers {
         let (d, capped) = (self.config.hidden_size, usize::from(self.config.logit_softcap.is_some()));
-        let mut buffers = self.one_layer(room).and(self.head());
+        let mut buffers = self.one_layer(room).and(self.rounded.of_audit(room)).and(self.head());
         buffers.add([tokens * d, tokens * d, COPY_WORDS, step_words(room)]);
         buffers.add(repeat_n(self.config.vocab_size, capped));
         buffers.add(repeat_n(d, usize::from(room > 1)));
@@ -208,15 +246,20 @@ pub fn encoder_gpu_need(
     resident.add(projections.iter().flat_map(|(_, spec)| matrix_values(*spec)));
     let spec = config.attention_spec(0, max_tokens);
     resident.add([spec.cache_rows() * spec.head_dim; 2]);
+    let rounded;
     if let Some(decoder) = &config.decoder {
-        resident = resident.and(Layout::check(checkpoint, decoder.as_ref().clone(), quantize)?.buffers());
+        let layout = Layout::check(checkpoint, decoder.as_ref().clone(), quantize)?;
+        rounded = layout.rounded_inputs();
+        resident = resident.and(layout.buffers());
         resident.add([max_tokens * decoder.rotary_dim; 2]);
     } else {
-        resident = resident.and(EncoderLayout::check(checkpoint, config, quantize)?.buffers(config));
+        let layout = EncoderLayout::check(checkpoint, config, quantize)?;
+        rounded = layout.rounded_inputs();
+        resident = resident.and(layout.buffers(config));
         resident.add([1]);
         resident.add(repeat_n(max_tokens * config.head_dim(), 2 * usize::from(config.ropes.is_some())));
     }
-    let steps = EncoderSteps { config, decoder: config.decoder.as_deref(), projections, qkv_width: spec.qkv_width() };
+    let steps = EncoderSteps { config, decoder: config.decoder.as_deref(), rounded, projections, qkv_width: spec.qkv_width() };
     let (single, short, long) = (1, room(2, max_tokens), room(max_tokens, max_tokens));
     let tried = canary::text(max_tokens);
     let mut texts = steps.text(single);
@@ -238,6 +281,7 @@ pub fn encoder_gpu_need(
 struct EncoderSteps<'a> {
     config: &'a EncoderConfig,
     decoder: Option<&'a DecoderConfig>,
+    rounded: RoundedInputs,
     projections: &'a [(DenseConfig, MatrixSpec)],
     qkv_width: usize,
 }
@@ -259,12 +303,12 @@ impl EncoderSteps<'_> {
         let d = self.config.hidden_size;
         let words = Buffers::of([step_words(tokens); 2]);
         let body = if let Some(config) = self.decoder {
-            DecoderSteps { config, chunk: tokens }.one_layer(tokens)
+            DecoderSteps { config, rounded: RoundedInputs::default(), chunk: tokens }.one_layer(tokens)
         } else {
             let widths = [d, d, d, self.qkv_width, self.config.intermediate_size];
             Buffers::of(widths.map(|width| tokens * width))
         };
-        body.and(words).and(self.behind())
+        body.and(self.rounded.of_step(tokens)).and(words).and(self.behind())
     }
 
     /// The first layer as the canary computes it.
@@ -272,7 +316,7 @@ impl EncoderSteps<'_> {
         let (d, ff) = (self.config.hidden_size, self.config.intermediate_size);
         let behind = self.behind();
         let mut buffers = if let Some(config) = self.decoder {
-            DecoderSteps { config, chunk: room }.audit(room, tokens)
+            DecoderSteps { config, rounded: self.rounded.clone(), chunk: room }.audit(room, tokens)
         } else {
             let is_pre_norm = self.config.family.is_pre_norm();
             let narrow = if is_pre_norm { 7 } else { 8 };
@@ -280,7 +324,7 @@ impl EncoderSteps<'_> {
             let mut buffers = Buffers::of(wide.into_iter().chain(repeat_n(room * d, narrow)));
             buffers.add(if is_pre_norm { vec![tokens * d; 2] } else { vec![tokens * ff] });
             buffers.add([step_words(room), COPY_WORDS]);
-            buffers
+            buffers.and(self.rounded.of_audit(room))
         };
         // Activations in place are copied before.
         buffers.add(self.config.classifier.iter().map(|_| d));
@@ -294,6 +338,10 @@ impl Layout {
     fn buffers(&self) -> Buffers {
         let norms = self.norm_values();
         Buffers::of(self.specs().flat_map(matrix_values).chain(norms))
+    }
+
+    fn rounded_inputs(&self) -> RoundedInputs {
+        RoundedInputs::of(self.layer_specs())
     }
 }
 
@@ -310,6 +358,15 @@ impl EncoderLayout {
             buffers.add([config.token_types * d]);
         }
         buffers
+    }
+
+    fn rounded_inputs(&self) -> RoundedInputs {
+        RoundedInputs::of(self.matrices.iter().filter_map(|(matrix, builder)| match matrix {
+            EncoderMatrix::Qkv(layer) | EncoderMatrix::Output(layer) | EncoderMatrix::Up(layer) | EncoderMatrix::Down(layer) => {
+                Some((*layer == 0, builder.spec()))
+            }
+            EncoderMatrix::Words | EncoderMatrix::HeadDense | EncoderMatrix::HeadOut => None,
+        }))
     }
 }
 

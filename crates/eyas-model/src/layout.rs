@@ -161,6 +161,16 @@ impl Layout {
         self.matrices.values().map(MatrixBuilder::spec)
     }
 
+    /// Shape and kind of each layer's matrices, and whether it is the first layer.
+    pub(crate) fn layer_specs(&self) -> impl Iterator<Item = (bool, MatrixSpec)> {
+        self.matrices.iter().filter_map(|(slot, matrix)| match slot {
+            MatrixSlot::Qkv(layer) | MatrixSlot::Output(layer) | MatrixSlot::GateUp(layer) | MatrixSlot::Down(layer) => {
+                Some((*layer == 0, matrix.spec()))
+            }
+            MatrixSlot::Embedding | MatrixSlot::Head => None,
+        })
+    }
+
     /// Values of each tensor that normalisations have on a device: those of a layer's queries and keys are one.
     pub(crate) fn norm_values(&self) -> Vec<usize> {
         let mut values: Vec<usize> = Vec::new();

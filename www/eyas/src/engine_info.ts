@@ -15,6 +15,8 @@ export interface Tuning {
   matmulRows: number;
   /** Tokens that a thread computes there: 1, 2, 4 or 8. */
   matmulTokens: number;
+  /** Bits of each value of the input there, where weights are quantised: 32, as it is, or 16, rounded with a scale for each block of 32. */
+  matmulBits: number;
   /** Query heads of a workgroup in attention, at most: 1 to 8. They share what is read of their common keys and values. */
   attentionHeads: number;
   /** Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads. */

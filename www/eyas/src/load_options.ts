@@ -47,7 +47,7 @@ export interface EngineOptions {
   tuning?: Tuning;
 }
 
-const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "attentionHeads", "attentionTokens", "reduceLanes"] as const;
+const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "matmulBits", "attentionHeads", "attentionTokens", "reduceLanes"] as const;
 const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "tuning", "recover", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
 
 /** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */

@@ -12,10 +12,11 @@ use burn::{
 };
 use bytemuck::cast_slice;
 use cubecl::{client::Client, server::Handle};
-use eyas_core::{Error, ErrorKind, Result};
+use eyas_core::{BLOCK, Error, ErrorKind, Result};
 
 use super::{
     kernel::{Kernel, Output},
+    product::Input,
     staging::{Staging, resource},
 };
 use crate::{
@@ -98,9 +99,10 @@ impl Launch {
         let words = read_parts(device, &self.client, &small).await?;
         let b: Vec<&[f32]> = words.iter().map(|words| cast_slice(words)).collect();
         match self.kernel {
-            Kernel::Matmul { spec, output, .. } => {
+            Kernel::Matmul { spec, output, input, .. } => {
                 let (bias, rest) = if spec.has_bias { (Some(b[0]), &b[1..]) } else { (None, &b[..]) };
-                let x = first_rows(rest[0], tokens, spec.cols);
+                let rounded = if input == Input::Rounded { unrounded(rest[0]) } else { Vec::new() };
+                let x = first_rows(if rounded.is_empty() { rest[0] } else { &rounded }, tokens, spec.cols);
                 let product = self.product(device, matrix, bias, x, (spec, output), unpack).await?;
                 let (width, expected) = match output {
                     Output::Store => (spec.rows, product),
@@ -108,6 +110,10 @@ impl Launch {
                     Output::Gated(activation) => (spec.rows / 2, reference::gated(&product, activation, spec.rows)),
                 };
                 compare("a product", rest[1], &expected, width)
+            }
+            Kernel::RoundX => {
+                let width = b[0].len() / self.rows.max(1);
+                compare("a rounded input", &unrounded(b[1]), first_rows(b[0], tokens, width), width)
             }
             Kernel::Embed { spec, scale_bits } => {
                 for (token, id) in words[0].iter().skip(2).take(tokens).enumerate() {
@@ -264,6 +270,16 @@ fn words_of(handle: &Handle) -> usize {
     handle.size_in_used() as usize / 4
 }
 
+/// The values that [`Kernel::RoundX`] has rounded, from its output.
+fn unrounded(rounded: &[f32]) -> Vec<f32> {
+    let of_block = |block: &[f32]| {
+        let scale = block[BLOCK / 2];
+        let pairs: Vec<u32> = block[..BLOCK / 2].iter().map(|pair| pair.to_bits()).collect();
+        pairs.into_iter().flat_map(move |pair| [pair as i16, (pair >> 16) as i16]).map(move |value| f32::from(value) * scale)
+    };
+    rounded.chunks_exact(BLOCK / 2 + 4).flat_map(of_block).collect()
+}
+
 /// The rows of the tokens that are not there for the kernels' sake only.
 fn first_rows(values: &[f32], tokens: usize, width: usize) -> &[f32] {
     &values[..values.len().min(tokens * width)]
@@ -322,5 +338,16 @@ mod tests {
             assert_eq!(compare("x", &found, &expected, 3).unwrap_err().code(), "bad-device", "{wrong} at {index}");
         }
         assert!(compare("x", &[0.0, 1e-30], &[0.0, 0.0], 2).is_err(), "zeros are exact");
+    }
+
+    #[test]
+    fn rounded_values_are_pairs_with_a_scale() {
+        let mut block = [0.0; 20];
+        block[0] = f32::from_bits(0xffff_0003);
+        block[15] = f32::from_bits(0x7fff_0000);
+        block[16] = 0.5;
+        let mut expected = [0.0; 32];
+        (expected[0], expected[1], expected[31]) = (1.5, -0.5, 16383.5);
+        assert_eq!(unrounded(&block), expected);
     }
 }

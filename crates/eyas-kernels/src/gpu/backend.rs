@@ -16,7 +16,7 @@ use super::{
     attention::Bundle,
     audit,
     kernel::{GRID_X, Kernel, Output},
-    product::Tile,
+    product::{Input, Tile},
     room::rows_with_room,
 };
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
@@ -81,26 +81,40 @@ impl Matrix<'_> {
         if self.spec.has_bias {
             buffers.push(&self.bias.handle);
         }
-        buffers.extend([&x.handle, &y.handle]);
-        let (kernel, grid) = product(self.spec, output, tokens, tuning);
-        launch(x, kernel, grid, &buffers);
+        let product = product(self.spec, output, tokens, tuning);
+        let rounded = rounding(product).map(|(kernel, grid)| {
+            let rounded = float(x, tokens, self.spec.rounded_row_words()); // of 32 bits each, but no floats
+            launch(x, kernel, grid, &[&x.handle, &rounded.handle]);
+            rounded
+        });
+        buffers.extend([&rounded.as_ref().unwrap_or(x).handle, &y.handle]);
+        launch(x, product.0, product.1, &buffers);
     }
 }
 
 /// The kernel of a product with so many tokens, and its grid.
 pub(super) fn product(spec: MatrixSpec, output: Output, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
     // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
-    let tile = if tokens == 1 {
+    let (tile, input) = if tokens == 1 {
         let rows = tuning.matvec_thread_rows;
-        Tile { lanes: tuning.matvec_lanes, count: tuning.matvec_rows / rows, rows, tokens: 1 }
+        (Tile { lanes: tuning.matvec_lanes, count: tuning.matvec_rows / rows, rows, tokens: 1 }, Input::Floats)
     } else {
         let tokens = if tokens.is_multiple_of(tuning.matmul_tokens as usize) { tuning.matmul_tokens } else { 1 };
-        Tile { lanes: 1, count: MATMUL_TILES, rows: tuning.matmul_rows, tokens }
+        let is_rounded = tuning.matmul_bits == 16 && spec.rounded_row_words() > 0;
+        let tile = Tile { lanes: 1, count: MATMUL_TILES, rows: tuning.matmul_rows, tokens };
+        (tile, if is_rounded { Input::Rounded } else { Input::Floats })
     };
     let units = if matches!(output, Output::Gated(_)) { spec.rows / 2 } else { spec.rows } as u32;
     let tile = tile.fitting(units, output);
-    let kernel = Kernel::Matmul { spec, output, tile };
+    let kernel = Kernel::Matmul { spec, output, input, tile };
     (kernel, grid(units.div_ceil(tile.group_units(output)), tokens as u32 / tile.tokens))
+}
+
+/// The kernel that rounds the input of a product, and its grid, where the product takes it rounded.
+pub(super) fn rounding((kernel, [_, _, depth]): (Kernel, [u32; 3])) -> Option<(Kernel, [u32; 3])> {
+    let Kernel::Matmul { spec, input: Input::Rounded, tile, .. } = kernel else { return None };
+    let blocks = depth * tile.tokens * (spec.cols / eyas_core::BLOCK) as u32;
+    Some((Kernel::RoundX, grid(blocks.div_ceil(64), 1)))
 }
 
 /// The kernel of attention for so many tokens, and its grid.

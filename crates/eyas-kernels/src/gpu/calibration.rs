@@ -7,9 +7,10 @@ use burn::tensor::wgpu::wgpu;
 use eyas_core::{ErrorKind, Result, Tuning, WeightKind};
 
 use super::{
-    backend::{attention, product},
+    backend::{attention, product, rounding},
     device_setup::GpuContext,
     kernel::{Kernel, Output},
+    product::Input,
     staging::Staging,
 };
 use crate::{AttentionSpec, KernelDevice, MatrixSpec};
@@ -62,11 +63,16 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
 /// An operation with its buffers, in the order of the kernel's bindings; the last one gets the result.
 struct Operation {
     buffers: Vec<wgpu::Buffer>,
+    /// Where a kernel that rounds the input of a product writes it.
+    rounded: wgpu::Buffer,
     output: Staging,
 }
 
+/// Which of a product's buffers is its input.
+const PRODUCT_INPUT: usize = 2;
+
 impl Operation {
-    fn new(context: &GpuContext, inputs: &[&[u32]], output_words: usize) -> Self {
+    fn new(context: &GpuContext, inputs: &[&[u32]], rounded_words: usize, output_words: usize) -> Self {
         let buffer = |words: usize| {
             context.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("eyas calibration"),
@@ -80,13 +86,24 @@ impl Operation {
             context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(words));
         }
         buffers.push(buffer(output_words));
-        Self { buffers, output: Staging::new(output_words, context) }
+        Self { buffers, rounded: buffer(rounded_words.max(1)), output: Staging::new(output_words, context) }
+    }
+
+    /// What a kernel of this operation binds.
+    fn bound(&self, kernel: Kernel) -> Vec<&wgpu::Buffer> {
+        let mut bound: Vec<_> = self.buffers.iter().collect();
+        match kernel {
+            Kernel::RoundX => bound = vec![bound[PRODUCT_INPUT], &self.rounded],
+            Kernel::Matmul { input: Input::Rounded, .. } => bound[PRODUCT_INPUT] = &self.rounded,
+            _ => {}
+        }
+        bound
     }
 
     fn product(context: &GpuContext, spec: MatrixSpec, tokens: usize) -> Self {
         let words: Vec<u32> = (0..spec.rows * spec.words_per_row()).map(mixed).collect();
         let scales = floats(spec.rows * spec.blocks_per_row());
-        Self::new(context, &[&words, &scales, &floats(tokens * spec.cols)], tokens * spec.rows)
+        Self::new(context, &[&words, &scales, &floats(tokens * spec.cols)], tokens * spec.rounded_row_words(), tokens * spec.rows)
     }
 
     /// Attention of the last tokens that the cache has room for.
@@ -94,14 +111,14 @@ impl Operation {
         let cache = floats(spec.cache_rows() * spec.head_dim);
         let step = [(spec.context - tokens) as u32, tokens as u32, 0];
         let queries = tokens * spec.q_width();
-        Self::new(context, &[&floats(queries), &cache, &cache, &step], queries)
+        Self::new(context, &[&floats(queries), &cache, &cache, &step], 0, queries)
     }
 }
 
 impl Drop for Operation {
     /// A browser would free the buffers only when it collects garbage.
     fn drop(&mut self) {
-        self.buffers.iter().for_each(wgpu::Buffer::destroy);
+        self.buffers.iter().chain([&self.rounded]).for_each(wgpu::Buffer::destroy);
     }
 }
 
@@ -115,8 +132,10 @@ fn floats(count: usize) -> Vec<u32> {
     (0..count).map(|index| ((mixed(index) >> 8) as f32 / (1 << 24) as f32 - 0.5).to_bits()).collect()
 }
 
-/// A compiled candidate.
-struct Candidate {
+/// A compiled candidate: its kernels, one behind the other.
+struct Candidate(Vec<Dispatch>);
+
+struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     grid: [u32; 3],
@@ -176,9 +195,10 @@ impl<'a> Trials<'a> {
     }
 
     /// What a kernel gives; none where the device refuses it.
-    async fn measured(&self, operation: &Operation, (kernel, grid): (Kernel, [u32; 3]), best_ms: f64) -> Result<Option<Outcome>> {
+    async fn measured(&self, operation: &Operation, launch: (Kernel, [u32; 3]), best_ms: f64) -> Result<Option<Outcome>> {
         let scope = self.device.begin_upload();
-        let candidate = self.compiled(operation, kernel, grid);
+        let launches = rounding(launch).into_iter().chain([launch]);
+        let candidate = Candidate(launches.map(|(kernel, grid)| self.compiled(operation, kernel, grid)).collect());
         // The first run compiles what is left to compile.
         let outcome = match self.run(operation, Some(&candidate), 1).await {
             Ok((_, values)) => {
@@ -210,7 +230,7 @@ impl<'a> Trials<'a> {
         }
     }
 
-    fn compiled(&self, operation: &Operation, kernel: Kernel, grid: [u32; 3]) -> Candidate {
+    fn compiled(&self, operation: &Operation, kernel: Kernel, grid: [u32; 3]) -> Dispatch {
         let gpu = &self.context.device;
         let label = Some("eyas calibration");
         let module = gpu.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -226,8 +246,8 @@ impl<'a> Trials<'a> {
             cache: None,
         });
         let entries: Vec<_> = operation
-            .buffers
-            .iter()
+            .bound(kernel)
+            .into_iter()
             .zip(0..)
             .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
@@ -236,18 +256,18 @@ impl<'a> Trials<'a> {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Candidate { pipeline, bindings, grid }
+        Dispatch { pipeline, bindings, grid }
     }
 
-    /// Milliseconds of so many dispatches from their submission to the arrival of the output, and the output.
+    /// Milliseconds of so many times a candidate from their submission to the arrival of the output, and the output.
     async fn run(&self, operation: &Operation, candidate: Option<&Candidate>, count: u32) -> Result<(f64, Vec<u32>)> {
         let label = Some("eyas calibration");
         let mut encoder = self.context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-        if let Some(Candidate { pipeline, bindings, grid: [x, y, z] }) = candidate {
+        if let Some(Candidate(dispatches)) = candidate {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bindings, &[]);
-            for _ in 0..count {
+            for Dispatch { pipeline, bindings, grid: [x, y, z] } in (0..count).flat_map(|_| dispatches) {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bindings, &[]);
                 pass.dispatch_workgroups(*x, *y, *z);
             }
         }

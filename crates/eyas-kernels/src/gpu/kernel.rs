@@ -2,7 +2,7 @@
 
 use super::{
     attention::{self, Bundle},
-    product::{self, Tile},
+    product::{self, Input, Tile},
     source::Wgsl,
     upload_sum,
 };
@@ -55,8 +55,11 @@ pub(super) enum Kernel {
     Matmul {
         spec: MatrixSpec,
         output: Output,
+        input: Input,
         tile: Tile,
     },
+    /// Rounds the input of a product.
+    RoundX,
     RopeAppend {
         rope: RopeSpec,
         spec: AttentionSpec,
@@ -94,7 +97,7 @@ impl Kernel {
     /// Threads of a workgroup.
     pub(super) fn threads(self) -> u32 {
         match self {
-            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::Copy | Self::Checksum => 64,
+            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::RoundX | Self::Copy | Self::Checksum => 64,
             Self::RopeAppend { rope, .. } if rope.qk_norm == QkNorm::None => 64,
             Self::RmsNorm { lanes, .. }
             | Self::ResidualNorm { lanes, .. }
@@ -122,7 +125,8 @@ impl Kernel {
                 .buffer("y", "f32")
                 .body(include_str!("wgsl/reduce.wgsl"))
                 .body(include_str!("wgsl/rms_norm.wgsl")),
-            Self::Matmul { spec, output, tile } => product::matmul(spec, output, tile),
+            Self::Matmul { spec, output, input, tile } => product::matmul(spec, output, input, tile),
+            Self::RoundX => product::round_x(),
             Self::ResidualNorm { cols, spec, lanes } => residual_norm(cols, spec, lanes),
             Self::LayerNorm { cols, epsilon_bits, adds, lanes } => layer_norm(cols, f32::from_bits(epsilon_bits), adds, lanes),
             Self::Activate { activation } => {

@@ -52,18 +52,31 @@ impl Tile {
     }
 }
 
-/// Sizes, buffers and `weights_at` of a packed matrix: a step of its columns is what one or more whole words hold.
-pub(super) fn matrix(wgsl: Wgsl, spec: MatrixSpec) -> Wgsl {
+/// How the input of a product is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Input {
+    /// As floats.
+    Floats,
+    /// As integers of 16 bits with a scale for each block: [`round_x`]. A read brings two values, and on an adapter where reads are what takes the
+    /// time such a product takes half of it. Sums of products of 4-bit weights within a block are exact.
+    Rounded,
+}
+
+/// Sizes and buffers of a packed matrix.
+fn matrix_buffers(wgsl: Wgsl, spec: MatrixSpec) -> Wgsl {
     let wgsl = wgsl
         .size("ROWS", spec.rows)
         .size("COLS", spec.cols)
         .size("COL_BLOCKS", spec.cols.div_ceil(BLOCK))
         .size("WORDS", spec.words_per_row())
         .size("BLOCKS", spec.blocks_per_row())
-        .size("VECTORS", vectors(spec.kind))
-        .size("STEPS", BLOCK / 4 / vectors(spec.kind))
         .buffer("words", "u32");
-    let wgsl = if spec.kind.is_quantized() { wgsl.buffer("scales", "f32") } else { wgsl };
+    if spec.kind.is_quantized() { wgsl.buffer("scales", "f32") } else { wgsl }
+}
+
+/// Sizes, buffers and `weights_at` of a packed matrix: a step of its columns is what one or more whole words hold.
+fn matrix(wgsl: Wgsl, spec: MatrixSpec) -> Wgsl {
+    let wgsl = matrix_buffers(wgsl, spec).size("VECTORS", vectors(spec.kind)).size("STEPS", BLOCK / 4 / vectors(spec.kind));
     let whole = spec.cols.is_multiple_of(4);
     wgsl.body(match (spec.kind, whole) {
         (WeightKind::F32, true) => include_str!("wgsl/weights_f32.wgsl"),
@@ -87,14 +100,14 @@ fn vectors(kind: WeightKind) -> usize {
 }
 
 /// The vectors of a step in the variable `name`.
-fn parts(kind: WeightKind, name: &str) -> Vec<String> {
-    if kind == WeightKind::Q4 { vec![format!("{name}[0]"), format!("{name}[1]")] } else { vec![name.to_owned()] }
+fn parts(vectors: usize, name: &str) -> Vec<String> {
+    if vectors == 2 { vec![format!("{name}[0]"), format!("{name}[1]")] } else { vec![name.to_owned()] }
 }
 
 pub(super) fn embed(spec: MatrixSpec, scale: f32) -> Wgsl {
     let block_scale = if spec.kind.is_quantized() { "scales[row * BLOCKS + block]" } else { "1.0" };
     let put = lines(vectors(spec.kind) as u32, |v| {
-        let part = &parts(spec.kind, "weights")[v as usize];
+        let part = &parts(vectors(spec.kind), "weights")[v as usize];
         format!("put(token, block * 32u + (i * VECTORS + {v}u) * 4u, {part} * block_scale * factor);\n")
     });
     matrix(Wgsl::new(), spec)
@@ -104,21 +117,44 @@ pub(super) fn embed(spec: MatrixSpec, scale: f32) -> Wgsl {
         .body(&include_str!("wgsl/embed.wgsl").replace("BLOCK_SCALE", block_scale).replace("PUT", &put))
 }
 
-pub(super) fn matmul(spec: MatrixSpec, output: Output, tile: Tile) -> Wgsl {
+/// Rounds the input of a product to [`Input::Rounded`]: for each block of 32 values four vectors of pairs, and one with its scale.
+pub(super) fn round_x() -> Wgsl {
+    Wgsl::new()
+        .size("GRID_X", GRID_X as usize)
+        .buffer("x", "vec4<f32>")
+        .buffer("rounded", "vec4<u32>")
+        .body(include_str!("wgsl/round_x.wgsl"))
+}
+
+/// The matrix of a product with rounded input, and how it is multiplied: eight columns in a step.
+fn rounded_matrix(spec: MatrixSpec) -> Wgsl {
+    let wgsl = matrix_buffers(Wgsl::new(), spec).size("VECTORS", 2).size("STEPS", BLOCK / 8);
+    wgsl.body(match spec.kind {
+        WeightKind::Q4 => include_str!("wgsl/weights_q4_in_place.wgsl"),
+        _ => include_str!("wgsl/weights_q8_pairs.wgsl"),
+    })
+}
+
+pub(super) fn matmul(spec: MatrixSpec, output: Output, input: Input, tile: Tile) -> Wgsl {
     let whole = spec.cols.is_multiple_of(BLOCK);
     let gated = matches!(output, Output::Gated(_));
-    let wgsl = matrix(Wgsl::new(), spec)
+    let is_rounded = input == Input::Rounded;
+    let (element, x_row, load_x) = match input {
+        Input::Rounded => ("vec4<u32>", spec.rounded_row_words() / 4, include_str!("wgsl/rounded_x.wgsl")),
+        Input::Floats if whole => ("vec4<f32>", spec.cols / 4, include_str!("wgsl/load_x_whole.wgsl")),
+        Input::Floats => ("f32", spec.cols, include_str!("wgsl/load_x_ragged.wgsl")),
+    };
+    let wgsl = if is_rounded { rounded_matrix(spec) } else { matrix(Wgsl::new(), spec) }
         .size("UNITS", if gated { spec.rows / 2 } else { spec.rows })
         .size("TILES", tile.count as usize)
         .size("GROUP_UNITS", tile.group_units(output) as usize)
         .size("LANES", tile.lanes as usize)
         .size("GROUP_THREADS", tile.threads() as usize)
         .size("TOKENS", tile.tokens as usize)
-        .size("X_ROW", if whole { spec.cols / 4 } else { spec.cols })
+        .size("X_ROW", x_row)
         .size("GRID_X", GRID_X as usize);
     let wgsl = if spec.has_bias { wgsl.buffer("bias", "f32") } else { wgsl };
-    let wgsl = wgsl.buffer("x", if whole { "vec4<f32>" } else { "f32" }).buffer("y", "f32");
-    let wgsl = wgsl.body(if whole { include_str!("wgsl/load_x_whole.wgsl") } else { include_str!("wgsl/load_x_ragged.wgsl") });
+    let wgsl = wgsl.buffer("x", element).buffer("y", "f32").body(load_x);
     let wgsl = if let Output::Gated(activation) = output { needed_by(wgsl, activation) } else { wgsl };
 
     let units = tile.units(output);
@@ -128,23 +164,37 @@ pub(super) fn matmul(spec: MatrixSpec, output: Output, tile: Tile) -> Wgsl {
     // Where weights have a scale for each block, a block's sum comes first.
     let sum = if quantized { "block_sum" } else { "sum" };
     let (block_zero, block_add) = if quantized {
-        let scaled = lines(rows, |r| format!("let scale{r} = scales[row{r} * BLOCKS + block];\n"))
-            + &each_sum(&|r, t| format!("sum{r}_{t} += block_sum{r}_{t} * scale{r};\n"));
-        (each_sum(&|r, t| format!("var block_sum{r}_{t} = 0.0;\n")), scaled)
+        let scale = lines(rows, |r| format!("let scale{r} = scales[row{r} * BLOCKS + block];\n"));
+        let scaled = |r: u32, t: u32| match (is_rounded, spec.kind) {
+            (false, _) => format!("block_sum{r}_{t} * scale{r}"),
+            (true, WeightKind::Q4) => format!("(block_sum{r}_{t} * x_scale{t}.x + x_scale{t}.y) * scale{r}"),
+            (true, _) => format!("block_sum{r}_{t} * x_scale{t}.x * scale{r}"),
+        };
+        let x_scale = lines(if is_rounded { tile.tokens } else { 0 }, |t| {
+            format!("let x_scale{t} = bitcast<vec2<f32>>(x[(first + {t}u) * X_ROW + block * 5u + 4u].xy);\n")
+        });
+        let add = each_sum(&|r, t| format!("sum{r}_{t} += {};\n", scaled(r, t)));
+        (each_sum(&|r, t| format!("var block_sum{r}_{t} = 0.0;\n")), scale + &x_scale + &add)
     } else {
         (String::new(), String::new())
     };
-    let dots = |v: usize, x: &str, t: u32| {
-        lines(rows, |r| format!("{sum}{r}_{t} += dot({}, {x});\n", parts(spec.kind, &format!("w{r}"))[v]))
+    let vectors = if is_rounded { 2 } else { vectors(spec.kind) };
+    let dots = |v: u32, x: &str, t: u32| {
+        lines(rows, |r| format!("{sum}{r}_{t} += dot({}, {x});\n", parts(vectors, &format!("w{r}"))[v as usize]))
     };
-    let step = lines(rows, |r| format!("let w{r} = weights_at(row{r} * WORDS, block * STEPS + i);\n"))
-        + &lines(tile.tokens, |t| {
-            lines(vectors(spec.kind) as u32, |v| {
-                let x = format!("x{t}_{v}");
-                let load = format!("let {x} = load_x((first + {t}u) * X_ROW, block * 8u + i * VECTORS + {v}u);\n");
-                load + &dots(v as usize, &x, t)
-            })
-        });
+    let load = lines(rows, |r| format!("let w{r} = weights_at(row{r} * WORDS, block * STEPS + i);\n"));
+    let step = lines(tile.tokens, |t| {
+        if is_rounded {
+            let x = format!("let x{t} = load_x((first + {t}u) * X_ROW + block * 5u + i);\n");
+            return x + &lines(2, |v| dots(v, &format!("x{t}[{v}]"), t));
+        }
+        lines(vectors as u32, |v| {
+            let x = format!("x{t}_{v}");
+            let load = format!("let {x} = load_x((first + {t}u) * X_ROW, block * 8u + i * VECTORS + {v}u);\n");
+            load + &dots(v, &x, t)
+        })
+    });
+    let step = load + &step;
     let row = lines(units, |u| {
         let place = format!("let unit{u} = base + {u}u * TILES;\nlet row{u} = min(unit{u}, UNITS - 1u);\n");
         if gated { place + &format!("let row{} = row{u} + UNITS;\n", u + units) } else { place }
