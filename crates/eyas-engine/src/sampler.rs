@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use eyas_core::{Error, ErrorKind, GenerateOptions, Result};
-use eyas_kernels::{DrawSpec, Draws};
+use eyas_kernels::{DrawSpec, Draws, first_largest, first_not_finite};
 
 use crate::{logprobs::largest, penalties::Penalties, random::Random};
 
@@ -74,7 +74,7 @@ impl Sampler {
             }
             &changed[..known]
         };
-        let id = if self.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
+        let id = if self.temperature == 0.0 { first_largest(logits) as u32 } else { self.draw(logits) };
         self.scratch = changed;
         self.penalties.accept(id);
         Ok(id)
@@ -206,20 +206,9 @@ pub(crate) fn plain_choices(unknown: &[u32], vocab_size: usize) -> usize {
     if padding == unknown.len() { vocab_size - padding } else { 0 }
 }
 
-/// The id of the largest logit, the lowest id among equals.
-fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
-        }
-    }
-    best as u32
-}
-
 /// A device that computes wrongly mostly shows by values that are no numbers; a token must not be made of them.
 fn check(logits: &[f32]) -> Result<()> {
-    match logits.iter().position(|logit| !logit.is_finite()) {
+    match first_not_finite(logits) {
         None if !logits.is_empty() => Ok(()),
         None => Err(Error::internal("the model returned no logits; expected one for every token of the vocabulary")),
         Some(id) => Err(Error::new(

@@ -26,6 +26,7 @@ mod draw;
 mod extension;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod logits;
 mod matrix_spec;
 mod matrix_upload;
 mod operations;
@@ -47,6 +48,7 @@ pub use extension::{KernelBackend, RowCopy};
 pub use eyas_core::Tuning;
 #[cfg(feature = "gpu")]
 pub use gpu::{Recording, device_setup::GpuContext};
+pub use logits::{first_largest, first_not_finite};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use matrix_upload::MatrixUpload;
 pub use operations::{
