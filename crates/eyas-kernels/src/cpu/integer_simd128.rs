@@ -1,14 +1,17 @@
 //! Integer products of row groups in WebAssembly SIMD128 (base instructions only). See `row_groups` for the layouts.
 
 use core::arch::wasm32::{
-    f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_nearest, f32x4_splat,
-    i16x8_load_extend_i8x8, i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane,
-    i32x4_shr, i32x4_splat, i32x4_trunc_sat_f32x4, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
+    f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_splat, i16x8_load_extend_i8x8,
+    i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane, i32x4_shr, i32x4_splat,
+    i32x4_sub, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
 };
 
 use eyas_core::BLOCK;
 
-use super::row_groups::{GROUP, GroupRows};
+use super::{
+    row_groups::{GROUP, GroupRows},
+    vector::ROUNDING,
+};
 
 /// Loads the vector `index` of what `from` points into.
 ///
@@ -33,7 +36,9 @@ pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, 
     let inverse = f32x4_splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
     let mut sums = i32x4_splat(0);
     for i in 0..4 {
-        let [low, high] = [x[2 * i], x[2 * i + 1]].map(|v| i32x4_trunc_sat_f32x4(f32x4_nearest(f32x4_mul(v, inverse))));
+        // The integer stands in the lowest bits of the sum; of what is no number the scale is none either.
+        let rounding = f32x4_splat(ROUNDING);
+        let [low, high] = [x[2 * i], x[2 * i + 1]].map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, inverse), rounding), rounding));
         let narrow = i16x8_narrow_i32x4(low, high);
         sums = i32x4_add(sums, i32x4_dot_i16x8(narrow, i16x8_splat(1)));
         // SAFETY: the output is four vectors of halves.

@@ -1,9 +1,9 @@
 //! Vector primitives in WebAssembly SIMD128 (base instructions only).
 
 use core::arch::wasm32::{
-    f32x4_abs, f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_max, f32x4_min, f32x4_mul, f32x4_nearest, f32x4_neg, f32x4_splat,
-    f32x4_sub, i32x4_add, i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_trunc_sat_f32x4, u32x4_extend_low_u16x8, u32x4_shl,
-    u32x4_splat, v128, v128_and, v128_load, v128_load64_zero, v128_or, v128_store,
+    f32x4_abs, f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_mul, f32x4_neg, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub,
+    i32x4_add, i32x4_shl, i32x4_shuffle, i32x4_splat, u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat, v128, v128_and, v128_load,
+    v128_load64_zero, v128_or, v128_store,
 };
 
 /// What this CPU path is called in reports.
@@ -78,10 +78,10 @@ pub(super) fn dot_four(row: &[f32], others: [&[f32]; 4]) -> [f32; 4] {
     out
 }
 
-/// The largest of some values; -∞ of none.
+/// The largest of some values, of which none counts that is no number; -∞ of none.
 pub(super) fn largest(values: &[f32]) -> f32 {
     let (whole, rest) = values.as_chunks::<4>();
-    let lanes = whole.iter().fold(f32x4_splat(f32::NEG_INFINITY), |largest, four| f32x4_max(largest, load(four)));
+    let lanes = whole.iter().fold(f32x4_splat(f32::NEG_INFINITY), |largest, four| f32x4_pmax(largest, load(four)));
     let mut four = [0.0; 4];
     store(&mut four, lanes);
     four.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
@@ -99,13 +99,18 @@ pub(super) fn scale(values: &mut [f32], factor: f32) {
     }
 }
 
+/// 1.5 · 2²³: a float of at most 2²² in size that is added to it is rounded to an integer, which then stands in the sum's lowest bits.
+pub(super) const ROUNDING: f32 = 12_582_912.0;
+
 /// `exp` of each lane, within 2 units in the last place for -87 to 88; what lies below gives about 10⁻³⁸.
 ///
 /// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`; eʳ by its series up to r⁷ / 7!, whose rest is below 6·10⁻⁹; 2ⁿ is put together from bits.
 #[inline(always)]
 fn exp(x: v128) -> v128 {
-    let x = f32x4_max(f32x4_min(x, f32x4_splat(88.0)), f32x4_splat(-87.0));
-    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
+    // Unlike `f32x4_min` these are one instruction each on x64; what is no number stays none.
+    let x = f32x4_pmax(f32x4_pmin(x, f32x4_splat(88.0)), f32x4_splat(-87.0));
+    let rounded = multiply_add(f32x4_splat(ROUNDING), x, f32x4_splat(core::f32::consts::LOG2_E));
+    let n = f32x4_sub(rounded, f32x4_splat(ROUNDING));
     // ln 2 in two parts, the first of which has few enough bits for n times it to be exact.
     let r = f32x4_sub(x, f32x4_mul(n, f32x4_splat(0.693_359_4)));
     let r = f32x4_add(r, f32x4_mul(n, f32x4_splat(2.121_944_4e-4)));
@@ -114,7 +119,8 @@ fn exp(x: v128) -> v128 {
     for coefficient in series {
         sum = multiply_add(f32x4_splat(coefficient), sum, r);
     }
-    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
+    // n stands in the lowest bits, and what is above its nine goes.
+    let power = i32x4_shl(i32x4_add(rounded, i32x4_splat(127)), 23);
     f32x4_mul(sum, power)
 }
 
@@ -137,6 +143,7 @@ pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
 }
 
 /// `out = gate · sigmoid(gate) · up`.
+#[inline(never)] // in a caller that is optimised for size it would be too
 pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
     let silu = |gate: v128| f32x4_div(gate, f32x4_add(f32x4_splat(1.0), exp(f32x4_neg(gate))));
     let whole = out.len() / 4 * 4;
