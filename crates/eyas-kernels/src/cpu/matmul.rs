@@ -111,8 +111,9 @@ fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
 }
 
 /// Groups that a product with one token reads side by side, each from its own part of the matrix: a processor fetches ahead within a page and has a bounded
-/// number of instructions in flight, so that one stream of consecutive weights leaves it waiting at every page.
-const STREAMS: usize = 4;
+/// number of instructions in flight, so that one stream of consecutive weights leaves it waiting at every page. How many pay was measured (performance.md).
+const Q4_STREAMS: usize = 6;
+const Q8_STREAMS: usize = 4;
 
 /// Integer weights: activations are rounded once, then eight rows at a time are multiplied with all tokens.
 fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
@@ -120,12 +121,11 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
     let whole = groups.spec.rows / GROUP;
     let mut from = 0;
     if input.tokens == 1 {
-        let part = whole / STREAMS;
-        for group in 0..part {
-            let at: [usize; STREAMS] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
-            add_token_products(at.map(|row| groups.group(row)), at, groups.spec.kind, &input, out);
-        }
-        from = part * STREAMS;
+        from = if groups.spec.kind == WeightKind::Q4 {
+            add_streams::<Q4_STREAMS>(groups, whole, &input, out)
+        } else {
+            add_streams::<Q8_STREAMS>(groups, whole, &input, out)
+        };
     }
     let mut acc = vec![[0.0; GROUP]; input.tokens];
     for group in from..whole {
@@ -138,6 +138,16 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
         groups.filled_group(row, &mut words, &mut scales);
         add_group_product((&words, &scales), row, groups.spec, &input, &mut acc, out);
     }
+}
+
+/// Adds the products of one token with the first of `whole` groups, N of them side by side; returns how many these are.
+fn add_streams<const N: usize>(groups: RowGroups, whole: usize, input: &QuantizedInput, out: &mut [f32]) -> usize {
+    let part = whole / N;
+    for group in 0..part {
+        let at: [usize; N] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
+        add_token_products(at.map(|row| groups.group(row)), at, groups.spec.kind, input, out);
+    }
+    part * N
 }
 
 /// Adds the products of one token with the groups that begin at the rows `at`.
