@@ -113,6 +113,13 @@ impl AttentionSpec {
         (kv_head * self.context + self.row(position)) * self.head_dim
     }
 
+    /// Where a column of the value of a head at a position is in a cache whose values stand in strips of so many columns:
+    /// `[kv_heads][head_dim / strip][context][strip]`, which for `strip = head_dim` is the order of the keys.
+    pub const fn value_index(&self, kv_head: usize, position: usize, column: usize, strip: usize) -> usize {
+        let strips_before = kv_head * (self.head_dim / strip) + column / strip;
+        (strips_before * self.context + self.row(position)) * strip + column % strip
+    }
+
     /// The first position that the token at `position` sees.
     pub fn first_visible(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
@@ -172,6 +179,13 @@ mod tests {
         assert_eq!((spec.first_visible(1), spec.first_visible(2), spec.first_visible(3)), (0, 0, 1));
         assert_eq!((spec.row(4), spec.row(5)), (4, 0));
         assert!((spec.scale() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_values_of_a_strip_stand_together() {
+        let spec = AttentionSpec::new(2, 2, 8, 5);
+        assert_eq!((spec.value_index(1, 3, 2, 8), spec.cache_index(1, 3) + 2), (66, 66));
+        assert_eq!((spec.value_index(0, 3, 2, 4), spec.value_index(0, 3, 6, 4), spec.value_index(1, 3, 6, 4)), (14, 34, 74));
     }
 
     #[test]

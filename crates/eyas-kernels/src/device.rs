@@ -69,6 +69,15 @@ impl KernelDevice {
         self.report.kind == eyas_core::DeviceKind::Gpu
     }
 
+    /// How many columns of a value stand together in this device's caches; see [`crate::AttentionSpec::value_index`].
+    pub fn value_strip(&self, spec: crate::AttentionSpec) -> usize {
+        #[cfg(feature = "cpu")]
+        if !self.is_gpu() {
+            return crate::cpu::value_strip(spec.head_dim);
+        }
+        spec.head_dim
+    }
+
     /// The Burn device.
     pub fn burn(&self) -> &Device {
         &self.burn

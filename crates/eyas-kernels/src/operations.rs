@@ -192,8 +192,9 @@ pub fn matmul_gated(
 /// Llama) and writes keys and values into the caches at the step's positions.
 ///
 /// `qkv` is `[t, q_width + 2 kv_width]`; `rope_table` is `[positions, rotary_dim]`: for each position the cosines of all pairs, then the sines;
-/// `norm_weights` is as [`crate::QkNorm`] says, or one value that is ignored; the caches are `[cache_rows, head_dim]` as
-/// [`AttentionSpec::cache_rows`] says. Returns `(q [t, q_width], k_cache, v_cache)`; the caches are updated in place.
+/// `norm_weights` is as [`crate::QkNorm`] says, or one value that is ignored; the keys are `[cache_rows, head_dim]` as
+/// [`AttentionSpec::cache_rows`] says, and the values in strips of [`KernelDevice::value_strip`] columns. Returns `(q [t, q_width], k_cache, v_cache)`;
+/// the caches are updated in place.
 #[allow(clippy::too_many_arguments, reason = "each is a tensor of its own or a shape")]
 pub fn rope_append(
     qkv: Tensor<2>,
@@ -247,8 +248,10 @@ pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(x_rd.into_dispatch(), copy))
 }
 
-/// A second cache with the first `used` rows of each head of `cache` `[cache_rows, head_dim]`; what its other rows hold is unspecified.
+/// A second cache with the first `used` rows of each head, or of each strip of a head's values, of `cache` `[rows, head_dim or strip]`; what its other
+/// rows hold is unspecified.
 pub fn copy_cache(cache: Tensor<2>, used: usize, spec: AttentionSpec) -> Tensor<2> {
-    let copy = RowCopy { parts: spec.kv_heads, start: 0, count: used, capacity: spec.context };
+    let parts = spec.kv_width() / cache.dims()[1];
+    let copy = RowCopy { parts, start: 0, count: used, capacity: spec.context };
     Tensor::from_dispatch(<Dispatch as KernelBackend>::copy_rows(cache.into_dispatch(), copy))
 }

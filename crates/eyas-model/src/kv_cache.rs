@@ -8,7 +8,7 @@ use eyas_kernels::{AttentionSpec, KernelDevice, copy_cache};
 
 use crate::{decoder::Weights, rope_tables::RopeTables};
 
-/// Keys and values of one layer, `[spec.cache_rows(), head_dim]` each.
+/// Keys of one layer, `[spec.cache_rows(), head_dim]`, and its values as the device holds them ([`KernelDevice::value_strip`]).
 #[derive(Debug)]
 pub(crate) struct LayerCache {
     pub(crate) spec: AttentionSpec,
@@ -23,8 +23,9 @@ impl LayerCache {
 
     /// Room for keys and values; none is read before it is written.
     pub(crate) fn empty(spec: AttentionSpec, device: &KernelDevice) -> Self {
-        let room = || device.unwritten([spec.cache_rows(), spec.head_dim]);
-        Self::new(spec, room(), room())
+        let values = spec.cache_rows() * spec.head_dim;
+        let room = |width: usize| device.unwritten([values / width, width]);
+        Self::new(spec, room(spec.head_dim), room(device.value_strip(spec)))
     }
 
     /// Bytes of keys and values.

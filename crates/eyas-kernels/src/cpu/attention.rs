@@ -5,6 +5,18 @@ use std::ops::Range;
 use super::{norm, row_products, vector};
 use crate::{AttentionSpec, QkNorm, RopeSpec};
 
+/// Columns of a value that stand together in the cache, `[kv_heads][head_dim / strip][context][strip]`: a cache line of 64 bytes where heads are made of
+/// whole ones, so that what is added up of one line's columns is read from consecutive lines.
+pub(crate) const fn value_strip(head_dim: usize) -> usize {
+    if head_dim.is_multiple_of(16) {
+        16
+    } else if head_dim.is_multiple_of(4) {
+        4
+    } else {
+        head_dim
+    }
+}
+
 /// Copies a row of heads, rotating the leading part of each.
 fn rotate_heads(from: &[f32], to: &mut [f32], table_row: &[f32], head_dim: usize, rope: RopeSpec) {
     let half = rope.rotary_dim / 2;
@@ -34,7 +46,7 @@ impl Rotation<'_> {
         let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
         let mut q = vec![0.0; qkv.len() / spec.qkv_width() * q_width];
         let mut normed = Vec::new();
-        let d = spec.head_dim;
+        let (d, strip) = (spec.head_dim, value_strip(spec.head_dim));
         for (t, row) in qkv.chunks(spec.qkv_width()).enumerate() {
             let table_row = &self.table[(position + t) * rope.rotary_dim..][..rope.rotary_dim];
             let (qk_row, v_row) = row.split_at(q_width + kv_width);
@@ -43,7 +55,9 @@ impl Rotation<'_> {
             for (head, (k, v)) in k_row.chunks(d).zip(v_row.chunks(d)).enumerate() {
                 let at = spec.cache_index(head, position + t);
                 rotate_heads(k, &mut k_cache[at..][..d], table_row, d, rope);
-                v_cache[at..][..d].copy_from_slice(v);
+                for (part, values) in v.chunks(strip).enumerate() {
+                    v_cache[spec.value_index(head, position + t, part * strip, strip)..][..strip].copy_from_slice(values);
+                }
             }
         }
         q
@@ -89,8 +103,9 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
 
 /// Consecutive tokens and the query heads that share one key and value head.
 struct Tile<'a> {
-    /// The head's keys and values, `[context, head_dim]` each.
+    /// The head's keys, `[context, head_dim]`.
     keys: &'a [f32],
+    /// The head's values, `[head_dim / strip, context, strip]`.
     values: &'a [f32],
     position: usize,
     count: usize,
@@ -160,11 +175,13 @@ impl Tile<'_> {
 
     /// Mixes values with the weights `[Q, length]` of Q queries.
     fn mix<const Q: usize>(&self, weights: &[f32], query: usize, first: usize, out: &mut [f32]) {
-        let (d, length) = (self.spec.head_dim, weights.len() / Q);
+        let (strip, length) = (value_strip(self.spec.head_dim), weights.len() / Q);
         for piece in self.pieces(first, length) {
-            let rows = &self.values[piece.row * d..][..piece.count * d];
             let weights = std::array::from_fn(|n| &weights[n * length + piece.at..][..piece.count]);
-            row_products::add_rows::<Q>(out, std::array::from_fn(|n| self.at(query + n)), rows, weights, d);
+            for (part, rows) in self.values.chunks_exact(self.spec.context * strip).enumerate() {
+                let at = std::array::from_fn(|n| self.at(query + n) + part * strip);
+                row_products::add_rows::<Q>(out, at, rows, piece.row, weights, strip);
+            }
         }
     }
 
@@ -204,6 +221,7 @@ fn parts<const N: usize>(slice: &mut [f32]) -> [&mut [f32]; N] {
 }
 
 /// Scores to weights that sum to one.
+#[inline(never)] // in a caller that is optimised for size it would be too
 fn softmax(scores: &mut [f32], spec: AttentionSpec) {
     if let Some(cap) = spec.softcap() {
         for score in &mut *scores {

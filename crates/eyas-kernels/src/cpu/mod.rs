@@ -26,4 +26,5 @@ mod vector;
 #[path = "vector_simd128.rs"]
 mod vector;
 
+pub(crate) use attention::value_strip;
 pub(crate) use vector::NAME;

@@ -11,11 +11,18 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     }
 }
 
-/// `out[at[q]..][..d] += Σ weights[q][r] · rows[r]` for rows of width `d` that stand one behind the other.
-pub(super) fn add_rows<const Q: usize>(out: &mut [f32], at: [usize; Q], rows: &[f32], weights: [&[f32]; Q], d: usize) {
-    for (r, row) in rows.chunks_exact(d).enumerate() {
+/// `out[at[q]..][..width] += Σ weights[q][r] · rows[first + r]` for rows of so many values that stand one behind the other.
+pub(super) fn add_rows<const Q: usize>(
+    out: &mut [f32],
+    at: [usize; Q],
+    rows: &[f32],
+    first: usize,
+    weights: [&[f32]; Q],
+    width: usize,
+) {
+    for (r, row) in rows[first * width..].chunks_exact(width).take(weights[0].len()).enumerate() {
         for (at, weights) in at.into_iter().zip(weights) {
-            for (out, value) in out[at..][..d].iter_mut().zip(row) {
+            for (out, value) in out[at..][..width].iter_mut().zip(row) {
                 *out += weights[r] * value;
             }
         }

@@ -50,63 +50,79 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     }
 }
 
-/// Rows whose part of a cache line is read before the next part: 64 rows of 64 values are 16 KiB, which a first-level cache holds.
-const BLOCK: usize = 64;
+/// Rows of one of the streams that [`add_rows`] reads side by side: 4 KiB of whole cache lines.
+const STREAM: usize = 64;
 
-/// `out[at[q]..][..d] += Σ weights[q][r] · rows[r]` for rows of width `d` that stand one behind the other.
+/// How many there are.
+const STREAMS: usize = 8;
+
+/// `out[at[q]..][..width] += Σ weights[q][r] · rows[first + r]` for rows of so many values that stand one behind the other. The order of the sum is that of
+/// the rows' own numbers, whatever `first` and the count: eight streams of 64 rows side by side.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
-pub(super) fn add_rows<const Q: usize>(out: &mut [f32], at: [usize; Q], rows: &[f32], weights: [&[f32]; Q], d: usize) {
-    let count = weights[0].len();
+pub(super) fn add_rows<const Q: usize>(
+    out: &mut [f32],
+    at: [usize; Q],
+    rows: &[f32],
+    first: usize,
+    weights: [&[f32]; Q],
+    width: usize,
+) {
+    let end = first + weights[0].len();
     assert!(
-        rows.len() >= count * d
-            && weights.iter().all(|weights| weights.len() == count)
-            && at.iter().all(|at| at + d <= out.len())
+        rows.len() >= end * width
+            && weights.iter().all(|weights| weights.len() == end - first)
+            && at.iter().all(|at| at + width <= out.len())
     );
-    let (lines, vectors) = (d / 16 * 16, d / 4 * 4);
-    for start in (0..count).step_by(BLOCK) {
-        let block = start..count.min(start + BLOCK);
-        // SAFETY: the columns lie below `d`, and the lengths are checked above.
-        unsafe {
-            for column in (0..lines).step_by(16) {
-                add_columns::<Q, 4>(out, at, rows, weights, d, &block, column);
-            }
-            for column in (lines..vectors).step_by(4) {
-                add_columns::<Q, 1>(out, at, rows, weights, d, &block, column);
-            }
-        }
-        for i in vectors..d {
-            for (at, weights) in at.into_iter().zip(weights) {
-                out[at + i] = block.clone().fold(out[at + i], |sum, r| sum + weights[r] * rows[r * d + i]);
+    // SAFETY: the lengths are checked above.
+    unsafe {
+        match width {
+            16 => add_vectors::<Q, 4>(out, at, rows, first..end, weights),
+            4 => add_vectors::<Q, 1>(out, at, rows, first..end, weights),
+            _ => {
+                for (at, weights) in at.into_iter().zip(weights) {
+                    for (row, weight) in rows[first * width..].chunks_exact(width).zip(weights) {
+                        out[at..][..width].iter_mut().zip(row).for_each(|(out, value)| *out += weight * value);
+                    }
+                }
             }
         }
     }
 }
 
-/// [`add_rows`] for the W vectors from `column` on of the rows `block`.
+/// [`add_rows`] for rows of W vectors.
 ///
 /// # Safety
-/// `rows` and `weights` must hold the block's rows of width `d`, and `column + 4 · W` be at most `d`, which `out` has behind each of `at`.
+/// `rows` must hold the rows of `range`, each of `weights` a weight for every one of them, and `out` W vectors behind each of `at`.
 #[inline(always)]
-unsafe fn add_columns<const Q: usize, const W: usize>(
+unsafe fn add_vectors<const Q: usize, const W: usize>(
     out: &mut [f32],
     at: [usize; Q],
     rows: &[f32],
+    range: Range<usize>,
     weights: [&[f32]; Q],
-    d: usize,
-    block: &Range<usize>,
-    column: usize,
 ) {
-    // SAFETY: the caller's; loads and stores need no alignment.
+    // SAFETY: the caller's; loads and stores need no alignment, and `add` is called with rows of the range only.
     unsafe {
-        let outs = at.map(|at| out.as_mut_ptr().add(at + column).cast::<v128>());
+        let outs = at.map(|at| out.as_mut_ptr().add(at).cast::<v128>());
         let mut sums: [[v128; W]; Q] = outs.map(|out| std::array::from_fn(|w| v128_load(out.add(w))));
-        for r in block.clone() {
-            let row = rows.as_ptr().add(r * d + column).cast::<v128>();
-            let row: [v128; W] = std::array::from_fn(|w| v128_load(row.add(w)));
+        let mut add = |r: usize| {
+            let row: [v128; W] = std::array::from_fn(|w| v128_load(rows.as_ptr().cast::<v128>().add(r * W + w)));
             for (sums, weights) in sums.iter_mut().zip(weights) {
-                let weight = v128_load32_splat(weights.as_ptr().add(r).cast());
+                let weight = v128_load32_splat(weights.as_ptr().add(r - range.start).cast());
                 for (sum, row) in sums.iter_mut().zip(row) {
                     *sum = multiply_add(*sum, weight, row);
+                }
+            }
+        };
+        let whole = STREAM * STREAMS;
+        for block in (range.start / whole * whole..range.end).step_by(whole) {
+            let is_whole = range.start <= block && block + whole <= range.end;
+            for r in block..block + STREAM {
+                for stream in 0..STREAMS {
+                    let r = r + stream * STREAM;
+                    if is_whole || range.contains(&r) {
+                        add(r);
+                    }
                 }
             }
         }

@@ -85,7 +85,7 @@ impl Attention {
             spec = spec.bidirectional();
         }
         let rope = RopeSpec { rotary_dim: 2 * features.rotary_half.min(half), qk_norm: features.qk_norm };
-        let (kv, d) = (spec.kv_width(), spec.head_dim);
+        let (kv, d, strip) = (spec.kv_width(), spec.head_dim, device.value_strip(spec));
         let table = noise(seed, (position + tokens) * rope.rotary_dim.max(1));
         let weights = match rope.qk_norm {
             QkNorm::None => Vec::new(),
@@ -114,7 +114,7 @@ impl Attention {
             floats1(&weights, device),
             step.clone(),
             floats2(&old_keys, spec.cache_rows(), device),
-            floats2(&old_values, spec.cache_rows(), device),
+            floats2(&in_strips(&old_values, strip, spec), spec.cache_rows() * (d / strip), device),
             rope,
             spec,
             device.tuning(),
@@ -123,8 +123,20 @@ impl Attention {
         let live = tokens * spec.q_width();
         close("rope_append's queries", device, &read(device, q).await?[..live], &queries, 1e-5)?;
         close("rope_append's keys", device, &read(device, k_cache).await?, &keys, 1e-5)?;
-        close("rope_append's values", device, &read(device, v_cache).await?, &values, 0.0)?;
+        close("rope_append's values", device, &read(device, v_cache).await?, &in_strips(&values, strip, spec), 0.0)?;
         close("attention", device, &read(device, y).await?[..live], &mixed, 2e-5)?;
         Ok(())
     }
+}
+
+/// The values of a cache, `[cache_rows, head_dim]`, in strips of so many columns.
+fn in_strips(values: &[f32], strip: usize, spec: AttentionSpec) -> Vec<f32> {
+    let mut out = vec![0.0; values.len()];
+    for (row, values) in values.chunks(spec.head_dim).enumerate() {
+        let (kv_head, row) = (row / spec.context, row % spec.context);
+        for (column, value) in values.iter().enumerate() {
+            out[spec.value_index(kv_head, row, column, strip)] = *value;
+        }
+    }
+    out
 }

@@ -195,6 +195,11 @@ impl Copy {
         for (copy, original) in y.chunks(rows * d).zip(cache.chunks(rows * d)) {
             close("copy_cache", device, &copy[..used * d], &original[..used * d], 0.0)?;
         }
+        let strip = device.value_strip(spec);
+        let y = read(device, copy_cache(floats2(&cache, heads * rows * (d / strip), device), used, spec)).await?;
+        for (copy, original) in y.chunks(rows * strip).zip(cache.chunks(rows * strip)) {
+            close("copy_cache of values", device, &copy[..used * strip], &original[..used * strip], 0.0)?;
+        }
         Ok(())
     }
 }
