@@ -1,5 +1,7 @@
 //! What a model's own probabilities say about one token of its answer.
 
+use crate::sort_by;
+
 /// The certainty of one generated token, under the unmodified logits. Natural logarithms throughout.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TokenSignal {
@@ -43,7 +45,7 @@ impl TokenSignal {
     pub fn margin_among(logits: &[f32], labels: &[Vec<u32>]) -> f32 {
         let logit = |id: &u32| logits.get(*id as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let mut best: Vec<f32> = labels.iter().map(|ids| ids.iter().map(logit).fold(f32::NEG_INFINITY, f32::max)).collect();
-        best.sort_unstable_by(|a, b| b.total_cmp(a));
+        sort_by(&mut best, |a, b| b.total_cmp(a));
         let [first, second, ..] = best[..] else { return 1.0 };
         if !first.is_finite() {
             return 0.0;

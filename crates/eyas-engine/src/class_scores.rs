@@ -21,7 +21,7 @@ pub(crate) fn class_scores(logits: &[f32], classifier: &ClassifierConfig) -> Res
     };
     let mut scores: Vec<_> =
         classifier.labels.iter().zip(scores).map(|(label, score)| LabelScore { label: label.clone(), score }).collect();
-    scores.sort_by(|a, b| b.score.total_cmp(&a.score));
+    eyas_core::sort_by(&mut scores, |a, b| b.score.total_cmp(&a.score));
     Ok(scores)
 }
 

@@ -210,9 +210,12 @@ fn max_tokens(config: &Value) -> Result<Option<usize>> {
 
 fn prompts(config: &Value) -> Result<BTreeMap<String, String>> {
     let Some(prompts) = config["prompts"].as_object() else { return Ok(BTreeMap::new()) };
-    let text = |(name, prompt): (&String, &Value)| Some((name.clone(), prompt.as_str()?.to_owned()));
-    let prompts = prompts.iter().map(text).collect::<Option<_>>();
-    prompts.ok_or_else(|| Error::bad_model("prompts must hold a text for each name"))
+    let mut texts = BTreeMap::new();
+    for (name, prompt) in prompts {
+        let text = prompt.as_str().ok_or_else(|| Error::bad_model("prompts must hold a text for each name"))?;
+        texts.insert(name.clone(), text.to_owned());
+    }
+    Ok(texts)
 }
 
 fn default_prompt(config: &Value) -> Result<String> {

@@ -44,7 +44,7 @@ impl LabelIndex {
             score: dot(sum, &text.vector) / dot(sum, sum).sqrt().max(f32::MIN_POSITIVE),
         };
         let mut ranked: Vec<_> = self.labels.iter().map(score).collect();
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+        eyas_core::sort_by(&mut ranked, |a, b| b.score.total_cmp(&a.score));
         Ok(ranked)
     }
 

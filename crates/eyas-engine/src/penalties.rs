@@ -30,14 +30,20 @@ impl Penalties {
     /// The penalties of `options` for an answer to `prompt_ids`.
     pub fn new(options: &GenerateOptions, prompt_ids: &[u32]) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut bias = options.logit_bias.clone();
+        for bias in bias.values_mut() {
+            *bias = bias.clamp(-BIAS_LIMIT, BIAS_LIMIT);
+        }
+        let mut prompt = BTreeSet::new();
+        prompt.extend(prompt_ids);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             tokens: 0,
-            bias: options.logit_bias.iter().map(|(&id, bias)| (id, bias.clamp(-BIAS_LIMIT, BIAS_LIMIT))).collect(),
+            bias,
             repetition: options.repetition_penalty,
             presence: options.presence_penalty,
             frequency: options.frequency_penalty,
-            prompt: prompt_ids.iter().copied().collect(),
+            prompt,
             answer: BTreeMap::new(),
         }
     }

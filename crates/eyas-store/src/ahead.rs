@@ -144,7 +144,7 @@ impl Aheads {
                 starts.push(from);
             }
         }
-        starts.sort_unstable();
+        eyas_core::sort(&mut starts);
         starts.dedup();
         let mut queue = VecDeque::<Ahead>::new();
         for from in starts {

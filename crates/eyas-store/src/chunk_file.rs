@@ -214,7 +214,7 @@ impl ChunkFile {
                 marks.push((end, turn, digest.to_vec()));
             }
         }
-        marks.sort_unstable();
+        eyas_core::sort(&mut marks);
         for (end, turn, digest) in marks.into_iter().rev() {
             let mut bytes = vec![0; (end - start) as usize];
             let mut ahead = running.clone();

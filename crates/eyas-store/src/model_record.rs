@@ -72,7 +72,7 @@ impl Version {
         for file in &self.files {
             lines.push(format!("{} {}\n", file.name, file.digest?));
         }
-        lines.sort_unstable();
+        eyas_core::sort(&mut lines);
         Some(Digest::of(lines.concat().as_bytes()).to_string().chars().take(12).collect())
     }
 }

@@ -418,7 +418,7 @@ impl OpenModel {
         shelf.change(|version| {
             version.complete = true;
             version.absent.extend(self.missing.take());
-            version.absent.sort_unstable();
+            eyas_core::sort(&mut version.absent);
             version.absent.dedup();
         });
         shelf.record.borrow_mut().last_used_ms = store.now_ms();

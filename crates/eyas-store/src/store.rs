@@ -2,7 +2,7 @@
 
 use std::{any::Any, cell::RefCell, rc::Rc};
 
-use eyas_core::{Error, ErrorKind, Result, format_bytes};
+use eyas_core::{Error, ErrorKind, Result, format_bytes, sort, sort_by};
 use serde::Serialize;
 
 use crate::{
@@ -225,7 +225,7 @@ impl Store {
                 models.push(self.describe(&folder, &record).await?);
             }
         }
-        models.sort_by_key(|model| std::cmp::Reverse(model.last_used_ms));
+        sort_by(&mut models, |a, b| b.last_used_ms.cmp(&a.last_used_ms));
         Ok(models)
     }
 
@@ -238,7 +238,7 @@ impl Store {
             };
             files.push(StoredFile { name: file.name.clone(), bytes: file.size, stored_bytes, sha256: file.digest });
         }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
+        sort_by(&mut files, |a, b| a.name.cmp(&b.name));
         let mut others = Vec::new();
         for file in record.versions().skip(1).flat_map(|version| &version.files) {
             let is_known = |slot: &u32| *slot == file.slot;
@@ -318,7 +318,7 @@ impl Store {
             }
         }
         let Some(free) = self.free_below(needed).await? else { return Ok(()) };
-        candidates.sort_unstable();
+        sort(&mut candidates);
         let evictable_bytes = candidates.iter().map(|(_, _, bytes)| bytes).sum::<u64>();
         if free.saturating_add(evictable_bytes) >= needed {
             for (_, folder, _) in candidates {
@@ -345,7 +345,7 @@ impl Store {
                 record => candidates.push((record.map_or(0, |record| record.last_used_ms), folder)),
             }
         }
-        candidates.sort_unstable();
+        sort(&mut candidates);
         for (_, folder) in candidates {
             if self.evict(&folder).await? {
                 return Ok(true);

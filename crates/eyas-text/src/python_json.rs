@@ -72,7 +72,7 @@ impl Writer {
             ValueKind::Map => {
                 let mut keys = value.try_iter()?.checked().collect::<Result<Vec<_>, _>>()?;
                 if self.sort_keys {
-                    keys.sort();
+                    eyas_core::sort(&mut keys);
                 }
                 self.out.push('{');
                 for (index, key) in keys.iter().enumerate() {

@@ -36,7 +36,7 @@ impl SpecialTokens {
     /// To be called after the last [`Self::add`].
     pub(crate) fn sort(&mut self) {
         for tokens in self.by_first_byte.values_mut() {
-            tokens.sort_by_key(|token| std::cmp::Reverse(token.text.len()));
+            eyas_core::sort_by(tokens, |a, b| b.text.len().cmp(&a.text.len()));
         }
     }
 

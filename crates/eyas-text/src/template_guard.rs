@@ -69,7 +69,7 @@ pub(crate) fn guard(source: &str) -> Guarded {
         text_start = at;
     }
     longest_text = longest_text.max(bytes.len() - text_start);
-    inserts.sort_by_key(|(at, _)| *at);
+    eyas_core::sort_by(&mut inserts, |(a, _), (b, _)| a.cmp(b));
     let mut out = String::with_capacity(source.len() + inserts.len() * PIPE_BOUNDED.len());
     let mut copied = 0;
     for (at, text) in inserts {

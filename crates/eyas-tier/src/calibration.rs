@@ -110,7 +110,7 @@ pub fn calibrate(examples: &[Example], alpha: f64) -> Result<(f64, f64)> {
     }
     // From the most certain down: an answer may stay as long as the badness that stays with it is within the bound.
     let mut sorted = examples.to_vec();
-    sorted.sort_unstable_by(|a, b| b.signal.total_cmp(&a.signal));
+    eyas_core::sort_by(&mut sorted, |a, b| b.signal.total_cmp(&a.signal));
     let bound = alpha * (n as f64 + 1.0) - 1.0;
     let (mut threshold, mut kept, mut badness) = (None, 0, 0.0);
     let mut start = 0;

@@ -103,7 +103,7 @@ impl Confidence {
             (!tokens.is_empty()).then(|| tokens.iter().map(|token| f64::from(value(token))).sum::<f64>() / count)
         };
         let mut logprobs: Vec<f32> = tokens.iter().map(|token| token.logprob).collect();
-        logprobs.sort_unstable_by(f32::total_cmp);
+        eyas_core::sort_by(&mut logprobs, f32::total_cmp);
         let rank = logprobs.len().div_ceil(10).saturating_sub(1);
         Self {
             mean_logprob: mean(|token| token.logprob),
@@ -123,9 +123,10 @@ fn grounding(answer: &str, question: &str) -> Option<f64> {
         let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         words.map(str::to_lowercase).collect()
     };
-    let known: std::collections::BTreeSet<String> = words(question).into_iter().collect();
+    let mut known = words(question);
+    eyas_core::sort(&mut known);
     let answer = words(answer);
-    let found = answer.iter().filter(|word| known.contains(*word)).count();
+    let found = answer.iter().filter(|word| known.binary_search(word).is_ok()).count();
     (!answer.is_empty()).then(|| found as f64 / answer.len() as f64)
 }
 

@@ -52,8 +52,9 @@ pub struct MemoryFiles {
 impl MemoryFiles {
     /// Files by name; of two with the same name the last one counts.
     pub fn new(files: Vec<(String, Vec<u8>)>) -> Self {
-        let files = files.into_iter().map(|(name, bytes)| (name.clone(), MemoryReader::new(name, bytes))).collect();
-        Self { label: "files in memory".to_owned(), files }
+        let mut by_name = BTreeMap::new();
+        by_name.extend(files.into_iter().map(|(name, bytes)| (name.clone(), MemoryReader::new(name, bytes))));
+        Self { label: "files in memory".to_owned(), files: by_name }
     }
 
     /// The same files under another label.

@@ -43,7 +43,8 @@ impl ShardIndex {
             Error::bad_model(detail).with_source(error)
         })?;
         let file_of = index.weight_map.0;
-        let files: BTreeSet<&String> = file_of.values().collect();
+        let mut files = BTreeSet::<&String>::new();
+        files.extend(file_of.values());
         if files.is_empty() || files.len() > MAX_SHARDS {
             return Err(Error::bad_model(format!(
                 "expected a \"weight_map\" with 1 to {MAX_SHARDS} files, found {}; download the index again",

@@ -50,7 +50,7 @@ pub(crate) fn axes(name: &str, shape: &[u64]) -> Result<Vec<usize>> {
 /// Fails with `bad-model` where two of the ranges `(begin, end, name)` of one file share bytes.
 pub(crate) fn check_no_overlap(file: &str, mut ranges: Vec<(u64, u64, &str)>) -> Result<()> {
     ranges.retain(|(begin, end, _)| begin < end);
-    ranges.sort_unstable();
+    eyas_core::sort(&mut ranges);
     for pair in ranges.windows(2) {
         if let [(_, end, first), (begin, _, second)] = pair
             && begin < end
@@ -66,7 +66,7 @@ pub(crate) fn check_no_overlap(file: &str, mut ranges: Vec<(u64, u64, &str)>) ->
 
 /// Sorts tensors so that reading them in order is one sequential pass over each file.
 pub(crate) fn sort_for_reading(tensors: &mut [TensorInfo]) {
-    tensors.sort_unstable_by(|a, b| (a.file, a.offset, &a.name).cmp(&(b.file, b.offset, &b.name)));
+    eyas_core::sort_by(tensors, |a, b| (a.file, a.offset, &a.name).cmp(&(b.file, b.offset, &b.name)));
 }
 
 #[cfg(test)]
