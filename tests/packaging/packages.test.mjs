@@ -97,3 +97,12 @@ test("a module asks for nothing but the glue: no shared memory, no threads", () 
     assert.ok(imports.every(({ kind, module }) => kind === "function" && /^(\.\/eyas|wbg|__wbindgen)/.test(module)), JSON.stringify(imports.slice(0, 5)));
   }
 });
+
+test("no name that the module and its glue share ends in a hash (docs/size.md)", () => {
+  for (const name of ["eyas_gpu_bg.wasm", "eyas_cpu_bg.wasm"]) {
+    const module = new WebAssembly.Module(readFileSync(join(installed, "dist", name)));
+    const shared = [...WebAssembly.Module.imports(module), ...WebAssembly.Module.exports(module)].map((entry) => entry.name);
+    assert.deepEqual(shared.filter((entry) => /[0-9a-f]{16}$/.test(entry)), [], name);
+  }
+  assert.ok(!/_[0-9a-f]{16}\b/.test(readFileSync(join(installed, "dist/worker.js"), "utf8")), "worker.js");
+});
