@@ -15,6 +15,8 @@ use crate::{
 
 /// What came of a chunk is stored so often: a tab that dies loses what came in this time, and what was on its way.
 const BEGUN_MS: f64 = 100.0;
+/// A piece of a body seldom has more bytes.
+const BEYOND_BYTES: usize = 1 << 19;
 
 /// A download under way.
 pub(crate) struct Download {
@@ -29,6 +31,8 @@ pub(crate) struct Download {
     pub(crate) running: RunningDigest,
     /// Bytes from the beginning that `running` has, where nothing is kept.
     pub(crate) hashed_bytes: u64,
+    /// How far the file was read from its beginning, as long as that was in order.
+    header_bytes: Option<u64>,
     /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
     pub(crate) repeated: Option<Digest>,
     /// When bytes were stored last.
@@ -45,6 +49,7 @@ impl Download {
             window_start: position,
             running: RunningDigest::default(),
             hashed_bytes: 0,
+            header_bytes: Some(0),
             repeated: None,
             stored_ms: now_ms,
         }
@@ -69,6 +74,27 @@ impl Download {
         let cut = limit.saturating_sub(self.window_start).min(self.window.len() as u64);
         self.window.drain(..cut as usize);
         self.window_start += cut;
+    }
+
+    /// Makes room for what is to come up to `end`, and for what comes with the last of it.
+    pub(crate) fn make_room(&mut self, end: u64) {
+        let missing = usize::try_from(end.saturating_sub(self.end())).unwrap_or_default();
+        self.window.reserve(missing + missing.min(BEYOND_BYTES));
+    }
+
+    /// Gives the bytes `[from, to)` of a file of `size`, which are in the window, where nothing is kept, and drops those before them. Who reads on from the
+    /// file's beginning may be looking for the end of a header, and comes back for what is behind it: such bytes stay in the window until the next
+    /// read. All others leave it without a copy.
+    pub(crate) fn pass(&mut self, from: u64, to: u64, size: u64) -> Vec<u8> {
+        self.trim(None, from);
+        if self.header_bytes == Some(from) && to < size {
+            self.header_bytes = Some(to);
+            return self.window[..(to - from) as usize].to_vec();
+        }
+        self.header_bytes = None;
+        let rest = self.window.split_off((to - self.window_start) as usize);
+        self.window_start = to;
+        std::mem::replace(&mut self.window, rest)
     }
 
     /// The next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`BEGUN_MS`], also while nothing

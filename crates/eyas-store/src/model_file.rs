@@ -98,6 +98,16 @@ impl ModelFile {
     }
 
     async fn read_with(&self, reading: &mut Reading, offset: u64, end: u64) -> Result<Vec<u8>> {
+        if offset < end && reading.kept.is_none() && comes_from_network(reading, offset) {
+            if let Some(download) = &mut reading.download {
+                download.trim(None, offset);
+                download.make_room(end);
+            }
+            self.fill(reading, end, offset).await?;
+            if let Some(download) = &mut reading.download {
+                return Ok(download.pass(offset, end, self.size));
+            }
+        }
         let mut bytes = Vec::with_capacity((end - offset) as usize);
         let mut at = offset;
         while at < end {

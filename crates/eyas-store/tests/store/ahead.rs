@@ -120,6 +120,24 @@ fn a_second_connection_is_not_tried_in_vain() {
     assert_eq!(world.line.served_bytes.get(), 50_000);
 }
 
+#[test]
+fn a_header_whose_end_was_not_known_costs_no_second_request() {
+    let world = World::new(5, 50_000, |_| ());
+    let bytes = world.bytes();
+    let passing = OpenModel::passing(world.ports(), Expectations::default());
+    world.line.time.run(async {
+        let reader = passing.open(NAME, &format!("{MODEL}{NAME}"), true).await.unwrap().unwrap();
+        // The header ends at 2,500, which shows in the second read. The tensors behind it are read in order, with a gap.
+        for (from, to) in [(0, 1_000), (1_000, 4_000), (2_500, 3_000), (3_000, 9_000), (9_100, 9_100), (9_100, 50_000)] {
+            assert_eq!(reader.read(from, (to - from) as usize).await.unwrap(), bytes[from as usize..to as usize], "{from}..{to}");
+        }
+        assert_eq!(world.line.ranges.borrow().len(), 1);
+        // What the tensors had is not held, and is asked for again.
+        assert_eq!(reader.read(2_500, 100).await.unwrap(), bytes[2_500..2_600]);
+        assert_eq!(world.line.ranges.borrow().len(), 2);
+    });
+}
+
 /// What may come twice where a tab is killed: of the connection at hand what came in a tenth of a second; of two others a small chunk each; a piece of
 /// each that was on its way.
 const TWICE: u64 = 512 / 10 + 2 * (CHUNK as u64 / 8) + 3 * PIECE;
