@@ -19,18 +19,18 @@ before(async () => {
 });
 after(() => lab.close());
 
-for (const device of ["cpu", "gpu"]) {
-  test(`every kernel of the ${device} module agrees with its reference on random shapes`, async (t) => {
+for (const [device, relaxedSimd] of [["cpu", true], ["cpu", false], ["gpu", false]]) {
+  test(`every kernel of the ${device} module${relaxedSimd ? " with relaxed SIMD" : ""} agrees with its reference on random shapes`, async (t) => {
     if (!built) return t.skip(NOT_BUILT);
     if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
     const page = await lab.page();
     const cases = await page.evaluate(
-      async ([device, share]) => {
+      async ([device, share, relaxedSimd]) => {
         const module = await import(`/parity/eyas_${device}.js`);
         await module.default({ module_or_path: `/parity/eyas_${device}_bg.wasm` });
-        return module.parity(share, 11);
+        return module.parity(share, 11, relaxedSimd);
       },
-      [device, SHARE[device]],
+      [device, SHARE[device], relaxedSimd],
     );
     console.log(`${cases} random cases on the ${device}`);
     assert.ok(cases >= 40, `${cases} cases`);

@@ -44,11 +44,13 @@ pub struct LoadOptions {
     pub prefill_chunk_tokens: usize,
     /// How kernels are cut on a GPU; absent: as was measured on its adapter.
     pub tuning: Option<Tuning>,
+    /// Whether the CPU may use relaxed SIMD, where the browser has it: products with 4-bit weights then take their input rounded to 8 bits in place of 16.
+    pub relaxed_simd: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { quantize: Quantize::Auto, context_tokens: None, prefill_chunk_tokens: 128, tuning: None }
+        Self { quantize: Quantize::Auto, context_tokens: None, prefill_chunk_tokens: 128, tuning: None, relaxed_simd: true }
     }
 }
 

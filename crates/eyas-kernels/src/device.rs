@@ -23,7 +23,7 @@ impl KernelDevice {
             burn: Device::flex(),
             report: DeviceReport {
                 kind: eyas_core::DeviceKind::Cpu,
-                name: crate::cpu::NAME.into(),
+                name: crate::cpu::name().into(),
                 is_fallback_adapter: false,
                 reason: "the CPU was asked for".into(),
                 tuning: None,

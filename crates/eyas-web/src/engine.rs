@@ -163,7 +163,7 @@ impl WasmEngine {
         };
         opening.model.read_manifest().await?;
         calibration(opening)?; // what is wrong with it is said before anything else is fetched
-        let device = open_device(choice).await?;
+        let device = open_device(choice, options.relaxed_simd).await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
         let kernels = device.0.clone();
@@ -247,8 +247,8 @@ impl TuningChoice {
 }
 
 /// Opens this module's device. What was measured becomes the choice for another device of the same load.
-pub(crate) async fn open_device(choice: &mut TuningChoice) -> eyas_core::Result<DeviceOwner> {
-    let mut owner = DeviceOwner(device().await?);
+pub(crate) async fn open_device(choice: &mut TuningChoice, relaxed_simd: bool) -> eyas_core::Result<DeviceOwner> {
+    let mut owner = DeviceOwner(device(relaxed_simd).await?);
     let device = owner.0.clone();
     owner.0 = match *choice {
         TuningChoice::Fixed(TuningReport { sizes, source }) => device.with_tuning(sizes, source),
@@ -272,13 +272,14 @@ impl Drop for DeviceOwner {
 }
 
 #[cfg(feature = "gpu")]
-async fn device() -> eyas_core::Result<KernelDevice> {
+async fn device(_relaxed_simd: bool) -> eyas_core::Result<KernelDevice> {
     KernelDevice::gpu().await
 }
 
 #[cfg(all(feature = "cpu", not(feature = "gpu")))]
 #[allow(clippy::unused_async, reason = "the GPU module's device needs the await")]
-async fn device() -> eyas_core::Result<KernelDevice> {
+async fn device(relaxed_simd: bool) -> eyas_core::Result<KernelDevice> {
+    crate::relaxed_simd::choose(relaxed_simd);
     Ok(KernelDevice::cpu())
 }
 

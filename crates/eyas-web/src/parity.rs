@@ -9,11 +9,11 @@ use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
 use crate::engine::{TuningChoice, open_device};
 
-/// Runs `share` (0 to 1) of every operation's random cases, each with the next way to cut workgroups, and returns how many there were. Throws with the
-/// operation, the value and the case where one differs.
+/// Runs `share` (0 to 1) of every operation's random cases, each with the next way to cut workgroups, and on a CPU with relaxed SIMD or without it, and
+/// returns how many there were. Throws with the operation, the value and the case where one differs.
 #[wasm_bindgen]
-pub async fn parity(share: f64, seed: u8) -> Result<u32, JsError> {
-    let owner = open_device(&mut TuningChoice::Assumed).await.map_err(|error| JsError::new(&error.to_string()))?;
+pub async fn parity(share: f64, seed: u8, relaxed_simd: bool) -> Result<u32, JsError> {
+    let owner = open_device(&mut TuningChoice::Assumed, relaxed_simd).await.map_err(|error| JsError::new(&error.to_string()))?;
     let device = owner.device();
     let tunings = if device.is_gpu() { Tuning::variants() } else { vec![device.tuning()] };
     let devices: Vec<_> = tunings.into_iter().map(|tuning| device.clone().with_tuning(tuning, TuningSource::Given)).collect();

@@ -23,8 +23,8 @@ unsafe fn vector<T>(from: *const T, index: usize) -> v128 {
     unsafe { v128_load(from.cast::<v128>().add(index)) }
 }
 
-/// Rounds a block to `i16`; returns its scale and the sum of the integers.
-pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
+/// Rounds a block to integers of at most `steps` in size: its scale, and the integers four by four.
+pub(super) fn rounded(x: &[f32; BLOCK], steps: f32) -> (f32, [v128; 8]) {
     // SAFETY: a block is eight vectors of floats.
     let x: [v128; 8] = std::array::from_fn(|i| unsafe { vector(x.as_ptr(), i) });
     let largest = x.iter().fold(f32x4_splat(0.0), |largest, v| f32x4_max(largest, f32x4_abs(*v)));
@@ -32,23 +32,27 @@ pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, 
         .max(f32x4_extract_lane::<1>(largest))
         .max(f32x4_extract_lane::<2>(largest))
         .max(f32x4_extract_lane::<3>(largest));
-    let scale = largest / 32767.0;
+    let scale = largest / steps;
     let inverse = f32x4_splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-    let mut sums = i32x4_splat(0);
-    for i in 0..4 {
-        // The integer stands in the lowest bits of the sum; of what is no number the scale is none either.
-        let rounding = f32x4_splat(ROUNDING);
-        let [low, high] = [x[2 * i], x[2 * i + 1]].map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, inverse), rounding), rounding));
-        let narrow = i16x8_narrow_i32x4(low, high);
-        sums = i32x4_add(sums, i32x4_dot_i16x8(narrow, i16x8_splat(1)));
+    // An integer stands in the lowest bits of the sum; of what is no number the scale is none either.
+    let rounding = f32x4_splat(ROUNDING);
+    (scale, x.map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, inverse), rounding), rounding)))
+}
+
+/// The sum of all lanes.
+pub(super) fn total(integers: [v128; 8]) -> i32 {
+    let sums = integers.into_iter().fold(i32x4_splat(0), |sums, four| i32x4_add(sums, four));
+    i32x4_extract_lane::<0>(sums) + i32x4_extract_lane::<1>(sums) + i32x4_extract_lane::<2>(sums) + i32x4_extract_lane::<3>(sums)
+}
+
+/// Rounds a block to `i16`; returns its scale and the sum of the integers.
+pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
+    let (scale, integers) = rounded(x, 32767.0);
+    for (i, [low, high]) in integers.as_chunks::<2>().0.iter().enumerate() {
         // SAFETY: the output is four vectors of halves.
-        unsafe { v128_store(out.as_mut_ptr().cast::<v128>().add(i), narrow) };
+        unsafe { v128_store(out.as_mut_ptr().cast::<v128>().add(i), i16x8_narrow_i32x4(*low, *high)) };
     }
-    let sum = i32x4_extract_lane::<0>(sums)
-        + i32x4_extract_lane::<1>(sums)
-        + i32x4_extract_lane::<2>(sums)
-        + i32x4_extract_lane::<3>(sums);
-    (scale, sum)
+    (scale, total(integers))
 }
 
 /// The four nibbles of each half word, lowest first.

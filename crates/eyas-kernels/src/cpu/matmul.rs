@@ -2,6 +2,8 @@
 
 use eyas_core::{BLOCK, WeightKind};
 
+#[cfg(target_arch = "wasm32")]
+use super::relaxed;
 use super::{
     integer,
     quantized_input::QuantizedInput,
@@ -117,83 +119,82 @@ const Q8_STREAMS: usize = 4;
 
 /// Integer weights: activations are rounded once, then eight rows at a time are multiplied with all tokens.
 fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "wasm32")]
+    if groups.spec.kind == WeightKind::Q4
+        && let Some(kernels) = relaxed::kernels()
+    {
+        let input = QuantizedInput::new(x, groups.spec.cols);
+        let from = if input.tokens == 1 { relaxed::add_token_products(kernels, groups, &input, out) } else { 0 };
+        let add = |group: GroupRows, acc: &mut [[f32; GROUP]]| relaxed::add_group(kernels, group, &input, acc);
+        return add_groups(groups, from, input.tokens, add, out);
+    }
     let input = QuantizedInput::new(x, groups.spec.cols);
-    let whole = groups.spec.rows / GROUP;
-    let mut from = 0;
-    if input.tokens == 1 {
-        from = if groups.spec.kind == WeightKind::Q4 {
-            add_streams::<Q4_STREAMS>(groups, whole, &input, out)
+    let from = match (input.tokens, groups.spec.kind) {
+        (1, WeightKind::Q4) => add_streams::<Q4_STREAMS>(groups, &input, out),
+        (1, _) => add_streams::<Q8_STREAMS>(groups, &input, out),
+        _ => 0,
+    };
+    add_groups(groups, from, input.tokens, |group, acc| add_group(group, groups.spec.kind, &input, acc), out);
+}
+
+/// Adds the products of all tokens with the groups from `from` on. `add` adds those with one whole group to `[t, 8]`.
+fn add_groups(groups: RowGroups, from: usize, tokens: usize, add: impl Fn(GroupRows, &mut [[f32; GROUP]]), out: &mut [f32]) {
+    let rows = groups.spec.rows;
+    let mut acc = vec![[0.0; GROUP]; tokens];
+    let (mut words, mut scales) = (Vec::new(), Vec::new());
+    for row in (from * GROUP..rows).step_by(GROUP) {
+        let count = rows_in_group(row, rows);
+        let group = if count == GROUP {
+            groups.group(row)
         } else {
-            add_streams::<Q8_STREAMS>(groups, whole, &input, out)
+            groups.filled_group(row, &mut words, &mut scales);
+            (&words[..], &scales[..])
         };
-    }
-    let mut acc = vec![[0.0; GROUP]; input.tokens];
-    for group in from..whole {
-        let row = group * GROUP;
-        add_group_product(groups.group(row), row, groups.spec, &input, &mut acc, out);
-    }
-    if !groups.spec.rows.is_multiple_of(GROUP) {
-        let row = whole * GROUP;
-        let (mut words, mut scales) = (Vec::new(), Vec::new());
-        groups.filled_group(row, &mut words, &mut scales);
-        add_group_product((&words, &scales), row, groups.spec, &input, &mut acc, out);
+        acc.fill([0.0; GROUP]);
+        add(group, &mut acc);
+        for (out, acc) in out.chunks_exact_mut(rows).zip(acc.iter()) {
+            out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
+        }
     }
 }
 
-/// Adds the products of one token with the first of `whole` groups, N of them side by side; returns how many these are.
-fn add_streams<const N: usize>(groups: RowGroups, whole: usize, input: &QuantizedInput, out: &mut [f32]) -> usize {
-    let part = whole / N;
+/// Adds the products of one token with the first of the whole groups, N of them side by side; returns how many these are.
+fn add_streams<const N: usize>(groups: RowGroups, input: &QuantizedInput<i16>, out: &mut [f32]) -> usize {
+    let part = groups.spec.rows / GROUP / N;
     for group in 0..part {
         let at: [usize; N] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
-        add_token_products(at.map(|row| groups.group(row)), at, groups.spec.kind, input, out);
+        let products = token_products(at.map(|row| groups.group(row)), groups.spec.kind, input);
+        for (row, products) in at.into_iter().zip(products) {
+            out[row..].iter_mut().zip(products).for_each(|(out, product)| *out += product);
+        }
     }
     part * N
 }
 
-/// Adds the products of one token with the groups that begin at the rows `at`.
-fn add_token_products<const N: usize>(
-    groups: [GroupRows; N],
-    at: [usize; N],
-    kind: WeightKind,
-    input: &QuantizedInput,
-    out: &mut [f32],
-) {
-    let products = if kind == WeightKind::Q4 {
+/// The products of one token with N groups.
+fn token_products<const N: usize>(groups: [GroupRows; N], kind: WeightKind, input: &QuantizedInput<i16>) -> [[f32; GROUP]; N] {
+    if kind == WeightKind::Q4 {
         integer::dot_q4(groups, &input.values, &input.scales, &input.sums)
     } else {
         integer::dot_q8(groups, &input.values, &input.scales)
-    };
-    for (row, products) in at.into_iter().zip(products) {
-        out[row..].iter_mut().zip(products).for_each(|(out, product)| *out += product);
     }
 }
 
-/// Adds the products of all tokens with the group that begins at `row`. `acc` `[t, 8]` is scratch.
-fn add_group_product(
-    (words, scales): GroupRows,
-    row: usize,
-    spec: MatrixSpec,
-    input: &QuantizedInput,
-    acc: &mut [[f32; GROUP]],
-    out: &mut [f32],
-) {
-    if input.tokens == 1 {
-        return add_token_products([(words, scales)], [row], spec.kind, input, out);
+/// Adds the products of all tokens with a group to `acc` `[t, 8]`.
+fn add_group((words, scales): GroupRows, kind: WeightKind, input: &QuantizedInput<i16>, acc: &mut [[f32; GROUP]]) {
+    if let [acc] = acc {
+        [*acc] = token_products([(words, scales)], kind, input);
+        return;
     }
-    acc.fill([0.0; GROUP]);
     let mut weights = [0_i16; BLOCK * GROUP];
-    let block_words = words.chunks_exact(GROUP * spec.kind.words_per_row(BLOCK));
+    let block_words = words.chunks_exact(GROUP * kind.words_per_row(BLOCK));
     for (block, (words, scales)) in block_words.zip(scales.chunks_exact(GROUP)).enumerate() {
-        if spec.kind == WeightKind::Q4 {
+        if kind == WeightKind::Q4 {
             integer::unpack_q4(words, &mut weights);
         } else {
             integer::unpack_q8(words, &mut weights);
         }
         let (x, x_scales) = input.block(block);
         integer::add_block(&weights, scales, x, x_scales, acc);
-    }
-    let count = rows_in_group(row, spec.rows);
-    for (out, acc) in out.chunks_exact_mut(spec.rows).zip(acc.iter()) {
-        out[row..row + count].iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
     }
 }

@@ -12,6 +12,8 @@ mod integer;
 mod matmul;
 mod norm;
 mod quantized_input;
+#[cfg(target_arch = "wasm32")]
+pub mod relaxed;
 pub(crate) mod row_groups;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "row_products_plain.rs"]
@@ -27,4 +29,12 @@ mod vector;
 mod vector;
 
 pub(crate) use attention::value_strip;
-pub(crate) use vector::NAME;
+
+/// What this CPU path is called in reports.
+pub(crate) fn name() -> &'static str {
+    #[cfg(target_arch = "wasm32")]
+    if relaxed::is_installed() {
+        return "CPU (WASM relaxed SIMD)";
+    }
+    vector::NAME
+}

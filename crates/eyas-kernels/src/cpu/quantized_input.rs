@@ -1,30 +1,42 @@
-//! Activations as 16-bit integers, so that products with integer weights are integer dot products.
+//! Activations as integers, so that products with integer weights are integer dot products.
 
 use eyas_core::BLOCK;
 
 use super::integer;
 
-/// Tokens `[t, cols]` rounded to `i16` with one scale for each block of 32 columns: `x ≈ scale · i16`. 15 bits and a sign keep the relative
-/// error of a block below 2⁻¹⁵ of its largest value, at the price of 8 bits, since the vector instruction multiplies 16-bit lanes either way.
+/// What a block of 32 values is rounded to.
+pub(super) trait Rounded: Copy + Default {
+    /// Rounds a block; returns its scale and the sum of the integers.
+    fn round_block(x: &[f32; BLOCK], out: &mut [Self; BLOCK]) -> (f32, i32);
+}
+
+/// 15 bits and a sign keep the error below 2⁻¹⁶ of the block's largest value, at the price of 8 bits: the vector instruction multiplies 16-bit lanes either way.
+impl Rounded for i16 {
+    fn round_block(x: &[f32; BLOCK], out: &mut [Self; BLOCK]) -> (f32, i32) {
+        integer::quantize_block(x, out)
+    }
+}
+
+/// Tokens `[t, cols]` rounded to integers with one scale for each block of 32 columns: `x ≈ scale · integer`.
 ///
 /// Everything is `[block][token]`, so that a product of many tokens reads one block of all of them in a row.
-pub(super) struct QuantizedInput {
+pub(super) struct QuantizedInput<T> {
     pub(super) tokens: usize,
     /// `[block][token][32]`.
-    pub(super) values: Vec<i16>,
+    pub(super) values: Vec<T>,
     /// `[block][token]`.
     pub(super) scales: Vec<f32>,
     /// `[block][token]`: the sum of a block's integers, for weights that are stored with an offset.
     pub(super) sums: Vec<i32>,
 }
 
-impl QuantizedInput {
+impl<T: Rounded> QuantizedInput<T> {
     /// Rounds `x`, whose rows have `cols` values; a row's last block is padded with zeros.
     pub(super) fn new(x: &[f32], cols: usize) -> Self {
         let (tokens, blocks) = (x.len() / cols, cols.div_ceil(BLOCK));
         let mut input = Self {
             tokens,
-            values: vec![0; blocks * tokens * BLOCK],
+            values: vec![T::default(); blocks * tokens * BLOCK],
             scales: vec![0.0; blocks * tokens],
             sums: vec![0; blocks * tokens],
         };
@@ -39,14 +51,14 @@ impl QuantizedInput {
                     &padded
                 };
                 let Some(out) = input.values[at * BLOCK..].first_chunk_mut() else { continue };
-                (input.scales[at], input.sums[at]) = integer::quantize_block(values, out);
+                (input.scales[at], input.sums[at]) = T::round_block(values, out);
             }
         }
         input
     }
 
     /// Integers of all tokens of a block, `[token][32]`, and their scales.
-    pub(super) fn block(&self, block: usize) -> (&[i16], &[f32]) {
+    pub(super) fn block(&self, block: usize) -> (&[T], &[f32]) {
         (&self.values[block * self.tokens * BLOCK..][..self.tokens * BLOCK], &self.scales[block * self.tokens..][..self.tokens])
     }
 }
@@ -58,7 +70,7 @@ mod tests {
     #[test]
     fn rounding_keeps_fifteen_bits_and_pads_with_zeros() {
         let x: Vec<f32> = (0..2 * 40).map(|i| ((i * 37 % 19) as f32 - 9.0) * 0.01).collect();
-        let input = QuantizedInput::new(&x, 40);
+        let input = QuantizedInput::<i16>::new(&x, 40);
         assert_eq!((input.tokens, input.scales.len(), input.values.len()), (2, 4, 128));
         for token in 0..2 {
             for column in 0..64 {
@@ -74,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_block_of_zeros_stays_zero() {
-        let input = QuantizedInput::new(&[0.0; 32], 32);
+        let input = QuantizedInput::<i16>::new(&[0.0; 32], 32);
         assert_eq!((input.scales[0], input.sums[0]), (0.0, 0));
         assert!(input.values.iter().all(|v| *v == 0));
     }

@@ -3,7 +3,7 @@
 use half::{f16, slice::HalfFloatSliceExt};
 
 /// What this CPU path is called in reports.
-pub(crate) const NAME: &str = "CPU";
+pub(super) const NAME: &str = "CPU";
 
 const LANES: usize = 8;
 

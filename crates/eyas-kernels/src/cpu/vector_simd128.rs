@@ -7,7 +7,7 @@ use core::arch::wasm32::{
 };
 
 /// What this CPU path is called in reports.
-pub(crate) const NAME: &str = "CPU (WASM SIMD)";
+pub(super) const NAME: &str = "CPU (WASM SIMD)";
 
 /// Loads four floats from the start of a slice.
 #[inline(always)]

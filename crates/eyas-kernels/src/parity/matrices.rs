@@ -12,8 +12,8 @@ fn kind() -> impl Strategy<Value = WeightKind> {
     prop::sample::select(WeightKind::ALL.to_vec())
 }
 
-/// What rounding the activations (-1..1) to 15 bits and a sign may add to a product, relative to the largest expected magnitude: on the CPU, and where a GPU
-/// rounds them for several tokens.
+/// What rounding the activations (-1..1) to 15 bits and a sign may add to a product, relative to the largest expected magnitude: on the CPU, where relaxed SIMD
+/// keeps 7 bits and a sign, and where a GPU rounds them for several tokens.
 fn rounding(device: &KernelDevice, spec: MatrixSpec, tokens: usize, weights: &[f32], expected: &[f32]) -> f32 {
     let MatrixSpec { cols, kind, .. } = spec;
     let is_rounded = if device.is_gpu() {
@@ -25,7 +25,11 @@ fn rounding(device: &KernelDevice, spec: MatrixSpec, tokens: usize, weights: &[f
         return 0.0;
     }
     let largest_row = weights.chunks(cols).map(|row| row.iter().map(|w| w.abs()).sum::<f32>()).fold(0.0, f32::max);
-    largest_row / 65534.0 / expected.iter().fold(1e-6, |largest, v| v.abs().max(largest))
+    #[cfg(all(feature = "cpu", target_arch = "wasm32"))]
+    let steps = if !device.is_gpu() && kind == WeightKind::Q4 && crate::relaxed::is_installed() { 254.0 } else { 65534.0 };
+    #[cfg(not(all(feature = "cpu", target_arch = "wasm32")))]
+    let steps = 65534.0;
+    largest_row / steps / expected.iter().fold(1e-6, |largest, v| v.abs().max(largest))
 }
 
 /// A product of every flavour.
