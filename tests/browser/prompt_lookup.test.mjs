@@ -12,12 +12,12 @@ after(() => lab.close());
 
 const STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, Lily saw a big dog. ";
 
-for (const quantize of ["none", "q8", "q4"]) {
-  test(`stories260K at ${quantize}: the same tokens and log-probabilities with and without guesses`, async (t) => {
+for (const [quantize, relaxedSimd] of [["none", true], ["q8", true], ["q4", true], ["q4", false]]) {
+  test(`stories260K at ${quantize}${relaxedSimd ? "" : " without relaxed SIMD"}: the same tokens and log-probabilities with and without guesses`, async (t) => {
     if (!haveStories) return t.skip(NO_STORIES);
     const page = await lab.page();
-    const seen = await page.evaluate(async ([quantize, story]) => {
-      const eyas = await window.eyas.load({ model: `${window.models}/stories/`, device: "cpu", quantize, store: "none" });
+    const seen = await page.evaluate(async ([quantize, relaxedSimd, story]) => {
+      const eyas = await window.eyas.load({ model: `${window.models}/stories/`, device: "cpu", quantize, relaxedSimd, store: "none" });
       const rows = [];
       for (const [prompt, sampling] of [[story, {}], [story + story, {}], [story + story, { temperature: 0.8, topK: 5, seed: 3 }], [story, { repetitionPenalty: 1.1 }]]) {
         const ask = (promptLookupTokens) => eyas.chat({ prompt }, { maxTokens: 120, logprobs: true, topLogprobs: 2, ...sampling, ...(promptLookupTokens === undefined ? {} : { promptLookupTokens }) });
@@ -28,7 +28,7 @@ for (const quantize of ["none", "q8", "q4"]) {
       const refused = await eyas.chat({ prompt: story }, { promptLookupTokens: 16 }).catch((error) => error.code);
       await eyas.dispose();
       return { rows, refused };
-    }, [quantize, STORY]);
+    }, [quantize, relaxedSimd, STORY]);
     let accepted = 0;
     for (const [plain, ...guessed] of seen.rows) {
       assert.deepEqual([plain.usage.draftedTokens, plain.usage.acceptedTokens], [0, 0]);

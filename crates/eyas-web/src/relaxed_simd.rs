@@ -1,5 +1,5 @@
 //! The kernels for relaxed SIMD: a small module that this one carries as bytes and instantiates on its own memory, where the browser has the instructions
-//! (docs/adr/0010-relaxed-simd.md).
+//! (docs/adr/0011-relaxed-simd.md).
 
 use std::cell::OnceCell;
 
