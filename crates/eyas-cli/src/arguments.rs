@@ -57,7 +57,7 @@ impl Common {
             quantize: self.quantize.into(),
             context_tokens: self.context_tokens,
             prefill_chunk_tokens: self.prefill_chunk_tokens,
-            tuning: None,
+            ..LoadOptions::default()
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Products with 4-bit row groups in WebAssembly's relaxed SIMD, as a module of its own: where the browser has the instructions it is instantiated on the main
-//! module's memory (docs/adr/0011-relaxed-simd.md). It has no data and no stack: whatever a function needs is in registers, or the caller's.
+//! module's memory (docs/adr/0010-relaxed-simd.md). It has no data and no stack: whatever a function needs is in registers, or the caller's.
 //!
 //! A dot product of four bytes with four bytes for each of four rows takes one instruction. What of it is relaxed does not matter here: nibbles are below 16,
 //! so that no intermediate sum is out of range, and every engine gives the same. Layouts are those of `row_groups` and `byte_input`.

@@ -42,8 +42,8 @@ mod upload;
 pub use attention_spec::{AttentionSpec, QkNorm, RopeSpec};
 pub use audit::{Unpack, audit};
 pub use buffer_bytes::buffer_bytes;
-#[cfg(all(feature = "cpu", target_arch = "wasm32"))]
-pub use cpu::relaxed;
+#[cfg(feature = "cpu")]
+pub use cpu::relaxed_simd;
 pub use device::KernelDevice;
 pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};

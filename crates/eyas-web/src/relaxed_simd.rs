@@ -1,9 +1,9 @@
 //! The kernels for relaxed SIMD: a small module that this one carries as bytes and instantiates on its own memory, where the browser has the instructions
-//! (docs/adr/0011-relaxed-simd.md).
+//! (docs/adr/0010-relaxed-simd.md).
 
 use std::cell::OnceCell;
 
-use eyas_kernels::relaxed::{EXPORTS, MODULE, install};
+use eyas_kernels::relaxed_simd::{EXPORTS, MODULE, install};
 use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
 use wasm_bindgen::{JsCast, JsValue};
 

@@ -13,7 +13,7 @@ mod matmul;
 mod norm;
 mod quantized_input;
 #[cfg(target_arch = "wasm32")]
-pub mod relaxed;
+mod relaxed;
 pub(crate) mod row_groups;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "row_products_plain.rs"]
@@ -37,4 +37,21 @@ pub(crate) fn name() -> &'static str {
         return "CPU (WASM relaxed SIMD)";
     }
     vector::NAME
+}
+
+/// What puts the kernels for relaxed SIMD in place; empty natively.
+pub mod relaxed_simd {
+    #[cfg(target_arch = "wasm32")]
+    pub use super::relaxed::{EXPORTS, MODULE, install};
+}
+
+/// How many steps there are from the least to the largest integer that a product's input is rounded to, for weights of this kind.
+#[cfg(feature = "parity")]
+pub(crate) fn input_steps(kind: eyas_core::WeightKind) -> f32 {
+    #[cfg(target_arch = "wasm32")]
+    if kind == eyas_core::WeightKind::Q4 && relaxed::is_installed() {
+        return 254.0;
+    }
+    let _ = kind;
+    65534.0
 }

@@ -43,7 +43,7 @@ pub unsafe fn install(places: Option<[u32; 2]>) {
 }
 
 /// Whether the kernels are installed.
-pub fn is_installed() -> bool {
+pub(super) fn is_installed() -> bool {
     PLACES[0].load(Ordering::Relaxed) != 0
 }
 

@@ -25,9 +25,9 @@ fn rounding(device: &KernelDevice, spec: MatrixSpec, tokens: usize, weights: &[f
         return 0.0;
     }
     let largest_row = weights.chunks(cols).map(|row| row.iter().map(|w| w.abs()).sum::<f32>()).fold(0.0, f32::max);
-    #[cfg(all(feature = "cpu", target_arch = "wasm32"))]
-    let steps = if !device.is_gpu() && kind == WeightKind::Q4 && crate::relaxed::is_installed() { 254.0 } else { 65534.0 };
-    #[cfg(not(all(feature = "cpu", target_arch = "wasm32")))]
+    #[cfg(feature = "cpu")]
+    let steps = if device.is_gpu() { 65534.0 } else { crate::cpu::input_steps(kind) };
+    #[cfg(not(feature = "cpu"))]
     let steps = 65534.0;
     largest_row / steps / expected.iter().fold(1e-6, |largest, v| v.abs().max(largest))
 }
