@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let status = Command::new(env::var("RUSTC")?)
         .args(["--edition=2024", "--crate-name=relaxed", "--crate-type=cdylib", "--target=wasm32-unknown-unknown"])
         .args(["-Copt-level=3", "-Cpanic=abort", "-Cstrip=symbols", "-Ctarget-feature=+simd128,+relaxed-simd"])
-        .args(["-Clink-arg=--import-memory", "-o"])
+        // Without room for a stack, what used one would write below address 0, and trap.
+        .args(["-Clink-arg=--import-memory", "-Clink-arg=-zstack-size=0", "-o"])
         .arg(&module)
         .arg(SOURCE)
         .status()?;

@@ -23,7 +23,7 @@ export async function runPeers({ names, repeats = 1, devices = ["cpu"], results 
     console.log(`SKIP peers: ${missing[1]}`);
     return 0;
   }
-  const own = [...(devices.includes("cpu") ? ["eyas-cpu", "eyas-cpu-q8"] : []), ...(devices.includes("gpu") ? ["eyas-gpu"] : [])];
+  const own = [...(devices.includes("cpu") ? ["eyas-cpu", "eyas-cpu-base", "eyas-cpu-q8"] : []), ...(devices.includes("gpu") ? ["eyas-gpu"] : [])];
   const folder = join(root, ".eyas/adapters");
   for (const name of own) {
     writeAdapter(join(folder, name), dist);

@@ -174,3 +174,11 @@ export async function hasGpu(lab) {
   await page.close();
   return found;
 }
+
+/** A module with `i32x4.relaxed_dot_i8x16_i7x16_add_s` (WebAssembly core specification 3.0, binary format). */
+const RELAXED_DOT = [0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 147, 2, 11];
+
+/** Whether the page's browser has relaxed SIMD. */
+export const hasRelaxedSimd = (page) => page.evaluate((bytes) => WebAssembly.validate(new Uint8Array(bytes)), RELAXED_DOT);
+
+export const NO_RELAXED_SIMD = "this browser has no relaxed SIMD";

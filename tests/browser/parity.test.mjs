@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { hasGpu, here, startLab } from "./chromium.mjs";
+import { hasGpu, hasRelaxedSimd, here, NO_RELAXED_SIMD, startLab } from "./chromium.mjs";
 
 const built = existsSync(join(here, ".parity/eyas_cpu.js"));
 const NOT_BUILT = "the modules with the comparison are not built; run pkg-scripts/build --parity";
@@ -24,6 +24,7 @@ for (const [device, relaxedSimd] of [["cpu", true], ["cpu", false], ["gpu", fals
     if (!built) return t.skip(NOT_BUILT);
     if (device === "gpu" && !gpu) return t.skip("this Chromium has no WebGPU adapter");
     const page = await lab.page();
+    if (relaxedSimd && !(await hasRelaxedSimd(page))) return t.skip(NO_RELAXED_SIMD);
     const cases = await page.evaluate(
       async ([device, share, relaxedSimd]) => {
         const module = await import(`/parity/eyas_${device}.js`);

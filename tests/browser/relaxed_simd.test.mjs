@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { haveStories, NO_STORIES, startLab } from "./chromium.mjs";
+import { hasRelaxedSimd, haveStories, NO_RELAXED_SIMD, NO_STORIES, startLab } from "./chromium.mjs";
 
 let lab;
 before(async () => {
@@ -37,6 +37,7 @@ function distance({ firsts: some }, { firsts: others }) {
 test("4-bit weights have nearly the same logits with relaxed SIMD and without it, and the device's name says which", async (t) => {
   if (!haveStories) return t.skip(NO_STORIES);
   const page = await lab.page();
+  if (!(await hasRelaxedSimd(page))) return t.skip(NO_RELAXED_SIMD);
   const relaxed = await firstTokens(page, { quantize: "q4" });
   const base = await firstTokens(page, { quantize: "q4", relaxedSimd: false });
   const exact = await firstTokens(page, { quantize: "none" });

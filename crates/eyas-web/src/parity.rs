@@ -15,6 +15,9 @@ use crate::engine::{TuningChoice, open_device};
 pub async fn parity(share: f64, seed: u8, relaxed_simd: bool) -> Result<u32, JsError> {
     let owner = open_device(&mut TuningChoice::Assumed, relaxed_simd).await.map_err(|error| JsError::new(&error.to_string()))?;
     let device = owner.device();
+    if relaxed_simd && !device.report().name.contains("relaxed") {
+        return Err(JsError::new("this browser has no relaxed SIMD, or its kernels could not be put in place"));
+    }
     let tunings = if device.is_gpu() { Tuning::variants() } else { vec![device.tuning()] };
     let devices: Vec<_> = tunings.into_iter().map(|tuning| device.clone().with_tuning(tuning, TuningSource::Given)).collect();
     let mut cases = 0;

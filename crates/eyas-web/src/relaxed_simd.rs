@@ -12,7 +12,7 @@ thread_local! {
     static PLACES: OnceCell<Option<[u32; EXPORTS.len()]>> = const { OnceCell::new() };
 }
 
-/// Makes products with 4-bit weights use the kernels where they are `wanted` and can be had.
+/// Makes products with 4-bit weights use the kernels where they are `wanted` and can be had, in this whole module: a worker has one model.
 pub(crate) fn choose(wanted: bool) {
     let places = if wanted { PLACES.with(|places| *places.get_or_init(|| instantiate().ok())) } else { None };
     // SAFETY: these are the exports of that module, instantiated on this memory, and nothing takes them out of the table.

@@ -22,14 +22,17 @@ export async function load(cfg) {
   eyas = await loadModel({
     model: new URL(adapterModel(cfg), location.href).href,
     device: cfg.device,
+    relaxedSimd: !isNamed("base"),
     contextTokens: 1024,
     assets: { worker: here("./worker.js") + (counted ? "?count=1" : ""), gpuWasm: here("./eyas/eyas_gpu_bg.wasm"), cpuWasm: here("./eyas/eyas_cpu_bg.wasm") },
   });
   return { ms: performance.now() - start, info: eyas.info };
 }
 
-/** A folder whose name ends in `-q8` stands for the 8-bit file. */
-const adapterModel = (cfg) => (/-q8\//.test(new URL(".", import.meta.url).pathname) ? cfg.gguf_q8 : cfg.gguf);
+/** Whether the folder's name ends so: `-q8` stands for the 8-bit file, and `-base` for the CPU without relaxed SIMD. */
+const isNamed = (suffix) => new URL(".", import.meta.url).pathname.endsWith(`-${suffix}/`);
+
+const adapterModel = (cfg) => (isNamed("q8") ? cfg.gguf_q8 : cfg.gguf);
 
 export async function generate(prompt, n) {
   const start = performance.now();

@@ -36,4 +36,4 @@ export interface UpdateReport {
 export const UPDATE_OPTION_NAMES = ["device", "quantize", "sha256", "manifest", "publicKey", "dataSaver", "onProgress", "signal"] as const;
 
 /** A trial answers a few tokens, and so needs no cache for a long context: the engine in use may need the memory. */
-export const TRIAL_OPTIONS: Omit<EngineOptions, "quantize"> = { prefillChunkTokens: 32 };
+export const TRIAL_OPTIONS: Omit<EngineOptions, "quantize"> = { prefillChunkTokens: 32, relaxedSimd: false };

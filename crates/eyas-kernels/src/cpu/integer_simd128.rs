@@ -2,8 +2,8 @@
 
 use core::arch::wasm32::{
     f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_splat, i16x8_load_extend_i8x8,
-    i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane, i32x4_shr, i32x4_splat,
-    i32x4_sub, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
+    i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane, i32x4_shr, i32x4_shuffle,
+    i32x4_splat, i32x4_sub, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
 };
 
 use eyas_core::BLOCK;
@@ -28,12 +28,13 @@ pub(super) fn rounded(x: &[f32; BLOCK], steps: f32) -> (f32, [v128; 8]) {
     // SAFETY: a block is eight vectors of floats.
     let x: [v128; 8] = std::array::from_fn(|i| unsafe { vector(x.as_ptr(), i) });
     let largest = x.iter().fold(f32x4_splat(0.0), |largest, v| f32x4_max(largest, f32x4_abs(*v)));
-    let largest = f32x4_extract_lane::<0>(largest)
-        .max(f32x4_extract_lane::<1>(largest))
-        .max(f32x4_extract_lane::<2>(largest))
-        .max(f32x4_extract_lane::<3>(largest));
-    let scale = largest / steps;
-    let inverse = f32x4_splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+    // Unlike `f32::max` the instruction keeps what is no number.
+    let largest = f32x4_max(largest, i32x4_shuffle::<2, 3, 0, 1>(largest, largest));
+    let largest = f32x4_extract_lane::<0>(f32x4_max(largest, i32x4_shuffle::<1, 0, 3, 2>(largest, largest)));
+    // What is smaller counts as zero: its inverse would be no number.
+    let is_zero = largest < 1e-30;
+    let scale = if is_zero { 0.0 } else { largest / steps };
+    let inverse = f32x4_splat(if is_zero { 0.0 } else { steps / largest });
     // An integer stands in the lowest bits of the sum; of what is no number the scale is none either.
     let rounding = f32x4_splat(ROUNDING);
     (scale, x.map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, inverse), rounding), rounding)))

@@ -50,7 +50,7 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     }
 }
 
-/// Rows of one of the streams that [`add_rows`] reads side by side: 4 KiB of whole cache lines.
+/// Rows of one of the streams that [`add_rows`] reads side by side: 4 KiB where a row is a cache line.
 const STREAM: usize = 64;
 
 /// How many there are.
@@ -116,12 +116,20 @@ unsafe fn add_vectors<const Q: usize, const W: usize>(
         };
         let whole = STREAM * STREAMS;
         for block in (range.start / whole * whole..range.end).step_by(whole) {
-            let is_whole = range.start <= block && block + whole <= range.end;
-            for r in block..block + STREAM {
-                for stream in 0..STREAMS {
-                    let r = r + stream * STREAM;
-                    if is_whole || range.contains(&r) {
-                        add(r);
+            let (begin, end) = (range.start.max(block) - block, (range.end - block).min(whole));
+            if end - begin == whole {
+                for r in block..block + STREAM {
+                    for stream in 0..STREAMS {
+                        add(r + stream * STREAM);
+                    }
+                }
+                continue;
+            }
+            for r in 0..STREAM.min(end) {
+                for stream in begin / STREAM..end.div_ceil(STREAM) {
+                    let row = r + stream * STREAM;
+                    if (begin..end).contains(&row) {
+                        add(block + row);
                     }
                 }
             }

@@ -57,7 +57,9 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
         Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None, is_bidirectional: false };
     let bidirectional = features().prop_map(|features| Features { is_bidirectional: true, ..features });
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
-    ((1_usize..4, 1_usize..9), 1_usize..40, 0_usize..200, (1_usize..14, 0_usize..5), features, any::<u64>()).prop_map(
+    // Some are behind what is read side by side.
+    let position = prop_oneof![8 => 0_usize..200, 1 => 480_usize..560, 1 => 1000_usize..1100];
+    ((1_usize..4, 1_usize..9), 1_usize..40, position, (1_usize..14, 0_usize..5), features, any::<u64>()).prop_map(
         |((kv_heads, group), half, position, (tokens, padding), features, seed)| Attention {
             kv_heads,
             group,
