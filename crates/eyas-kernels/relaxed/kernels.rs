@@ -2,7 +2,7 @@
 //! module's memory (docs/adr/0010-relaxed-simd.md). It has no data and no stack: whatever a function needs is in registers, or the caller's.
 //!
 //! A dot product of four bytes with four bytes for each of four rows takes one instruction. What of it is relaxed does not matter here: nibbles are below 16,
-//! so that no intermediate sum is out of range, and every engine gives the same. Layouts are those of `row_groups` and `byte_input`.
+//! so that no intermediate sum is out of range, and every engine gives the same. Layouts are those of `row_groups.rs` and `relaxed.rs` in `src/cpu`.
 #![no_std]
 #![allow(clippy::missing_safety_doc)]
 
