@@ -48,7 +48,7 @@ const nodeTest = (files) => `node --test --test-force-exit --test-concurrency=1 
 
 // Each stage: a command that counts as one check, or a runner whose own counts are summed.
 const STAGES = [
-  { name: "fmt", command: "cargo fmt --all --check" },
+  { name: "fmt", command: "cargo fmt --all --check && rustfmt --check --edition 2024 crates/eyas-kernels/relaxed/kernels.rs" },
   { name: "clippy", command: "cargo clippy --quiet --workspace --all-targets -- -D warnings" },
   { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO, prepare: needVulkan },
   { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check && pkg-scripts/build --parity" },

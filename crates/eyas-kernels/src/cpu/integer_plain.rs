@@ -6,7 +6,8 @@ use super::row_groups::{GROUP, GroupRows};
 
 /// Rounds a block to `i16`; returns its scale and the sum of the integers.
 pub(super) fn quantize_block(x: &[f32; BLOCK], out: &mut [i16; BLOCK]) -> (f32, i32) {
-    let largest = x.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+    // A block with what is no number has no number as its scale.
+    let largest = if x.iter().any(|v| v.is_nan()) { f32::NAN } else { x.iter().fold(0.0_f32, |largest, v| largest.max(v.abs())) };
     let scale = largest / 32767.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let mut sum = 0;

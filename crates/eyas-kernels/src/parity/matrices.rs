@@ -67,6 +67,17 @@ impl Products {
         let x_tk = floats2(&x, tokens, device);
         let y = matmul(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), spec, tuning);
         close("matmul", device, &read(device, y).await?, &expected, 1e-5 + rounded)?;
+        if seed % 4 == 0 {
+            let mut broken = x.clone();
+            broken[(tokens - 1) * cols + (seed >> 2) as usize % cols] = f32::NAN;
+            let y = matmul(words.clone(), scales.clone(), bias.clone(), floats2(&broken, tokens, device), spec, tuning);
+            let y = read(device, y).await?;
+            let (whole, of_broken) = y.split_at((tokens - 1) * rows);
+            close("matmul beside what is no number", device, whole, &expected[..whole.len()], 1e-5 + rounded)?;
+            if let Some(finite) = of_broken.iter().find(|value| value.is_finite()) {
+                return Err(format!("matmul made {finite} of what is no number"));
+            }
+        }
         let residual = floats2(&residual, tokens, device);
         let y = matmul_add(words.clone(), scales.clone(), bias.clone(), x_tk.clone(), residual, spec, tuning);
         close("matmul_add", device, &read(device, y).await?, &summed, 1e-5 + 2.0 * rounded)?;

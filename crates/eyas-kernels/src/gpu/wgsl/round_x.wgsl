@@ -6,9 +6,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     var most = vec4<f32>(0.0);
+    // What is no finite number is found by its bits: a compiler may assume that there is none.
+    var bits = vec4<u32>(0u);
     for (var i = 0u; i < 8u; i++) {
-        most = max(most, abs(x[block * 8u + i]));
+        let size = abs(x[block * 8u + i]);
+        most = max(most, size);
+        bits = max(bits, bitcast<vec4<u32>>(size) & vec4<u32>(0x7fffffffu));
     }
+    let is_finite = max(max(bits.x, bits.y), max(bits.z, bits.w)) < 0x7f800000u;
     let largest = max(max(most.x, most.y), max(most.z, most.w));
     // What is smaller counts as zero: its inverse would be no number.
     let is_zero = largest < 1e-33;
@@ -24,5 +29,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         rounded[block * 5u + i] = even | odd;
     }
     let offset = -8.0 * f32(total.x + total.y + total.z + total.w) * scale;
-    rounded[block * 5u + 4u] = vec4<u32>(bitcast<u32>(scale), bitcast<u32>(offset), 0u, 0u);
+    // A block with such a value has no number as its scale, and so has what is made of it.
+    rounded[block * 5u + 4u] = vec4<u32>(select(0x7fc00000u, bitcast<u32>(scale), is_finite), bitcast<u32>(offset), 0u, 0u);
 }
