@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { hasGpu, startLab, tuningOf } from "./chromium.mjs";
 
 const NO_GPU = "this Chromium has no WebGPU adapter";
-const TEXT = "16 8 2 4 4 32 4 2 32";
+const TEXT = "16 8 2 4 4 32 4 2 4 32";
 const CUT = tuningOf(TEXT);
 
 let lab;
@@ -60,7 +60,7 @@ test("a load computes as it is asked, keeps nothing of that, and refuses sizes t
   const page = await lab.page({ first: true });
   const asked = await loadOn(page, { tuning: CUT });
   assert.deepEqual([asked.tuning, asked.kept], [{ ...CUT, source: "given" }, []]);
-  const wrong = [{}, { ...CUT, reduceLanes: "4" }, { ...CUT, more: 1 }, { ...CUT, matvecLanes: 3 }, { ...CUT, matvecRows: 17 }, { ...CUT, matvecRows: 34 }, { ...CUT, matmulRows: 3 }, { ...CUT, attentionHeads: 9 }, { ...CUT, matmulTokens: 16 }, { ...CUT, matmulBits: 8 }, { ...CUT, reduceLanes: 512 }, "fast"];
+  const wrong = [{}, { ...CUT, reduceLanes: "4" }, { ...CUT, more: 1 }, { ...CUT, matvecLanes: 3 }, { ...CUT, matvecRows: 17 }, { ...CUT, matvecRows: 34 }, { ...CUT, matmulRows: 3 }, { ...CUT, attentionHeads: 9 }, { ...CUT, matmulTokens: 16 }, { ...CUT, matmulBits: 8 }, { ...CUT, attentionSplits: 9 }, { ...CUT, reduceLanes: 512 }, "fast"];
   for (const tuning of wrong) {
     const outcome = await page.evaluate((tuning) => window.outcome(window.eyas.load({ model: window.nano, device: "gpu", tuning })), tuning);
     assert.equal(outcome.error?.code, "bad-input", JSON.stringify(tuning));

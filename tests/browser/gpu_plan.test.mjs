@@ -13,8 +13,8 @@ const goldens = join(root, "tests/goldens");
 const FEW = ["family-gemma2-capped", "family-qwen3-tied", "family-olmo2-bias", "encoder-bert-labels", "encoder-modernbert-mean", "encoder-gemma3-projected"];
 const MODELS = thorough ? readdirSync(goldens).filter((name) => existsSync(join(goldens, name, "config.json"))) : FEW;
 
-/** Every step computes as many tokens as the plan's, and rounds what it may. */
-const TUNING = { ...SOFTWARE_TUNING, matmulRows: 8, matmulTokens: 8, matmulBits: 16 };
+/** Every step computes as many tokens as the plan's, rounds what it may, and shares positions out as far as may be. */
+const TUNING = { ...SOFTWARE_TUNING, matmulRows: 8, matmulTokens: 8, matmulBits: 16, attentionSplits: 8 };
 
 let lab;
 let gpu;

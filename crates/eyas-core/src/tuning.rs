@@ -28,6 +28,8 @@ pub struct Tuning {
     pub attention_heads: u32,
     /// Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads.
     pub attention_tokens: u32,
+    /// Workgroups that share the positions which a single token sees: 1 to 8.
+    pub attention_splits: u32,
     /// Threads of a workgroup in attention, normalisation and the choice of a token; a power of two, at most 256.
     pub reduce_lanes: u32,
 }
@@ -43,6 +45,7 @@ impl Tuning {
         matmul_bits: 32,
         attention_heads: 1,
         attention_tokens: 4,
+        attention_splits: 1,
         reduce_lanes: 64,
     };
     /// For software adapters, where a barrier and a read cost more than arithmetic: what was measured is in docs/performance.md.
@@ -55,6 +58,7 @@ impl Tuning {
         matmul_bits: 16,
         attention_heads: 8,
         attention_tokens: 2,
+        attention_splits: 1,
         reduce_lanes: 4,
     };
 
@@ -67,6 +71,8 @@ impl Tuning {
     pub const ATTENTION: [(u32, u32); 8] = [(4, 8), (4, 1), (16, 8), (32, 8), (32, 1), (64, 8), (64, 1), (128, 1)];
     /// Tokens of a workgroup in attention that are worth a trial.
     pub const ATTENTION_TOKENS: [u32; 3] = [1, 2, 4];
+    /// Workgroups for the positions of a single token that are worth a trial.
+    pub const ATTENTION_SPLITS: [u32; 2] = [1, 8];
 
     /// The same with other sizes of a matrix·vector product: lanes, rows, a thread's rows.
     #[must_use]
@@ -89,14 +95,20 @@ impl Tuning {
     /// Tunings in which every size that is worth a trial comes at least once, and the extremes of what is allowed, for tests.
     pub fn variants() -> Vec<Self> {
         let sizes = Self::MATVEC.iter().zip(Self::MATMUL.iter().cycle()).zip(&Self::ATTENTION);
-        let variants = sizes.zip(Self::ATTENTION_TOKENS.iter().cycle()).map(|(((matvec, matmul), attention), tokens)| Self {
+        let of_attention = Self::ATTENTION_TOKENS.iter().cycle().zip(Self::ATTENTION_SPLITS.iter().cycle());
+        let variants = sizes.zip(of_attention).map(|(((matvec, matmul), attention), (tokens, splits))| Self {
             attention_tokens: *tokens,
+            attention_splits: *splits,
             ..Self::SOFTWARE.with_matvec(*matvec).with_matmul(*matmul).with_attention(*attention)
         });
-        let smallest =
-            Self { attention_tokens: 1, ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1, 16)).with_attention((1, 1)) };
+        let smallest = Self {
+            attention_tokens: 1,
+            attention_splits: 2,
+            ..Self::SOFTWARE.with_matvec((2, 3, 1)).with_matmul((1, 1, 16)).with_attention((1, 1))
+        };
         let largest = Self {
             attention_tokens: 8,
+            attention_splits: 8,
             ..Self::SOFTWARE.with_matvec((64, 64, 16)).with_matmul((16, 8, 16)).with_attention((256, 8))
         };
         [Self::SOFTWARE, Self::HARDWARE, smallest, largest].into_iter().chain(variants).collect()
@@ -113,6 +125,7 @@ impl Tuning {
             self.matmul_bits,
             self.attention_heads,
             self.attention_tokens,
+            self.attention_splits,
             self.reduce_lanes,
         ]
         .map(|size| size.to_string())
@@ -122,8 +135,18 @@ impl Tuning {
     /// Reads [`Self::to_text`]; none where a text is none of its own, or a size is none that the kernels have.
     pub fn from_text(text: &str) -> Option<Self> {
         let sizes: Option<Vec<u32>> = text.split(' ').map(|size| size.parse().ok()).collect();
-        let [lanes, rows, thread_rows, matmul_rows, matmul_tokens, matmul_bits, attention_heads, attention_tokens, reduce_lanes] =
-            sizes?.try_into().ok()?;
+        let [
+            lanes,
+            rows,
+            thread_rows,
+            matmul_rows,
+            matmul_tokens,
+            matmul_bits,
+            attention_heads,
+            attention_tokens,
+            splits,
+            reduce_lanes,
+        ] = sizes?.try_into().ok()?;
         let tuning = Self {
             matvec_lanes: lanes,
             matvec_rows: rows,
@@ -133,6 +156,7 @@ impl Tuning {
             matmul_bits,
             attention_heads,
             attention_tokens,
+            attention_splits: splits,
             reduce_lanes,
         };
         tuning.validate().is_ok().then_some(tuning)
@@ -149,6 +173,7 @@ impl Tuning {
             matmul_bits,
             attention_heads,
             attention_tokens,
+            attention_splits,
             reduce_lanes,
         } = *self;
         let is_power = |size: u32, most: u32| size.is_power_of_two() && size <= most;
@@ -164,6 +189,7 @@ impl Tuning {
             (matches!(matmul_bits, 16 | 32), "matmulBits must be 16 or 32", matmul_bits),
             ((1..=8).contains(&attention_heads), "attentionHeads must be between 1 and 8", attention_heads),
             ((1..=8).contains(&attention_tokens), "attentionTokens must be between 1 and 8", attention_tokens),
+            ((1..=8).contains(&attention_splits), "attentionSplits must be between 1 and 8", attention_splits),
             (is_power(reduce_lanes, MOST_THREADS), "reduceLanes must be a power of two up to 256", reduce_lanes),
         ];
         match expectations.into_iter().find(|(holds, _, _)| !holds) {
@@ -212,6 +238,7 @@ mod tests {
         assert!(Tuning::MATMUL.iter().all(|sizes| has(&|it| it.with_matmul(*sizes) == *it)));
         assert!(Tuning::ATTENTION.iter().all(|sizes| has(&|it| it.with_attention(*sizes) == *it)));
         assert!(Tuning::ATTENTION_TOKENS.iter().all(|tokens| has(&|it| it.attention_tokens == *tokens)));
+        assert!(Tuning::ATTENTION_SPLITS.iter().all(|splits| has(&|it| it.attention_splits == *splits)));
     }
 
     #[test]
@@ -233,6 +260,8 @@ mod tests {
             (Tuning { attention_heads: 0, ..good }, "attentionHeads"),
             (Tuning { attention_heads: 9, ..good }, "attentionHeads"),
             (Tuning { attention_tokens: 9, ..good }, "attentionTokens"),
+            (Tuning { attention_splits: 0, ..good }, "attentionSplits"),
+            (Tuning { attention_splits: 9, ..good }, "attentionSplits"),
             (Tuning { reduce_lanes: 512, ..good }, "reduceLanes"),
             (Tuning { reduce_lanes: 3, ..good }, "reduceLanes"),
         ] {
@@ -246,19 +275,19 @@ mod tests {
         for tuning in Tuning::variants() {
             assert_eq!(Tuning::from_text(&tuning.to_text()), Some(tuning));
         }
-        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 16 4 16 8 2 4");
+        assert_eq!(Tuning::SOFTWARE.to_text(), "1 32 8 16 4 16 8 2 1 4");
         for wrong in [
             "",
             "1",
             "1 4 8 4",
             "1 32 8 8 8 8 2 4",
-            "1 32 8 8 8 16 8 4 4 1",
-            "1 32 8 8 8 16 8 4 4 ",
-            " 1 32 8 8 8 16 8 4 4",
-            "1 32 8 8 8 16 8 4 x",
-            "3 32 8 8 8 16 8 4 4",
-            "1 32 8 8 8 24 8 4 4",
-            "1 32 8 8 8 16 8 4 -4",
+            "1 32 8 8 8 16 8 4 1 4 1",
+            "1 32 8 8 8 16 8 4 1 4 ",
+            " 1 32 8 8 8 16 8 4 1 4",
+            "1 32 8 8 8 16 8 4 1 x",
+            "3 32 8 8 8 16 8 4 1 4",
+            "1 32 8 8 8 24 8 4 1 4",
+            "1 32 8 8 8 16 8 4 1 -4",
         ] {
             assert_eq!(Tuning::from_text(wrong), None, "{wrong:?}");
         }
@@ -270,7 +299,7 @@ mod tests {
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(
             text,
-            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":16,"matmulTokens":4,"matmulBits":16,"attentionHeads":8,"attentionTokens":2,"reduceLanes":4,"source":"measured"}"#
+            r#"{"matvecLanes":1,"matvecRows":32,"matvecThreadRows":8,"matmulRows":16,"matmulTokens":4,"matmulBits":16,"attentionHeads":8,"attentionTokens":2,"attentionSplits":1,"reduceLanes":4,"source":"measured"}"#
         );
         assert!(serde_json::from_str::<Tuning>(&text).is_err());
         assert!(serde_json::from_str::<Tuning>(r#"{"matvecLanes":1}"#).is_err());

@@ -120,6 +120,12 @@ impl AttentionSpec {
         (strips_before * self.context + self.row(position)) * strip + column % strip
     }
 
+    /// Words that a GPU writes between the two halves of attention for a single token whose positions are shared out `splits` ways: of each head's shares
+    /// the sum of values, the largest score and the sum of weights.
+    pub const fn split_words(&self, splits: usize) -> usize {
+        self.heads * splits * (self.head_dim + 2)
+    }
+
     /// The first position that the token at `position` sees.
     pub fn first_visible(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))

@@ -111,6 +111,18 @@ pub trait KernelBackend: Backend {
         spec: AttentionSpec,
         tuning: Tuning,
     ) -> FloatTensor<Self>;
+    /// See [`crate::append_attention`].
+    fn append_attention(
+        qkv: FloatTensor<Self>,
+        rope_table: FloatTensor<Self>,
+        norm_weights: FloatTensor<Self>,
+        step: IntTensor<Self>,
+        k_cache: FloatTensor<Self>,
+        v_cache: FloatTensor<Self>,
+        rope: RopeSpec,
+        spec: AttentionSpec,
+        tuning: Tuning,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     /// See [`crate::copy_rows`] and [`crate::copy_cache`].
     fn copy_rows(x_rd: FloatTensor<Self>, copy: RowCopy) -> FloatTensor<Self>;
 }

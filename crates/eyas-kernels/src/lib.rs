@@ -54,8 +54,8 @@ pub use logits::{first_largest, first_not_finite};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use matrix_upload::MatrixUpload;
 pub use operations::{
-    activate, attention, copy_cache, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated, residual_norm, rms_norm,
-    rope_append, softcap, upload_matrix, with_room, write_step,
+    activate, append_attention, attention, copy_cache, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated,
+    residual_norm, rms_norm, rope_append, softcap, upload_matrix, with_room, write_step,
 };
 pub use residual_spec::ResidualSpec;
 pub use transfer::read_f32;

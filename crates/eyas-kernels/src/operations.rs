@@ -242,6 +242,35 @@ pub fn attention(
     ))
 }
 
+/// [`rope_append`], then [`attention`] of what it appended: `qkv` `[t, qkv_width]` to `[t, q_width]`. Also returns what lies between the two, which a
+/// recorded step keeps, and keys and values. On a GPU the positions that a single token sees are shared out over workgroups where its tuning says so
+/// (flash-decoding, <https://pytorch.org/blog/flash-decoding/>).
+#[allow(clippy::too_many_arguments, reason = "one fused operation")]
+pub fn append_attention(
+    qkv: Tensor<2>,
+    rope_table: Tensor<2>,
+    norm_weights: Tensor<1>,
+    step: Tensor<1, Int>,
+    k_cache: Tensor<2>,
+    v_cache: Tensor<2>,
+    rope: RopeSpec,
+    spec: AttentionSpec,
+    tuning: Tuning,
+) -> (Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>) {
+    let (y, between, k_cache, v_cache) = <Dispatch as KernelBackend>::append_attention(
+        qkv.into_dispatch(),
+        rope_table.into_dispatch(),
+        norm_weights.into_dispatch(),
+        step.into_dispatch(),
+        k_cache.into_dispatch(),
+        v_cache.into_dispatch(),
+        rope,
+        spec,
+        tuning,
+    );
+    [y, between, k_cache, v_cache].map(Tensor::from_dispatch).into()
+}
+
 /// Copies rows `start..start + count` of `x` `[r, d]` into a fresh tensor `[count, d]`.
 pub fn copy_rows(x_rd: Tensor<2>, start: usize, count: usize) -> Tensor<2> {
     let copy = RowCopy { parts: 1, start, count, capacity: count };

@@ -4,7 +4,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
-use eyas_kernels::{RopeSpec, Tuning, attention, rope_append};
+use eyas_kernels::{RopeSpec, Tuning, append_attention};
 
 use crate::{
     kv_cache::LayerCache,
@@ -49,12 +49,13 @@ impl Attention {
         let qkv = self.qkv.forward(x_td, step.tuning);
         held.push(qkv.clone());
         let spec = cache.spec;
-        let q = cache.append(|k_cache, v_cache| {
+        let mixed = cache.append(|k_cache, v_cache| {
             let (table, weights) = (step.rope_tables.of(self.uses_local_rope), self.qk_norm_weights.clone());
-            rope_append(qkv, table, weights, step.words.clone(), k_cache, v_cache, self.rope, spec, step.tuning)
+            let (mixed, between, k_cache, v_cache) =
+                append_attention(qkv, table, weights, step.words.clone(), k_cache, v_cache, self.rope, spec, step.tuning);
+            held.push(between);
+            (mixed, k_cache, v_cache)
         });
-        held.push(q.clone());
-        let mixed = attention(q, cache.keys(), cache.values(), step.words.clone(), spec, step.tuning);
         held.push(mixed.clone());
         match &self.join {
             None => Stream { residual: self.output.forward_add(mixed, residual_td, step.tuning), normed: None },

@@ -7,7 +7,7 @@ use std::{
 };
 
 use eyas_core::{Quantize, Result};
-use eyas_kernels::{MatrixSpec, buffer_bytes};
+use eyas_kernels::{AttentionSpec, MatrixSpec, buffer_bytes};
 use eyas_weights::Checkpoint;
 
 use crate::{
@@ -118,6 +118,9 @@ const fn step_words(tokens: usize) -> usize {
     2 + tokens
 }
 
+/// Workgroups that share the positions which a single token sees, at most: [`eyas_core::Tuning::attention_splits`].
+const MOST_SPLITS: usize = 8;
+
 /// The extent of a copy.
 const COPY_WORDS: usize = 5;
 
@@ -168,6 +171,12 @@ impl DecoderSteps<'_> {
         self.qkv_width().max(self.config.hidden_size).max(self.config.intermediate_size)
     }
 
+    /// What lies between the two halves of attention, for each of so many tokens: queries, or in all the shares of a single token's positions.
+    fn between(&self, tokens: usize) -> usize {
+        let spec = AttentionSpec::new(self.config.heads, self.config.kv_heads, self.config.head_dim, 1);
+        self.q_width().max(spec.split_words(MOST_SPLITS).div_ceil(tokens))
+    }
+
     /// Whether contributions join the residual stream by a launch of their own, which normalises for what comes next.
     fn has_joins(&self) -> bool {
         #[allow(clippy::float_cmp, reason = "exactly one is what configurations say")]
@@ -175,10 +184,10 @@ impl DecoderSteps<'_> {
         self.config.norm_placement.has_behind() || !is_sum
     }
 
-    /// Widths of the activations of a layer, without the residual stream.
-    fn layer(&self, is_first: bool, is_last: bool) -> Vec<usize> {
+    /// Widths of the activations of a layer for so many tokens, without the residual stream.
+    fn layer(&self, tokens: usize, is_first: bool, is_last: bool) -> Vec<usize> {
         let (d, has_before) = (self.config.hidden_size, self.config.norm_placement.has_before());
-        let mut widths = vec![self.qkv_width(), self.q_width(), self.q_width(), self.config.intermediate_size];
+        let mut widths = vec![self.qkv_width(), self.between(tokens), self.q_width(), self.config.intermediate_size];
         if self.has_joins() {
             widths.extend([d, d]);
             widths.extend(repeat_n(d, usize::from(has_before && is_first)));
@@ -192,7 +201,7 @@ impl DecoderSteps<'_> {
 
     /// The residual stream and a layer, of so many tokens, in use at once.
     fn one_layer(&self, tokens: usize) -> Buffers {
-        let widths = self.layer(true, self.config.layers.len() == 1 || !self.config.norm_placement.has_before());
+        let widths = self.layer(tokens, true, self.config.layers.len() == 1 || !self.config.norm_placement.has_before());
         Buffers::of(widths.into_iter().chain([self.config.hidden_size]).map(|width| tokens * width))
     }
 
@@ -205,7 +214,7 @@ impl DecoderSteps<'_> {
     /// A recorded step, which keeps all that it computes.
     fn recording(&self) -> Buffers {
         let last = self.config.layers.len().saturating_sub(1);
-        let layers = (0..=last).flat_map(|layer| self.layer(layer == 0, layer == last));
+        let layers = (0..=last).flat_map(|layer| self.layer(1, layer == 0, layer == last));
         let mut buffers = Buffers::of(layers.chain([self.config.hidden_size, step_words(1)]));
         buffers.add([2 * 64, 16]); // the best of each part of the vocabulary, and the ring of tokens chosen
         buffers.and(self.head())

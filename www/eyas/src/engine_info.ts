@@ -21,6 +21,8 @@ export interface Tuning {
   attentionHeads: number;
   /** Tokens of a workgroup in attention, at most: 1 to 8; cut where they are more than 8 queries with their heads. */
   attentionTokens: number;
+  /** Workgroups that share the positions which a single token sees: 1 to 8. */
+  attentionSplits: number;
   /** Threads of a workgroup in attention, normalisation and the choice of a token: a power of two up to 256. */
   reduceLanes: number;
 }

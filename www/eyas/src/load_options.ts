@@ -53,7 +53,7 @@ export interface EngineOptions {
   relaxedSimd?: boolean;
 }
 
-const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "matmulBits", "attentionHeads", "attentionTokens", "reduceLanes"] as const;
+const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "matmulBits", "attentionHeads", "attentionTokens", "attentionSplits", "reduceLanes"] as const;
 const KNOWN = ["model", "device", "quantize", "contextTokens", "prefillChunkTokens", "tuning", "relaxedSimd", "recover", "onProgress", "signal", ...STORE_OPTION_NAMES, ...TIER_OPTION_NAMES];
 
 /** Checks the options, throws `bad-input`, and returns what the worker gets. `alsoKnown` are an entry's own options. */

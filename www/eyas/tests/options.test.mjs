@@ -56,7 +56,7 @@ test("each wrong load option is bad-input and named", () => {
     [{ relaxedSimd: 1 }, /relaxedSimd must be true or false, found 1/],
     [{ tuning: 1 }, /tuning must be an object/],
     [{ tuning: { lanes: 1 } }, /tuning has the unknown option "lanes"/],
-    [{ tuning: { matvecLanes: 1, matvecRows: 32, matvecThreadRows: 8, matmulRows: 8, matmulTokens: 8, matmulBits: 16, attentionHeads: 8, attentionTokens: 4 } }, /tuning\.reduceLanes/],
+    [{ tuning: { matvecLanes: 1, matvecRows: 32, matvecThreadRows: 8, matmulRows: 8, matmulTokens: 8, matmulBits: 16, attentionHeads: 8, attentionTokens: 4, attentionSplits: 1 } }, /tuning\.reduceLanes/],
     [{ onProgress: 1 }, /onProgress/],
     [{ signal: 1 }, /signal/],
   ];

@@ -191,6 +191,24 @@ impl KernelBackend for Flex {
         float(out, q.len() / spec.q_width(), spec.q_width())
     }
 
+    fn append_attention(
+        qkv: FlexTensor,
+        rope_table: FlexTensor,
+        norm_weights: FlexTensor,
+        step: FlexTensor,
+        k_cache: FlexTensor,
+        v_cache: FlexTensor,
+        rope: RopeSpec,
+        spec: AttentionSpec,
+        tuning: Tuning,
+    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+        let (q, k_cache, v_cache) =
+            Self::rope_append(qkv, rope_table, norm_weights, step.clone(), k_cache, v_cache, rope, spec, tuning);
+        let y = attention::attention(values(&q), values(&k_cache), values(&v_cache), words_of(&step)[0] as usize, spec);
+        let tokens = y.len() / spec.q_width();
+        (float(y, tokens, spec.q_width()), q, k_cache, v_cache)
+    }
+
     fn copy_rows(x_rd: FlexTensor, copy: RowCopy) -> FlexTensor {
         let RowCopy { parts, start, count, capacity } = copy;
         let (x, d) = (values(&x_rd), width(&x_rd));

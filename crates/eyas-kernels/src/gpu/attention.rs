@@ -55,86 +55,145 @@ const fn key_lanes(lanes: u32) -> u32 {
     if lanes < MOST_KEY_LANES { lanes } else { MOST_KEY_LANES }
 }
 
-pub(super) fn attention(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
+/// How the values of a head are shared out over a workgroup's threads.
+pub(super) struct Shares {
+    pub queries: u32,
+    head_dim: u32,
+    lanes: u32,
+    pub key_lanes: u32,
+    /// Values of a query or key that a thread has.
+    pub key_parts: u32,
+    /// Values of a value that a thread has.
+    pub value_parts: u32,
+}
+
+impl Shares {
+    pub(super) fn new(spec: AttentionSpec, bundle: Bundle) -> Self {
+        let (head_dim, lanes, key_lanes) = (spec.head_dim as u32, bundle.lanes, key_lanes(bundle.lanes));
+        let (key_parts, value_parts) = (head_dim.div_ceil(key_lanes), head_dim.div_ceil(lanes));
+        Self { queries: bundle.heads * bundle.tokens, head_dim, lanes, key_lanes, key_parts, value_parts }
+    }
+
+    /// Floats of the workgroup's memory that scores take, or queries before.
+    pub(super) fn scratch(&self, bundle: Bundle) -> usize {
+        (self.queries * self.head_dim.max(bundle.positions() * self.key_lanes)) as usize
+    }
+
+    /// Where the `j`th value of a query or key is that a thread has, but not behind the head's end.
+    pub(super) fn key_at(&self, j: u32) -> String {
+        let at = format!("lane + {}u", j * self.key_lanes);
+        if self.key_parts * self.key_lanes == self.head_dim { at } else { format!("min({at}, HEAD_DIM - 1u)") }
+    }
+
+    /// The same of a value.
+    pub(super) fn value_at(&self, j: u32) -> String {
+        let at = format!("local + {}u", j * self.lanes);
+        if self.value_parts * self.lanes == self.head_dim { at } else { format!("min({at}, HEAD_DIM - 1u)") }
+    }
+
+    /// The factor on the `j`th value of a query: what is behind the head's end counts as zero.
+    pub(super) fn scale(&self, j: u32) -> String {
+        if self.key_parts * self.key_lanes == self.head_dim {
+            "SCALE".to_owned()
+        } else {
+            format!("select(0.0, SCALE, lane + {}u < HEAD_DIM)", j * self.key_lanes)
+        }
+    }
+
+    /// Lines for each value that a thread has in its sums and that is not behind the head's end.
+    pub(super) fn stored(&self, line: impl Fn(u32, &str) -> String) -> String {
+        lines(self.value_parts, |j| {
+            let at = format!("local + {}u", j * self.lanes);
+            format!("if ({at} < HEAD_DIM) {{ {} }}\n", line(j, &at))
+        })
+    }
+
+    /// The loop over positions; `weight` says what becomes of a score.
+    pub(super) fn tiles(&self, weight: &str) -> String {
+        let Self { queries, key_lanes, key_parts, value_parts, .. } = *self;
+        let of_queries = |line: &dyn Fn(u32) -> String| lines(queries, line);
+        let scores = of_queries(&|q| format!("var score{q} = 0.0;\n"))
+            + &lines(key_parts, |j| {
+                format!("let k{j} = k_cache[key + {}];\n", self.key_at(j))
+                    + &of_queries(&|q| format!("score{q} += q{q}_{j} * k{j};\n"))
+            })
+            + &of_queries(&|q| format!("partial[(p * QUERIES + {q}u) * KEY_LANES + lane] = score{q};\n"));
+        let corrections = of_queries(&|q| {
+            let sums = lines(value_parts, |j| format!("sum{q}_{j} *= correction{q};\n"));
+            format!("let correction{q} = corrections[{q}];\ntotal{q} *= correction{q};\n{sums}")
+        });
+        let values = of_queries(&|q| format!("let weight{q} = weights[p * QUERIES + {q}u];\ntotal{q} += weight{q};\n"))
+            + &lines(value_parts, |j| {
+                format!("let v{j} = v_cache[value + {}];\n", self.value_at(j))
+                    + &of_queries(&|q| format!("sum{q}_{j} += weight{q} * v{j};\n"))
+            });
+        let parts = [
+            ("SCORES", scores),
+            ("SCORE", sum_of_lanes(key_lanes)),
+            ("WEIGHT", weight.to_owned()),
+            ("CORRECTIONS", corrections),
+            ("VALUES", values),
+        ];
+        filled(include_str!("wgsl/attention_tiles.wgsl"), &parts)
+    }
+}
+
+/// The sum of what the threads of a key have of a score.
+pub(super) fn sum_of_lanes(key_lanes: u32) -> String {
+    (0..key_lanes).map(|lane| format!("partial[at + {lane}u]")).collect::<Vec<_>>().join(" + ")
+}
+
+/// WGSL with each `/* NAME */` replaced.
+pub(super) fn filled(body: &str, parts: &[(&str, String)]) -> String {
+    parts.iter().fold(body.to_owned(), |body, (name, text)| body.replace(&format!("/* {name} */"), text))
+}
+
+/// What attention is compiled with: sizes of heads and of the bundle.
+pub(super) fn sizes(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
     let Bundle { heads, tokens, lanes } = bundle;
-    let (queries, head_dim, key_lanes) = (heads * tokens, spec.head_dim as u32, key_lanes(lanes));
-    let key_parts = head_dim.div_ceil(key_lanes);
-    let value_parts = head_dim.div_ceil(lanes);
-    let of_queries = |line: &dyn Fn(u32) -> String| lines(queries, line);
-    // Where values lie, but not behind the head's end.
-    let inside = |at: &str, parts: u32, width: u32| {
-        if parts * width == head_dim { at.to_owned() } else { format!("min({at}, HEAD_DIM - 1u)") }
-    };
+    Wgsl::new()
+        .size("WINDOW", spec.window.unwrap_or(0))
+        .size("HEADS", spec.heads)
+        .size("HEAD_DIM", spec.head_dim)
+        .size("LANES", lanes as usize)
+        .size("KEY_LANES", key_lanes(lanes) as usize)
+        .size("BUNDLE_HEADS", heads as usize)
+        .size("BUNDLES_PER_KV", spec.heads / spec.kv_heads / heads as usize)
+        .size("QUERIES", (heads * tokens) as usize)
+        .size("TILE", bundle.positions() as usize)
+        .float("SCALE", spec.scale())
+}
+
+pub(super) fn attention(spec: AttentionSpec, bundle: Bundle) -> Wgsl {
+    let Bundle { heads, tokens, .. } = bundle;
+    let shares = Shares::new(spec, bundle);
+    let of_queries = |line: &dyn Fn(u32) -> String| lines(shares.queries, line);
 
     let query = of_queries(&|q| {
         let token = format!("let token{q} = first_token + {}u;\n", q / heads);
         let base = format!("let base{q} = (min(token{q}, step[1] - 1u) * HEADS + first_head + {}u) * HEAD_DIM;\n", q % heads);
-        let parts = lines(key_parts, |j| {
-            let at = format!("lane + {}u", j * key_lanes);
-            // What is behind the head's end counts as zero.
-            let factor = if key_parts * key_lanes == head_dim {
-                "SCALE".to_owned()
-            } else {
-                format!("select(0.0, SCALE, {at} < HEAD_DIM)")
-            };
-            format!("let q{q}_{j} = q[base{q} + {}] * {factor};\n", inside(&at, key_parts, key_lanes))
-        });
-        let sums = lines(value_parts, |j| format!("var sum{q}_{j} = 0.0;\n"));
+        let parts =
+            lines(shares.key_parts, |j| format!("let q{q}_{j} = q[base{q} + {}] * {};\n", shares.key_at(j), shares.scale(j)));
+        let sums = lines(shares.value_parts, |j| format!("var sum{q}_{j} = 0.0;\n"));
         format!("{token}{base}{parts}var total{q} = 0.0;\n{sums}")
     });
-    let scores = of_queries(&|q| format!("var score{q} = 0.0;\n"))
-        + &lines(key_parts, |j| {
-            let at = inside(&format!("lane + {}u", j * key_lanes), key_parts, key_lanes);
-            format!("let k{j} = k_cache[key + {at}];\n") + &of_queries(&|q| format!("score{q} += q{q}_{j} * k{j};\n"))
-        })
-        + &of_queries(&|q| format!("partial[(p * QUERIES + {q}u) * KEY_LANES + lane] = score{q};\n"));
-    let score = (0..key_lanes).map(|lane| format!("partial[at + {lane}u]")).collect::<Vec<_>>().join(" + ");
-    let corrections = of_queries(&|q| {
-        let sums = lines(value_parts, |j| format!("sum{q}_{j} *= correction{q};\n"));
-        format!("let correction{q} = corrections[{q}];\ntotal{q} *= correction{q};\n{sums}")
-    });
-    let values = of_queries(&|q| format!("let weight{q} = weights[p * QUERIES + {q}u];\ntotal{q} += weight{q};\n"))
-        + &lines(value_parts, |j| {
-            let at = inside(&format!("local + {}u", j * lanes), value_parts, lanes);
-            format!("let v{j} = v_cache[value + {at}];\n") + &of_queries(&|q| format!("sum{q}_{j} += weight{q} * v{j};\n"))
-        });
     let store = of_queries(&|q| {
-        let parts = lines(value_parts, |j| {
-            format!("if (local + {0}u < HEAD_DIM) {{ y[base{q} + local + {0}u] = sum{q}_{j} / total{q}; }}\n", j * lanes)
-        });
+        let parts = shares.stored(|j, at| format!("y[base{q} + {at}] = sum{q}_{j} / total{q};"));
         format!("if (token{q} < step[1]) {{\n{parts}}}\n")
     });
-
-    let parts = [
-        ("QUERY", query),
-        ("SCORES", scores),
-        ("SCORE", score),
-        ("CORRECTIONS", corrections),
-        ("VALUES", values),
-        ("STORE", store),
-    ];
-    let body = parts
-        .iter()
-        .fold(include_str!("wgsl/attention.wgsl").to_owned(), |body, (name, text)| body.replace(&format!("/* {name} */"), text));
-    Wgsl::new()
-        .size("WINDOW", spec.window.unwrap_or(0))
+    let weight = "let seen = visible(first_token + (i % QUERIES) / BUNDLE_HEADS);
+        let position = start + i / QUERIES;
+        weights[i] = select(LEAST, bent(score), position >= seen.x && position < seen.y);";
+    let parts = [("QUERY", query), ("TILES", shares.tiles(weight)), ("STORE", store)];
+    sizes(spec, bundle)
         .size("REACH", spec.reach())
-        .size("HEADS", spec.heads)
-        .size("HEAD_DIM", spec.head_dim)
-        .size("LANES", lanes as usize)
-        .size("KEY_LANES", key_lanes as usize)
-        .size("BUNDLE_HEADS", heads as usize)
         .size("BUNDLE_TOKENS", tokens as usize)
-        .size("BUNDLES_PER_KV", spec.heads / spec.kv_heads / heads as usize)
-        .size("QUERIES", queries as usize)
-        .size("TILE", bundle.positions() as usize)
-        .float("SCALE", spec.scale())
         .buffer("q", "f32")
         .buffer("k_cache", "f32")
         .buffer("v_cache", "f32")
         .buffer("step", "u32")
         .buffer("y", "f32")
-        .body(&body)
+        .body(&filled(include_str!("wgsl/attention.wgsl"), &parts))
 }
 
 #[cfg(test)]

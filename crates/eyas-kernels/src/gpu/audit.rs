@@ -163,6 +163,18 @@ impl Launch {
                 let expected = reference::attention(q, b[1], b[2], positions.start, seen(spec, &positions));
                 compare("attention", b[4], &expected, spec.q_width())
             }
+            Kernel::SplitAttention { rope, spec, splits, .. } => {
+                let (q, table_row) = (&b[0][..spec.qkv_width()], &b[1][..rope.rotary_dim]);
+                let weights = b.get(6).copied().unwrap_or_default();
+                let rotated = reference::rotated_heads(&q[..spec.q_width() + spec.kv_width()], table_row, weights, rope, spec);
+                let seen = seen(spec, &positions);
+                check_appended(&b[3..5], &rotated, b[0], seen, positions.start)?;
+                let expected = reference::attention(&rotated[..spec.q_width()], b[3], b[4], positions.start, seen);
+                compare("a share of attention", &joined(b[5], spec, splits as usize), &expected, spec.q_width())
+            }
+            Kernel::JoinAttention { spec, splits } => {
+                compare("attention", b[1], &joined(b[0], spec, splits as usize), spec.q_width())
+            }
             // Copies of rows show in what follows them; the choice of a token is compared with that of the host where it matters.
             _ => Ok(()),
         }
@@ -172,10 +184,11 @@ impl Launch {
     fn part<'a>(&self, index: usize, handle: &'a Handle, positions: &Range<usize>) -> Part<'a> {
         let whole = Part { handle, start: 0, length: words_of(handle), stride: 0, count: 1 };
         match (self.kernel, index) {
-            (Kernel::RopeAppend { rope, .. }, 1) if rope.rotary_dim > 0 => {
+            (Kernel::RopeAppend { rope, .. } | Kernel::SplitAttention { rope, .. }, 1) if rope.rotary_dim > 0 => {
                 Part { start: positions.start * rope.rotary_dim, length: positions.len() * rope.rotary_dim, ..whole }
             }
-            (Kernel::RopeAppend { spec, .. }, 3 | 4) | (Kernel::Attention { spec, .. }, 1 | 2) => Part {
+            (Kernel::RopeAppend { spec, .. } | Kernel::SplitAttention { spec, .. }, 3 | 4)
+            | (Kernel::Attention { spec, .. }, 1 | 2) => Part {
                 length: seen(spec, positions).context * spec.head_dim,
                 stride: spec.context * spec.head_dim,
                 count: spec.kv_heads,
@@ -287,19 +300,42 @@ fn first_rows(values: &[f32], tokens: usize, width: usize) -> &[f32] {
 
 /// Queries, and what was appended to keys and values. Buffers: qkv, table, step, keys, values, queries, weights of norms.
 fn check_rope(b: &[&[f32]], rope: RopeSpec, spec: AttentionSpec, positions: Range<usize>) -> Result<()> {
-    let (d, q_width, kv_width) = (spec.head_dim, spec.q_width(), spec.kv_width());
+    let (q_width, kv_width) = (spec.q_width(), spec.kv_width());
     let weights = b.get(6).copied().unwrap_or_default();
     for (token, (position, row)) in positions.zip(b[0].chunks(spec.qkv_width())).enumerate() {
         let table_row = if rope.rotary_dim == 0 { &[][..] } else { &b[1][token * rope.rotary_dim..][..rope.rotary_dim] };
         let rotated = reference::rotated_heads(&row[..q_width + kv_width], table_row, weights, rope, spec);
         compare("a query", &b[5][token * q_width..], &rotated[..q_width], q_width)?;
-        for head in 0..spec.kv_heads {
-            let (cached, from) = (spec.cache_index(head, position), q_width + head * d);
-            compare("a key", &b[3][cached..], &rotated[from..][..d], d)?;
-            compare("a value", &b[4][cached..], &row[from + kv_width..][..d], d)?;
-        }
+        check_appended(&b[3..5], &rotated, row, spec, position)?;
     }
     Ok(())
+}
+
+/// Keys and values of a token in the `caches`, from its rotated queries and keys and its row of the product.
+fn check_appended(caches: &[&[f32]], rotated: &[f32], row: &[f32], spec: AttentionSpec, position: usize) -> Result<()> {
+    let d = spec.head_dim;
+    for head in 0..spec.kv_heads {
+        let (cached, from) = (spec.cache_index(head, position), spec.q_width() + head * d);
+        compare("a key", &caches[0][cached..], &rotated[from..][..d], d)?;
+        compare("a value", &caches[1][cached..], &row[from + spec.kv_width()..][..d], d)?;
+    }
+    Ok(())
+}
+
+/// What shares of attention come to.
+fn joined(shares: &[f32], spec: AttentionSpec, splits: usize) -> Vec<f32> {
+    let d = spec.head_dim;
+    let of_head = |shares: &[f32]| {
+        let largest = shares.chunks_exact(d + 2).map(|share| share[d]).fold(f32::NEG_INFINITY, f32::max);
+        let (mut sums, mut total) = (vec![0.0; d], 0.0);
+        for share in shares.chunks_exact(d + 2) {
+            let factor = (share[d] - largest).exp();
+            total += factor * share[d + 1];
+            sums.iter_mut().zip(share).for_each(|(sum, value)| *sum += factor * value);
+        }
+        sums.into_iter().map(|sum| sum / total).collect::<Vec<_>>()
+    };
+    shares.chunks_exact(splits * (d + 2)).flat_map(of_head).collect()
 }
 
 /// Fails where a value of `found` is not near that of `expected`, as far as that reaches, in rows of `width`. What is expected to be no finite number

@@ -124,6 +124,27 @@ pub(super) fn attention(spec: AttentionSpec, tokens: usize, tuning: Tuning) -> (
     (Kernel::Attention { spec, bundle }, bundle.grid(spec, tokens))
 }
 
+/// The kernel that normalises, rotates and appends, and its grid.
+pub(super) fn rope_append(rope: RopeSpec, spec: AttentionSpec, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
+    let groups = match rope.qk_norm {
+        QkNorm::None => (spec.qkv_width() as u32).div_ceil(64),
+        QkNorm::PerHead { .. } => (spec.heads + 2 * spec.kv_heads) as u32,
+        QkNorm::FullWidth { .. } => 3,
+    };
+    (Kernel::RopeAppend { rope, spec, lanes: tuning.reduce_lanes }, [groups, tokens as u32, 1])
+}
+
+/// The kernels of attention for a single token whose positions are shared out, and their grids.
+pub(super) fn split_attention(rope: RopeSpec, spec: AttentionSpec, tuning: Tuning) -> [(Kernel, [u32; 3]); 2] {
+    let Tuning { attention_heads: heads, attention_splits: splits, reduce_lanes: lanes, .. } = tuning;
+    let bundle = Bundle::fitting(spec, 1, Bundle { heads, tokens: 1, lanes });
+    let [bundles, _, _] = bundle.grid(spec, 1);
+    [
+        (Kernel::SplitAttention { rope, spec, bundle, splits }, [bundles, splits, 1]),
+        (Kernel::JoinAttention { spec, splits }, [(spec.q_width() as u32).div_ceil(64), 1, 1]),
+    ]
+}
+
 impl KernelBackend for Cube {
     fn embed(words: CubeTensor, scales: CubeTensor, step: CubeTensor, tokens: usize, scale: f32, spec: MatrixSpec) -> CubeTensor {
         let y = float(&words, tokens, spec.cols);
@@ -255,18 +276,14 @@ impl KernelBackend for Cube {
         spec: AttentionSpec,
         tuning: Tuning,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let (tokens, width) = rows_and_width(&qkv);
+        let (tokens, _) = rows_and_width(&qkv);
         let q = float(&qkv, tokens, spec.q_width());
         let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &q.handle];
-        let groups = match rope.qk_norm {
-            QkNorm::None => (width as u32).div_ceil(64),
-            QkNorm::PerHead { .. } => (spec.heads + 2 * spec.kv_heads) as u32,
-            QkNorm::FullWidth { .. } => 3,
-        };
         if rope.qk_norm != QkNorm::None {
             buffers.push(&norm_weights.handle);
         }
-        launch(&qkv, Kernel::RopeAppend { rope, spec, lanes: tuning.reduce_lanes }, [groups, tokens as u32, 1], &buffers);
+        let (kernel, grid) = rope_append(rope, spec, tokens, tuning);
+        launch(&qkv, kernel, grid, &buffers);
         (q, k_cache, v_cache)
     }
 
@@ -283,6 +300,36 @@ impl KernelBackend for Cube {
         let (kernel, grid) = attention(spec, tokens, tuning);
         launch(&q, kernel, grid, &[&q.handle, &k_cache.handle, &v_cache.handle, &step.handle, &y.handle]);
         y
+    }
+
+    fn append_attention(
+        qkv: CubeTensor,
+        rope_table: CubeTensor,
+        norm_weights: CubeTensor,
+        step: CubeTensor,
+        k_cache: CubeTensor,
+        v_cache: CubeTensor,
+        rope: RopeSpec,
+        spec: AttentionSpec,
+        tuning: Tuning,
+    ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
+        let (tokens, _) = rows_and_width(&qkv);
+        if tokens > 1 || tuning.attention_splits == 1 || !spec.is_causal {
+            let (q, k_cache, v_cache) =
+                Self::rope_append(qkv, rope_table, norm_weights, step.clone(), k_cache, v_cache, rope, spec, tuning);
+            let y = Self::attention(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, tuning);
+            return (y, q, k_cache, v_cache);
+        }
+        let parts = float(&qkv, 1, spec.split_words(tuning.attention_splits as usize));
+        let y = float(&qkv, 1, spec.q_width());
+        let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &parts.handle];
+        if rope.qk_norm != QkNorm::None {
+            buffers.push(&norm_weights.handle);
+        }
+        let [(split, split_grid), (join, join_grid)] = split_attention(rope, spec, tuning);
+        launch(&qkv, split, split_grid, &buffers);
+        launch(&qkv, join, join_grid, &[&parts.handle, &y.handle]);
+        (y, parts, k_cache, v_cache)
     }
 
     fn copy_rows(x_rd: CubeTensor, copy: RowCopy) -> CubeTensor {

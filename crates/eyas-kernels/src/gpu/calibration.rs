@@ -7,13 +7,12 @@ use burn::tensor::wgpu::wgpu;
 use eyas_core::{ErrorKind, Result, Tuning, WeightKind};
 
 use super::{
-    backend::{attention, product, rounding},
+    backend::{attention, product, rope_append, rounding, split_attention},
     device_setup::GpuContext,
     kernel::{Kernel, Output},
-    product::Input,
     staging::Staging,
 };
-use crate::{AttentionSpec, KernelDevice, MatrixSpec};
+use crate::{AttentionSpec, KernelDevice, MatrixSpec, QkNorm, RopeSpec};
 
 /// The matrix of a decoded token: large enough to keep a GPU busy.
 const MATVEC: MatrixSpec = MatrixSpec { rows: 1024, cols: 1024, kind: WeightKind::Q4, has_bias: false };
@@ -22,11 +21,18 @@ const MATMUL: MatrixSpec = MatrixSpec { rows: 256, ..MATVEC };
 const TOKENS: usize = 16;
 /// Positions that a token's attention sees.
 const POSITIONS: usize = 256;
+/// Values of a head, all of which are rotated.
+const HEAD_DIM: usize = 64;
+const ROPE: RopeSpec = RopeSpec { rotary_dim: HEAD_DIM, qk_norm: QkNorm::None };
 
 /// How much faster than the best so far a candidate must be: less is noise.
 const GAIN: f64 = 0.9;
 /// A candidate that takes so many times as long as the best one is not looked at any further.
 const HOPELESS: f64 = 2.0;
+/// Workgroups that a single token's positions may be shared out over are tried where so many times its workgroups
+const CROWD: u32 = 8;
+/// take less than this part of so many times its time: others have no workgroups to spare, and nothing that fewer positions for each could bring.
+const MOST_CROWDED: f64 = 0.5;
 /// A measurement lasts so long at least, besides what an empty submission takes: some browsers' clocks go in steps of a millisecond.
 const LEAST_MS: f64 = 10.0;
 /// Dispatches of a measurement at most.
@@ -42,37 +48,76 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
     let operation = Operation::product(context, MATVEC, 1);
     let trials = Trials::new(device, context, now_ms, &operation).await?;
     let candidates = Tuning::MATVEC.map(|sizes| best.with_matvec(sizes));
-    best = trials.fastest(operation, best, &candidates, |tuning| product(MATVEC, Output::Store, 1, tuning)).await?;
+    (best, _) = trials.fastest(&operation, best, &candidates, |tuning| product_launches(MATVEC, 1, tuning)).await?;
 
     let candidates = Tuning::MATMUL.map(|sizes| best.with_matmul(sizes));
     let operation = Operation::product(context, MATMUL, TOKENS);
-    best = trials.fastest(operation, best, &candidates, |tuning| product(MATMUL, Output::Store, TOKENS, tuning)).await?;
+    (best, _) = trials.fastest(&operation, best, &candidates, |tuning| product_launches(MATMUL, TOKENS, tuning)).await?;
 
-    let spec = AttentionSpec::new(8, 2, 64, POSITIONS);
+    let alone = |spec, tokens, tuning| vec![Launch::new(attention(spec, tokens, tuning), &[0, 1, 2, 3, 4])];
+    let spec = AttentionSpec::new(8, 2, HEAD_DIM, POSITIONS);
     let candidates: Vec<_> =
         Tuning::ATTENTION.iter().map(|sizes| best.with_attention(*sizes)).filter(|it| it.reduce_lanes <= threads).collect();
-    best = trials.fastest(Operation::attention(context, spec, 1), best, &candidates, |tuning| attention(spec, 1, tuning)).await?;
+    // There is room for more tokens than one, but workgroups only for the first.
+    let operation = Operation::attention(context, spec, CROWD as usize);
+    let (tuning, one_token) = trials.fastest(&operation, best, &candidates, |tuning| alone(spec, 1, tuning)).await?;
+    best = tuning;
+
+    if trials.has_workgroups_to_spare(&operation, one_token).await? {
+        let candidates = Tuning::ATTENTION_SPLITS.map(|attention_splits| Tuning { attention_splits, ..best });
+        let operation = Operation::append_attention(context, spec);
+        (best, _) = trials.fastest(&operation, best, &candidates, |tuning| append_launches(spec, tuning)).await?;
+    }
 
     let candidates = Tuning::ATTENTION_TOKENS.map(|attention_tokens| Tuning { attention_tokens, ..best });
     // Each head with keys of its own: a workgroup has room for tokens then.
-    let spec = AttentionSpec::new(8, 8, 64, POSITIONS);
+    let spec = AttentionSpec::new(8, 8, HEAD_DIM, POSITIONS);
     let operation = Operation::attention(context, spec, TOKENS);
-    trials.fastest(operation, best, &candidates, |tuning| attention(spec, TOKENS, tuning)).await
+    (best, _) = trials.fastest(&operation, best, &candidates, |tuning| alone(spec, TOKENS, tuning)).await?;
+    Ok(best)
 }
 
-/// An operation with its buffers, in the order of the kernel's bindings; the last one gets the result.
+/// A kernel, its grid, and which of its operation's buffers it binds.
+#[derive(Debug, Clone, PartialEq)]
+struct Launch {
+    kernel: Kernel,
+    grid: [u32; 3],
+    bound: Vec<usize>,
+}
+
+impl Launch {
+    fn new((kernel, grid): (Kernel, [u32; 3]), bound: &[usize]) -> Self {
+        Self { kernel, grid, bound: bound.to_vec() }
+    }
+}
+
+/// What a product takes, on the buffers of [`Operation::product`].
+fn product_launches(spec: MatrixSpec, tokens: usize, tuning: Tuning) -> Vec<Launch> {
+    let product = product(spec, Output::Store, tokens, tuning);
+    match rounding(product) {
+        None => vec![Launch::new(product, &[0, 1, 2, 4])],
+        Some(rounding) => vec![Launch::new(rounding, &[2, 3]), Launch::new(product, &[0, 1, 3, 4])],
+    }
+}
+
+/// What a single token takes from its queries, key and value to attention's output, on the buffers of [`Operation::append_attention`].
+fn append_launches(spec: AttentionSpec, tuning: Tuning) -> Vec<Launch> {
+    if tuning.attention_splits == 1 {
+        let rope = rope_append(ROPE, spec, 1, tuning);
+        return vec![Launch::new(rope, &[0, 1, 2, 3, 4, 5]), Launch::new(attention(spec, 1, tuning), &[5, 3, 4, 2, 6])];
+    }
+    let [split, join] = split_attention(ROPE, spec, tuning);
+    vec![Launch::new(split, &[0, 1, 2, 3, 4, 5]), Launch::new(join, &[5, 6])]
+}
+
+/// An operation with its buffers; the last one gets the result.
 struct Operation {
     buffers: Vec<wgpu::Buffer>,
-    /// Where a kernel that rounds the input of a product writes it.
-    rounded: wgpu::Buffer,
     output: Staging,
 }
 
-/// Which of a product's buffers is its input.
-const PRODUCT_INPUT: usize = 2;
-
 impl Operation {
-    fn new(context: &GpuContext, inputs: &[&[u32]], rounded_words: usize, output_words: usize) -> Self {
+    fn new(context: &GpuContext, inputs: &[&[u32]], output_words: usize) -> Self {
         let buffer = |words: usize| {
             context.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("eyas calibration"),
@@ -86,24 +131,15 @@ impl Operation {
             context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(words));
         }
         buffers.push(buffer(output_words));
-        Self { buffers, rounded: buffer(rounded_words.max(1)), output: Staging::new(output_words, context) }
+        Self { buffers, output: Staging::new(output_words, context) }
     }
 
-    /// What a kernel of this operation binds.
-    fn bound(&self, kernel: Kernel) -> Vec<&wgpu::Buffer> {
-        let mut bound: Vec<_> = self.buffers.iter().collect();
-        match kernel {
-            Kernel::RoundX => bound = vec![bound[PRODUCT_INPUT], &self.rounded],
-            Kernel::Matmul { input: Input::Rounded, .. } => bound[PRODUCT_INPUT] = &self.rounded,
-            _ => {}
-        }
-        bound
-    }
-
+    /// Words, scales, input, input rounded, output.
     fn product(context: &GpuContext, spec: MatrixSpec, tokens: usize) -> Self {
         let words: Vec<u32> = (0..spec.rows * spec.words_per_row()).map(mixed).collect();
         let scales = floats(spec.rows * spec.blocks_per_row());
-        Self::new(context, &[&words, &scales, &floats(tokens * spec.cols)], tokens * spec.rounded_row_words(), tokens * spec.rows)
+        let rounded = vec![0; tokens * spec.rounded_row_words()];
+        Self::new(context, &[&words, &scales, &floats(tokens * spec.cols), &rounded], tokens * spec.rows)
     }
 
     /// Attention of the last tokens that the cache has room for.
@@ -111,14 +147,24 @@ impl Operation {
         let cache = floats(spec.cache_rows() * spec.head_dim);
         let step = [(spec.context - tokens) as u32, tokens as u32, 0];
         let queries = tokens * spec.q_width();
-        Self::new(context, &[&floats(queries), &cache, &cache, &step], 0, queries)
+        Self::new(context, &[&floats(queries), &cache, &cache, &step], queries)
+    }
+
+    /// The same of a single token: its row of the product, rotations, the step, keys, values, what lies between two kernels, output.
+    fn append_attention(context: &GpuContext, spec: AttentionSpec) -> Self {
+        let cache = floats(spec.cache_rows() * spec.head_dim);
+        let step = [(spec.context - 1) as u32, 1, 0];
+        let most = Tuning::ATTENTION_SPLITS.iter().fold(1, |most, splits| most.max(*splits as usize));
+        let between = vec![0; spec.split_words(most)];
+        let (row, rotations) = (floats(spec.qkv_width()), floats(spec.context * HEAD_DIM));
+        Self::new(context, &[&row, &rotations, &step, &cache, &cache, &between], spec.q_width())
     }
 }
 
 impl Drop for Operation {
     /// A browser would free the buffers only when it collects garbage.
     fn drop(&mut self) {
-        self.buffers.iter().chain([&self.rounded]).for_each(wgpu::Buffer::destroy);
+        self.buffers.iter().for_each(wgpu::Buffer::destroy);
     }
 }
 
@@ -135,6 +181,15 @@ fn floats(count: usize) -> Vec<u32> {
 /// A compiled candidate: its kernels, one behind the other.
 struct Candidate(Vec<Dispatch>);
 
+impl Candidate {
+    /// The same with so many times the workgroups in the second dimension.
+    fn crowded(&self, times: u32) -> Self {
+        let crowded = |Dispatch { pipeline, bindings, grid: [x, y, z] }| Dispatch { pipeline, bindings, grid: [x, y * times, z] };
+        Self(self.0.iter().cloned().map(crowded).collect())
+    }
+}
+
+#[derive(Clone)]
 struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
@@ -143,6 +198,7 @@ struct Dispatch {
 
 /// What a candidate gave: its values, and its time where that was measured to the end.
 struct Outcome {
+    candidate: Candidate,
     values: Vec<u32>,
     dispatch_ms: Option<f64>,
 }
@@ -169,20 +225,20 @@ impl<'a> Trials<'a> {
         Ok(trials)
     }
 
-    /// The tuning with the fastest kernel: `first`, unless one of the others is clearly faster. `others` come with growing workgroups: behind one that is
+    /// The tuning with the fastest kernel, and what that kernel gave: `first`, unless one of the others is clearly faster. `others` come with growing workgroups: behind one that is
     /// hopeless, larger ones than the best are not tried. Only those count that compute what most do.
     async fn fastest(
         &self,
-        operation: Operation,
+        operation: &Operation,
         first: Tuning,
         others: &[Tuning],
-        kernel: impl Fn(Tuning) -> (Kernel, [u32; 3]),
-    ) -> Result<Tuning> {
-        let place = |tuning: Tuning| others.iter().position(|other| kernel(*other) == kernel(tuning));
+        launches: impl Fn(Tuning) -> Vec<Launch>,
+    ) -> Result<(Tuning, Option<Outcome>)> {
+        let place = |tuning: Tuning| others.iter().position(|other| launches(*other) == launches(tuning));
         let (mut best, mut best_ms) = (first, f64::INFINITY);
         let mut outcomes = Vec::new();
-        for tuning in std::iter::once(&first).chain(others.iter().filter(|other| kernel(**other) != kernel(first))) {
-            let Some(outcome) = self.measured(&operation, kernel(*tuning), best_ms).await? else { continue };
+        for tuning in std::iter::once(&first).chain(others.iter().filter(|other| launches(**other) != launches(first))) {
+            let Some(outcome) = self.measured(operation, &launches(*tuning), best_ms).await? else { continue };
             let dispatch_ms = outcome.dispatch_ms;
             outcomes.push((*tuning, outcome));
             match dispatch_ms {
@@ -191,18 +247,27 @@ impl<'a> Trials<'a> {
                 _ => {}
             }
         }
-        Ok(chosen(&outcomes).unwrap_or(first))
+        let chosen = chosen(&outcomes).map(|index| outcomes.swap_remove(index));
+        Ok(chosen.map_or((first, None), |(tuning, outcome)| (tuning, Some(outcome))))
+    }
+
+    /// Whether [`CROWD`] times the workgroups of a kernel take clearly less than so many times its time: a GPU computes them side by side then, and
+    /// left much of itself idle. The kernel is compiled already, so that this costs an adapter without such room next to nothing.
+    async fn has_workgroups_to_spare(&self, operation: &Operation, one: Option<Outcome>) -> Result<bool> {
+        let Some(Outcome { candidate, dispatch_ms: Some(one_ms), .. }) = one else { return Ok(false) };
+        let crowd_ms = self.timed(operation, &candidate.crowded(CROWD), f64::INFINITY).await?;
+        Ok(crowd_ms.is_some_and(|ms| ms < MOST_CROWDED * f64::from(CROWD) * one_ms))
     }
 
     /// What a kernel gives; none where the device refuses it.
-    async fn measured(&self, operation: &Operation, launch: (Kernel, [u32; 3]), best_ms: f64) -> Result<Option<Outcome>> {
+    async fn measured(&self, operation: &Operation, launches: &[Launch], best_ms: f64) -> Result<Option<Outcome>> {
         let scope = self.device.begin_upload();
-        let launches = rounding(launch).into_iter().chain([launch]);
-        let candidate = Candidate(launches.map(|(kernel, grid)| self.compiled(operation, kernel, grid)).collect());
+        let candidate = Candidate(launches.iter().map(|launch| self.compiled(operation, launch)).collect());
         // The first run compiles what is left to compile.
         let outcome = match self.run(operation, Some(&candidate), 1).await {
             Ok((_, values)) => {
-                self.timed(operation, &candidate, best_ms).await.map(|dispatch_ms| Outcome { values, dispatch_ms })
+                let dispatch_ms = self.timed(operation, &candidate, best_ms).await;
+                dispatch_ms.map(|dispatch_ms| Outcome { candidate, values, dispatch_ms })
             }
             Err(error) => Err(error),
         };
@@ -230,12 +295,12 @@ impl<'a> Trials<'a> {
         }
     }
 
-    fn compiled(&self, operation: &Operation, kernel: Kernel, grid: [u32; 3]) -> Dispatch {
+    fn compiled(&self, operation: &Operation, launch: &Launch) -> Dispatch {
         let gpu = &self.context.device;
         let label = Some("eyas calibration");
         let module = gpu.create_shader_module(wgpu::ShaderModuleDescriptor {
             label,
-            source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+            source: wgpu::ShaderSource::Wgsl(launch.kernel.source().into()),
         });
         let pipeline = gpu.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
@@ -245,18 +310,18 @@ impl<'a> Trials<'a> {
             compilation_options: wgpu::PipelineCompilationOptions::default(),
             cache: None,
         });
-        let entries: Vec<_> = operation
-            .bound(kernel)
-            .into_iter()
+        let entries: Vec<_> = launch
+            .bound
+            .iter()
             .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(at, binding)| wgpu::BindGroupEntry { binding, resource: operation.buffers[*at].as_entire_binding() })
             .collect();
         let bindings = gpu.create_bind_group(&wgpu::BindGroupDescriptor {
             label,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
-        Dispatch { pipeline, bindings, grid }
+        Dispatch { pipeline, bindings, grid: launch.grid }
     }
 
     /// Milliseconds of so many times a candidate from their submission to the arrival of the output, and the output.
@@ -280,13 +345,13 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// The fastest of those that compute what most do; an earlier one unless a later one is clearly faster.
-fn chosen(outcomes: &[(Tuning, Outcome)]) -> Option<Tuning> {
+/// Which is the fastest of those that compute what most do; an earlier one unless a later one is clearly faster.
+fn chosen(outcomes: &[(Tuning, Outcome)]) -> Option<usize> {
     let alike = |values: &[u32]| outcomes.iter().filter(|(_, other)| is_same(values, &other.values)).count();
     let most = outcomes.iter().map(|(_, outcome)| alike(&outcome.values)).max()?;
-    let right = outcomes.iter().filter(|(_, outcome)| alike(&outcome.values) == most);
-    let timed = right.filter_map(|(tuning, outcome)| outcome.dispatch_ms.map(|ms| (*tuning, ms)));
-    timed.reduce(|best, next| if next.1 < GAIN * best.1 { next } else { best }).map(|(tuning, _)| tuning)
+    let right = outcomes.iter().enumerate().filter(|(_, (_, outcome))| alike(&outcome.values) == most);
+    let timed = right.filter_map(|(index, (_, outcome))| outcome.dispatch_ms.map(|ms| (index, ms)));
+    timed.reduce(|best, next| if next.1 < GAIN * best.1 { next } else { best }).map(|(index, _)| index)
 }
 
 /// Whether two results are the same but for rounding.
@@ -309,9 +374,12 @@ mod tests {
     #[test]
     fn what_most_compute_is_right_and_the_clearly_faster_is_taken() {
         let one = |reduce_lanes, value: f32, dispatch_ms| {
-            (Tuning { reduce_lanes, ..Tuning::SOFTWARE }, Outcome { values: vec![value.to_bits()], dispatch_ms })
+            (
+                Tuning { reduce_lanes, ..Tuning::SOFTWARE },
+                Outcome { candidate: Candidate(Vec::new()), values: vec![value.to_bits()], dispatch_ms },
+            )
         };
-        let lanes = |outcomes: &[(Tuning, Outcome)]| chosen(outcomes).map(|tuning| tuning.reduce_lanes);
+        let lanes = |outcomes: &[(Tuning, Outcome)]| chosen(outcomes).map(|index| outcomes[index].0.reduce_lanes);
         assert_eq!(lanes(&[]), None);
         assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, Some(1.9)), one(32, 1.0, Some(1.0))]), Some(32));
         assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, None), one(32, 1.0, Some(1.95))]), Some(4));
@@ -341,6 +409,28 @@ mod tests {
         println!("{:?} after {:?} on {}", report.sizes, start.elapsed(), device.report().name);
         report.sizes.validate().unwrap();
         assert_eq!((report.source, report.sizes), (TuningSource::Measured, device.tuning()));
+    }
+
+    #[test]
+    fn positions_are_shared_out_only_where_workgroups_are_to_spare() {
+        let Ok(device) = block_on(KernelDevice::gpu()) else { return println!("skipped: there is no GPU adapter") };
+        let context = device.gpu_context().unwrap();
+        let spec = AttentionSpec::new(8, 2, HEAD_DIM, POSITIONS);
+        let operation = Operation::attention(context, spec, CROWD as usize);
+        let launch = Launch::new(attention(spec, 1, Tuning::SOFTWARE), &[0, 1, 2, 3, 4]);
+        let has_room = |one_ms: f64, crowd_ms: f64| {
+            // Two runs of nothing, the first of the kernel, two that count, and two of the crowd.
+            let runs_ms = [1.0, 1.0, 99.0, 1.0 + one_ms, 1.0 + one_ms, 1.0 + crowd_ms, 1.0 + crowd_ms];
+            let clock = scripted(&runs_ms);
+            let trials = block_on(Trials::new(&device, context, &clock, &operation)).unwrap();
+            let one = block_on(trials.measured(&operation, std::slice::from_ref(&launch), f64::INFINITY)).unwrap();
+            assert_eq!(one.as_ref().unwrap().dispatch_ms, Some(one_ms));
+            block_on(trials.has_workgroups_to_spare(&operation, one)).unwrap()
+        };
+        assert!(has_room(30.0, 30.0));
+        assert!(has_room(30.0, 119.0));
+        assert!(!has_room(30.0, 121.0));
+        assert!(!has_room(30.0, 240.0));
     }
 
     /// A clock by which the runs of a calibration take so long; those after them, 31 ms.

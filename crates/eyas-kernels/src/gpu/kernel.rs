@@ -4,7 +4,7 @@ use super::{
     attention::{self, Bundle},
     product::{self, Input, Tile},
     source::Wgsl,
-    upload_sum,
+    split_attention, upload_sum,
 };
 use crate::{Activation, AttentionSpec, MatrixSpec, QkNorm, ResidualSpec, RopeSpec};
 
@@ -69,6 +69,18 @@ pub(super) enum Kernel {
         spec: AttentionSpec,
         bundle: Bundle,
     },
+    /// The shares of attention for a single token, with normalisation, rotation and append before.
+    SplitAttention {
+        rope: RopeSpec,
+        spec: AttentionSpec,
+        bundle: Bundle,
+        splits: u32,
+    },
+    /// Makes one result of the shares.
+    JoinAttention {
+        spec: AttentionSpec,
+        splits: u32,
+    },
     Copy,
     /// The sum of a buffer's words; see [`super::upload_sum`].
     Checksum,
@@ -97,7 +109,13 @@ impl Kernel {
     /// Threads of a workgroup.
     pub(super) fn threads(self) -> u32 {
         match self {
-            Self::Embed { .. } | Self::Softcap { .. } | Self::Activate { .. } | Self::RoundX | Self::Copy | Self::Checksum => 64,
+            Self::Embed { .. }
+            | Self::Softcap { .. }
+            | Self::Activate { .. }
+            | Self::RoundX
+            | Self::JoinAttention { .. }
+            | Self::Copy
+            | Self::Checksum => 64,
             Self::RopeAppend { rope, .. } if rope.qk_norm == QkNorm::None => 64,
             Self::RmsNorm { lanes, .. }
             | Self::ResidualNorm { lanes, .. }
@@ -106,7 +124,7 @@ impl Kernel {
             | Self::PickChunk { lanes, .. }
             | Self::PickBest { lanes, .. }
             | Self::Draw { lanes, .. } => lanes,
-            Self::Attention { bundle, .. } => bundle.lanes,
+            Self::Attention { bundle, .. } | Self::SplitAttention { bundle, .. } => bundle.lanes,
             Self::Matmul { tile, .. } => tile.threads(),
         }
     }
@@ -141,6 +159,10 @@ impl Kernel {
             Self::Attention { spec, bundle } => {
                 attention::attention(spec, bundle).body(&cache_index(spec)).body(&bent(spec.softcap()))
             }
+            Self::SplitAttention { rope, spec, bundle, splits } => {
+                split_attention::split(rope, spec, bundle, splits).body(&cache_index(spec)).body(&bent(spec.softcap()))
+            }
+            Self::JoinAttention { spec, splits } => split_attention::join(spec, splits),
             Self::PickChunk { vocab, chunks, adjusts, lanes } => pick_chunk(vocab, chunks, adjusts, lanes),
             Self::PickBest { chunks, lanes } => choice(chunks, lanes)
                 .buffer("step", "u32")

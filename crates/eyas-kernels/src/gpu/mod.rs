@@ -15,6 +15,7 @@ pub(crate) mod read_queue;
 mod recording;
 pub(crate) mod room;
 mod source;
+mod split_attention;
 pub(crate) mod staging;
 pub(crate) mod upload_sum;
 

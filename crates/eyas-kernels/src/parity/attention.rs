@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::{Outcome, close, floats1, floats2, noise, read};
 use crate::{
-    AttentionSpec, KernelDevice, QkNorm, RopeSpec, attention as attention_operation, reference, rope_append, write_step,
+    AttentionSpec, KernelDevice, QkNorm, RopeSpec, Tuning, append_attention, attention as attention_operation, reference,
+    rope_append, write_step,
 };
 
 /// What an attention layer may have besides heads.
@@ -59,7 +60,9 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
     // Some are behind what is read side by side.
     let position = prop_oneof![8 => 0_usize..200, 1 => 480_usize..560, 1 => 1000_usize..1100];
-    ((1_usize..4, 1_usize..9), 1_usize..40, position, (1_usize..14, 0_usize..5), features, any::<u64>()).prop_map(
+    // A single token's attention may be cut in a way of its own.
+    let steps = prop_oneof![Just((1_usize, 0_usize)), (1_usize..14, 0_usize..5)];
+    ((1_usize..4, 1_usize..9), 1_usize..40, position, steps, features, any::<u64>()).prop_map(
         |((kv_heads, group), half, position, (tokens, padding), features, seed)| Attention {
             kv_heads,
             group,
@@ -127,6 +130,22 @@ impl Attention {
         close("rope_append's keys", device, &read(device, k_cache).await?, &keys, 1e-5)?;
         close("rope_append's values", device, &read(device, v_cache).await?, &in_strips(&values, strip, spec), 0.0)?;
         close("attention", device, &read(device, y).await?[..live], &mixed, 2e-5)?;
+        // However many workgroups share the positions of a single token.
+        let tuning = Tuning { attention_splits: 1 + (seed % 8) as u32, ..device.tuning() };
+        let (y, _, k_cache, v_cache) = append_attention(
+            floats2(&qkv, rows, device),
+            floats2(&table, position + tokens, device),
+            floats1(&weights, device),
+            write_step(device, position, &vec![0; tokens], rows),
+            floats2(&old_keys, spec.cache_rows(), device),
+            floats2(&in_strips(&old_values, strip, spec), spec.cache_rows() * (d / strip), device),
+            rope,
+            spec,
+            tuning,
+        );
+        close("append_attention", device, &read(device, y).await?[..live], &mixed, 2e-5)?;
+        close("append_attention's keys", device, &read(device, k_cache).await?, &keys, 1e-5)?;
+        close("append_attention's values", device, &read(device, v_cache).await?, &in_strips(&values, strip, spec), 0.0)?;
         Ok(())
     }
 }

@@ -34,40 +34,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     /* QUERY */
-    for (var start = bounds.x; start < bounds.y; start += TILE) {
-        let count = min(TILE, bounds.y - start);
-        for (var p = local / KEY_LANES; p < count; p += LANES / KEY_LANES) {
-            let key = cache_index(kv_head, start + p);
-            /* SCORES */
-        }
-        workgroupBarrier();
-        for (var i = local; i < count * QUERIES; i += LANES) {
-            let at = i * KEY_LANES;
-            let score = /* SCORE */;
-            let seen = visible(first_token + (i % QUERIES) / BUNDLE_HEADS);
-            let position = start + i / QUERIES;
-            weights[i] = select(LEAST, bent(score), position >= seen.x && position < seen.y);
-        }
-        workgroupBarrier();
-        for (var q = local; q < QUERIES; q += LANES) {
-            let before = maxima[q];
-            var maximum = before;
-            for (var p = 0u; p < count; p++) {
-                maximum = max(maximum, weights[p * QUERIES + q]);
-            }
-            maxima[q] = maximum;
-            corrections[q] = exp(before - maximum);
-        }
-        workgroupBarrier();
-        for (var i = local; i < count * QUERIES; i += LANES) {
-            weights[i] = exp(weights[i] - maxima[i % QUERIES]);
-        }
-        workgroupBarrier();
-        /* CORRECTIONS */
-        for (var p = 0u; p < count; p++) {
-            let value = cache_index(kv_head, start + p);
-            /* VALUES */
-        }
-    }
+    /* TILES */
     /* STORE */
 }
