@@ -94,7 +94,7 @@ async function main() {
   if (options.ratios) {
     return ratios(options);
   }
-  const { report, bytes, failures, meta } = await measure(options, options.quick ? "quick" : "full");
+  const { report, bytes, failures, meta } = await measure(options, ["quick", "long"].find((mode) => options[mode]) ?? "full");
   addDerived(report, bytes);
   const written = writeResults(RESULTS, { report, meta, bytes, also: options.json });
   console.log(`\n${described(meta)}\n\n${report.table()}\n`);

@@ -9,8 +9,9 @@ Measures the built package in Chromium. Without --model it writes, once, random 
 into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/results.
 
   --quick            fewer prompts, contexts and repeats: under about 2 minutes instead of 10
+  --long             nothing but decoding at 128 and at 2,048 tokens of context; with a software GPU some minutes a repeat
   --device LIST      cpu, gpu or cpu,gpu (default: both, where there is a WebGPU adapter)
-  --repeats N        repeats in fresh pages (default 3, with --quick 1)
+  --repeats N        repeats in fresh pages (default 3, with --quick and --long 1)
   --model PATH       a .gguf file, or a folder in Hugging Face's form
   --json FILE        also write all runs there
   --ratios           a short run that prints ratios beside tests/bench/baseline.json; fails only where a count of GPU
@@ -33,6 +34,7 @@ export class UsageError extends Error {}
 
 const OPTIONS = {
   quick: { type: "boolean", default: false },
+  long: { type: "boolean", default: false },
   device: { type: "string" },
   repeats: { type: "string" },
   model: { type: "string" },
@@ -71,6 +73,9 @@ export function readOptions(given) {
   const model = values.model === undefined ? undefined : resolve(values.model);
   if (model !== undefined && !(existsSync(model) && (model.endsWith(".gguf") || statSync(model).isDirectory()))) {
     throw new UsageError(`--model must be a .gguf file or a folder with a model, found ${values.model}`);
+  }
+  if (["quick", "long", "ratios", "large"].filter((name) => values[name]).length > 1) {
+    throw new UsageError("--quick, --long, --ratios and --large are runs of their own; give one");
   }
   if (values["write-baseline"] && !values.ratios) {
     throw new UsageError("--write-baseline goes with --ratios");

@@ -164,11 +164,12 @@ test("a budget runs out, and a promise that never settles is given up", async ()
 test("command lines", () => {
   assert.equal(readOptions([]).quick, false);
   assert.deepEqual([readOptions([]).large, readOptions(["--large"]).large], [false, true]);
+  assert.deepEqual([readOptions([]).long, readOptions(["--long", "--device", "gpu"]).long], [false, true]);
   assert.deepEqual(readOptions(["--quick", "--device", "gpu,cpu", "--repeats", "2"]).devices, ["gpu", "cpu"]);
   assert.equal(readOptions(["--peers"]).peers, "");
   assert.equal(readOptions(["--peers", "--quick"]).peers, "");
   assert.equal(readOptions(["--peers", "wllama-cpu"]).peers, "wllama-cpu");
-  for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--fast"], ["--write-baseline"], ["stray"]]) {
+  for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--fast"], ["--write-baseline"], ["--quick", "--long"], ["--long", "--ratios"], ["stray"]]) {
     assert.throws(() => readOptions(wrong), UsageError, wrong.join(" "));
   }
 });

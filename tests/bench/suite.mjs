@@ -14,15 +14,17 @@ import { measureTokenWork } from "./measures/token_work.mjs";
 const SIZES = {
   full: { seconds: 570, repeats: 3, prompts: [16, 128, 512, 1024], contexts: [128, 512, 1024, 2048], tokens: 32, histories: [128, 1024], utterances: 7, decisions: 200, hostTokens: 400 },
   quick: { seconds: 105, repeats: 1, prompts: [16, 128], contexts: [128, 512], tokens: 16, histories: [128, 512], utterances: 3, decisions: 50, hostTokens: 150 },
+  long: { seconds: 1800, repeats: 1, prompts: [], contexts: [128, 2048], tokens: 32, histories: [], utterances: 0, decisions: 0, hostTokens: 0 },
   ratios: { seconds: 52, repeats: 1, prompts: [128], contexts: [128, 512], tokens: 16, histories: [], utterances: 0, decisions: 0, hostTokens: 0 },
 };
 /** On a software adapter a token of the whole model takes seconds; what needs length is measured on one layer of it. */
 const SOFTWARE_GPU = {
   full: { prompts: [16, 128], contexts: [16, 128], tokens: 6, layerContexts: [128, 512, 1024, 2048], repeats: 1 },
   quick: { prompts: [16], contexts: [16], tokens: 4, layerContexts: [128, 512], repeats: 1 },
+  long: { tokens: 16, layerContexts: [] },
 };
 /** The part of the time that the CPU may take where the GPU is measured too. */
-const CPU_SHARE = { full: 0.55, quick: 0.55, ratios: 0.8 };
+const CPU_SHARE = { full: 0.55, quick: 0.55, long: 0.3, ratios: 0.8 };
 /** The part of the rest that a software adapter may take for one layer, before it does the whole model. */
 const LAYER_SHARE = 0.4;
 
@@ -60,7 +62,7 @@ class Steps {
 }
 
 /**
- * Runs the suite of a `mode` ("full", "quick" or "ratios"). `models`: names that the lab serves, `{ q4, q8, thin, layer }` or
+ * Runs the suite of a `mode` ("full", "quick", "long" or "ratios"). `models`: names that the lab serves, `{ q4, q8, thin, layer }` or
  * `{ given }`. Returns how many steps failed, and bytes of weights and cache per label.
  */
 export async function runSuite({ lab, report, mode, models, devices, repeats }) {
@@ -74,6 +76,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   const steps = new Steps(report);
   const bytes = {};
   const random = models.given === undefined;
+  const loads = models.single && mode !== "long";
   const promptKind = random ? "letters" : "words";
   const generation = async (budget, label, given) => {
     const found = await steps.run(label, budget, () => measureGeneration({ lab, report, budget }, { label, promptKind, ...sizes, ...given }));
@@ -82,7 +85,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   const load = (budget, label, given) => steps.run(`load: ${label}`, budget, () => measureLoad({ lab, report }, { label, ...given }));
 
   // Counts are the same on every adapter, and what a test holds to the baseline: they come first.
-  if (gpu && random) {
+  if (gpu && random && mode !== "long") {
     await steps.run("counts: thin", total, () => measureTokenWork({ lab, report }, { model: "thin", label: LABELS.thin, promptKind, tokens: 24 }));
   }
   for (let repeat = 0; repeat < (repeats ?? sizes.repeats); repeat += 1) {
@@ -97,7 +100,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
       await generation(cpuTime, label, { model, device: "cpu", ...(mode === "ratios" && model === "q8" ? { prompts: [], contexts: [128] } : {}) });
     }
     const [[model, label]] = labels;
-    if (models.single) {
+    if (loads) {
       await load(cpuTime, label, { model, device: "cpu" });
     }
     if (sizes.histories.length > 0) {
@@ -118,8 +121,8 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   }
 
   // What a host pays is measured where the GPU has next to nothing to do.
-  if (random) {
-    for (let repeat = 0; repeat < (mode === "ratios" ? 0 : (repeats ?? sizes.repeats)); repeat += 1) {
+  if (random && sizes.hostTokens > 0) {
+    for (let repeat = 0; repeat < (repeats ?? sizes.repeats); repeat += 1) {
       await steps.run("host cost", total, () => measureHostCost({ lab, report }, { model: "thin", label: LABELS.thin, promptKind, tokens: sizes.hostTokens }));
     }
   }
@@ -129,13 +132,16 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
   const label = random ? LABELS.gpu : "GPU";
   const model = random ? "q4" : "given";
   const software = lab.adapter.software ? SOFTWARE_GPU[mode] : undefined;
-  if (software && random) {
+  if (software?.layerContexts.length > 0 && random) {
     await generation(new Budget(total.left() * LAYER_SHARE), LABELS.layer, { model: "layer", device: "gpu", tokens: 16, prompts: [], contexts: software.layerContexts });
   }
   for (let repeat = 0; repeat < (software?.repeats ?? repeats ?? sizes.repeats); repeat += 1) {
     await generation(total, label, { ...software, model, device: "gpu" });
   }
-  if (models.single) {
+  if (mode === "long") {
+    return { failures: steps.failures, bytes };
+  }
+  if (loads) {
     await load(total, label, { model, device: "gpu" });
   }
   await steps.run("counts: whole model", total, () => measureTokenWork({ lab, report }, { model, label, promptKind, tokens: software ? 4 : 24 }), label);
