@@ -6,6 +6,8 @@ import { promptPieces } from "../prompt.mjs";
 
 const WARM_UP_TOKENS = 16;
 const FIRST_SEED = 11;
+/** What a prompt's token takes is told by as many of them at least. */
+const LEAST_FRESH_TOKENS = 8;
 /** Linux counts CPU time in hundredths of a second; less than five of them say nothing. */
 const LEAST_CPU_SECONDS = 0.05;
 
@@ -54,7 +56,8 @@ export async function measureGeneration({ lab, report, budget }, { model, label,
     const { value, conditions } = await underConditions(() => continuePrompt(page, pieces.join(""), generated));
     const cpuSeconds = device === "cpu" && worker !== undefined ? workerSeconds() - worker : undefined;
     const fresh = value.promptTokens - value.cachedTokens;
-    secondsPerToken = value.prefillMs / 1000 / fresh;
+    // A prompt whose tokens are cached but for one takes a token's time, of which a long prompt's tokens take a part.
+    secondsPerToken = fresh >= LEAST_FRESH_TOKENS ? value.prefillMs / 1000 / fresh : secondsPerToken;
     secondsPerAnswer = value.decodeMs / 1000 / Math.max(1, value.completionTokens - 1);
     return { ...value, fresh, cpuSeconds, conditions };
   };
