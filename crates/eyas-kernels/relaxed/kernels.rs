@@ -4,7 +4,10 @@
 //! A dot product of four bytes with four bytes for each of four rows takes one instruction. What of it is relaxed does not matter here: nibbles are below 16,
 //! so that no intermediate sum is out of range, and every engine gives the same. Layouts are those of `row_groups.rs` and `relaxed.rs` in `src/cpu`.
 #![no_std]
-#![allow(clippy::missing_safety_doc)]
+#![warn(clippy::pedantic, unsafe_op_in_unsafe_fn, missing_docs)]
+#![allow(clippy::missing_safety_doc, reason = "each function's arguments are described; the caller is `relaxed.rs`")]
+#![allow(clippy::inline_always, clippy::needless_range_loop, reason = "loops over registers, which are unrolled")]
+#![allow(clippy::cast_ptr_alignment, reason = "WebAssembly's vectors need no alignment")]
 
 use core::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_splat, i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_splat,
