@@ -13,7 +13,11 @@ pub struct MatrixUpload {
 
 enum Place {
     /// What will be the weights.
-    Host { words: Vec<u32>, scales: Vec<f32> },
+    #[cfg(feature = "cpu")]
+    Host(crate::cpu::grouped_rows::GroupedRows),
+    /// A device without kernels in this build, of which there is none.
+    #[cfg(not(feature = "cpu"))]
+    Nowhere,
     #[cfg(feature = "gpu")]
     Gpu(Box<Buffers>),
 }
@@ -26,6 +30,9 @@ struct Buffers {
 }
 
 impl MatrixUpload {
+    /// Rows that a device may hold side by side: whole groups of so many, counted from the first row, are cheapest to write.
+    pub const GROUP_ROWS: usize = 8;
+
     /// Allocates the matrix on its device.
     pub fn new(device: &KernelDevice, spec: MatrixSpec) -> Self {
         Self { device: device.clone(), spec, place: Place::new(device, spec) }
@@ -33,17 +40,16 @@ impl MatrixUpload {
 
     /// Sends whole rows from `first` on: `words` is `[rows, words_per_row]` and `scales` `[rows, blocks_per_row]`.
     pub fn write(&mut self, first: usize, words: Vec<u32>, scales: Vec<f32>) {
-        let (word, scale) = (first * self.spec.words_per_row(), first * self.spec.blocks_per_row());
         match &mut self.place {
-            Place::Host { words: all_words, scales: all_scales } => {
-                all_words[word..][..words.len()].copy_from_slice(&words);
-                all_scales[scale..][..scales.len()].copy_from_slice(&scales);
-            }
+            #[cfg(feature = "cpu")]
+            Place::Host(rows) => rows.write(first, &words, &scales),
+            #[cfg(not(feature = "cpu"))]
+            Place::Nowhere => {}
             #[cfg(feature = "gpu")]
             Place::Gpu(buffers) => {
-                buffers.words.write(word, words);
+                buffers.words.write(first * self.spec.words_per_row(), words);
                 if let Some(buffer) = &mut buffers.scales {
-                    buffer.write(scale, bytemuck::cast_vec(scales));
+                    buffer.write(first * self.spec.blocks_per_row(), bytemuck::cast_vec(scales));
                 }
             }
         }
@@ -53,13 +59,15 @@ impl MatrixUpload {
     pub fn finish(self) -> (Tensor<2, Int>, Tensor<1>) {
         let shape = [self.spec.rows, self.spec.words_per_row()];
         match self.place {
-            Place::Host { words, scales } => {
-                #[cfg(feature = "cpu")]
-                let (words, scales) = crate::cpu::row_groups::arranged(words, scales, self.spec);
+            #[cfg(feature = "cpu")]
+            Place::Host(rows) => {
+                let (words, scales) = rows.finish();
                 let count = scales.len();
                 let scales = if count == 0 { self.device.unused() } else { self.device.floats(scales, [count]) };
                 (self.device.words(words, shape), scales)
             }
+            #[cfg(not(feature = "cpu"))]
+            Place::Nowhere => (self.device.words(Vec::new(), [0, shape[1]]), self.device.unused()),
             #[cfg(feature = "gpu")]
             Place::Gpu(buffers) => {
                 let scales = match buffers.scales {
@@ -74,19 +82,22 @@ impl MatrixUpload {
 
 impl Place {
     fn new(device: &KernelDevice, spec: MatrixSpec) -> Self {
-        let (words, scales) = (spec.rows * spec.words_per_row(), spec.rows * spec.blocks_per_row());
         #[cfg(feature = "gpu")]
         if let Some(context) = device.gpu_context() {
             use burn::tensor::{DType, Shape};
 
             use crate::gpu::filled_buffer::FilledBuffer;
             let shape = Shape::new([spec.rows, spec.words_per_row()]);
+            let scales = spec.rows * spec.blocks_per_row();
             return Self::Gpu(Box::new(Buffers {
                 words: FilledBuffer::new(context, shape, DType::U32),
                 scales: (scales > 0).then(|| FilledBuffer::new(context, Shape::new([scales]), DType::F32)),
             }));
         }
         let _ = device;
-        Self::Host { words: vec![0; words], scales: vec![0.0; scales] }
+        #[cfg(feature = "cpu")]
+        return Self::Host(crate::cpu::grouped_rows::GroupedRows::new(spec));
+        #[cfg(not(feature = "cpu"))]
+        Self::Nowhere
     }
 }

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod backend;
+pub(crate) mod grouped_rows;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "integer_plain.rs"]
 mod integer;
@@ -14,13 +15,19 @@ mod norm;
 mod quantized_input;
 #[cfg(target_arch = "wasm32")]
 mod relaxed;
-pub(crate) mod row_groups;
+mod row_groups;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "row_products_plain.rs"]
 mod row_products;
 #[cfg(target_arch = "wasm32")]
 #[path = "row_products_simd128.rs"]
 mod row_products;
+#[cfg(not(target_arch = "wasm32"))]
+#[path = "transpose_plain.rs"]
+mod transpose;
+#[cfg(target_arch = "wasm32")]
+#[path = "transpose_simd128.rs"]
+mod transpose;
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "vector_plain.rs"]
 mod vector;
