@@ -15,10 +15,8 @@ use crate::{
 
 /// What came of a chunk is stored so often: a tab that dies loses what came in this time, and what was on its way.
 const BEGUN_MS: f64 = 100.0;
-/// A piece of a body seldom has more bytes.
-const BEYOND_BYTES: usize = 1 << 19;
 
-/// A download under way.
+/// The download of a file that is kept.
 pub(crate) struct Download {
     pub(crate) connection: Connection,
     /// What is fetched ahead; absent where nothing is kept.
@@ -27,12 +25,8 @@ pub(crate) struct Download {
     pub(crate) window: Vec<u8>,
     /// Offset of the window's first byte.
     pub(crate) window_start: u64,
-    /// Has the bytes that are stored; where nothing is kept, those that were hashed in passing.
+    /// Has the bytes that are stored.
     pub(crate) running: RunningDigest,
-    /// Bytes from the beginning that `running` has, where nothing is kept.
-    pub(crate) hashed_bytes: u64,
-    /// How far the file was read from its beginning, as long as that was in order.
-    header_bytes: Option<u64>,
     /// The digest that the next chunk had on an earlier visit, where it is fetched again for comparison.
     pub(crate) repeated: Option<Digest>,
     /// When bytes were stored last.
@@ -48,8 +42,6 @@ impl Download {
             window: Vec::new(),
             window_start: position,
             running: RunningDigest::default(),
-            hashed_bytes: 0,
-            header_bytes: Some(0),
             repeated: None,
             stored_ms: now_ms,
         }
@@ -59,42 +51,12 @@ impl Download {
         self.window_start + self.window.len() as u64
     }
 
-    /// Hashes what follows on what was hashed, of a piece that is about to enter the window.
-    pub(crate) fn hash_passing(&mut self, piece: &[u8]) {
-        let known = self.hashed_bytes.checked_sub(self.end()).and_then(|known| usize::try_from(known).ok());
-        if let Some(new) = known.and_then(|known| piece.get(known..)) {
-            self.running.update(new);
-            self.hashed_bytes += new.len() as u64;
-        }
-    }
-
-    /// Drops bytes before `keep` from the window that are in a stored chunk already, or that nobody keeps.
-    pub(crate) fn trim(&mut self, kept: Option<&ChunkFile>, keep: u64) {
-        let limit = kept.map_or(keep, |chunks| keep.min(chunks.stored_bytes()));
+    /// Drops bytes before `keep` from the window that are in a stored chunk already.
+    pub(crate) fn trim(&mut self, chunks: &ChunkFile, keep: u64) {
+        let limit = keep.min(chunks.stored_bytes());
         let cut = limit.saturating_sub(self.window_start).min(self.window.len() as u64);
         self.window.drain(..cut as usize);
         self.window_start += cut;
-    }
-
-    /// Makes room for what is to come up to `end`, and for what comes with the last of it.
-    pub(crate) fn make_room(&mut self, end: u64) {
-        let missing = usize::try_from(end.saturating_sub(self.end())).unwrap_or_default();
-        self.window.reserve(missing + missing.min(BEYOND_BYTES));
-    }
-
-    /// Gives the bytes `[from, to)` of a file of `size`, which are in the window, where nothing is kept, and drops those before them. Who reads on from the
-    /// file's beginning may be looking for the end of a header, and comes back for what is behind it: such bytes stay in the window until the next
-    /// read. All others leave it without a copy.
-    pub(crate) fn pass(&mut self, from: u64, to: u64, size: u64) -> Vec<u8> {
-        self.trim(None, from);
-        if self.header_bytes == Some(from) && to < size {
-            self.header_bytes = Some(to);
-            return self.window[..(to - from) as usize].to_vec();
-        }
-        self.header_bytes = None;
-        let rest = self.window.split_off((to - self.window_start) as usize);
-        self.window_start = to;
-        std::mem::replace(&mut self.window, rest)
     }
 
     /// The next bytes. What came before them and makes no whole chunk yet is stored when it has waited for [`BEGUN_MS`], also while nothing

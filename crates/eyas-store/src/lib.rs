@@ -59,6 +59,7 @@ mod model_record;
 mod network;
 mod open_model;
 mod part;
+mod passing;
 mod read_manifest;
 mod record_book;
 mod shelf;

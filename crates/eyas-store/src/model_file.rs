@@ -11,25 +11,41 @@ use crate::{
     chunk_file::{ChunkFile, UncheckedChunk},
     connection::STALL_MS,
     download::Download,
+    passing::Passing,
     shelf::Shelf,
 };
-
-/// Where nothing is kept, a forward jump up to this size is read over rather than requested anew.
-const READ_OVER_BYTES: u64 = 1 << 20;
 
 /// What a file is read with.
 pub(crate) struct Reading {
     pub(crate) record: FileRecord,
     /// Absent where nothing is kept.
     pub(crate) kept: Option<(Rc<Shelf>, ChunkFile)>,
-    /// Absent where the whole file is in the store.
+    /// Absent where the whole file is in the store, or nothing is kept.
     pub(crate) download: Option<Download>,
+    /// Absent where the file is kept.
+    pub(crate) passing: Option<Passing>,
     /// The last chunk read, since reads seldom end with one.
     pub(crate) cached: Option<(u64, Vec<u8>)>,
     /// The chunk behind it, where chunks are read one after another: it is hashed while the one before is used.
     pub(crate) ahead: Option<UncheckedChunk>,
     /// What the application says that the whole file's digest is.
     pub(crate) expected: Option<Digest>,
+}
+
+impl Reading {
+    /// A file that was opened, with the download that stands at its first missing byte, or at its beginning where nothing is kept.
+    pub(crate) fn new(
+        record: FileRecord,
+        kept: Option<(Rc<Shelf>, ChunkFile)>,
+        download: Option<Download>,
+        expected: Option<Digest>,
+    ) -> Self {
+        let (download, passing) = match download {
+            Some(download) if kept.is_none() => (None, Some(Passing::new(download.connection))),
+            download => (download, None),
+        };
+        Self { record, kept, download, passing, cached: None, ahead: None, expected }
+    }
 }
 
 /// Random access to a file of a model.
@@ -88,30 +104,23 @@ impl ModelFile {
     /// Fetches what is still missing, and writes down that the file is complete.
     pub(crate) async fn finish(&self) -> Result<()> {
         let mut reading = self.take()?;
-        let finished = match &reading.download {
-            Some(_) if reading.kept.is_some() => self.fill(&mut reading, self.size, self.size).await,
-            Some(_) => self.check_passed(&mut reading).await,
-            None => Ok(()),
+        let finished = match (&mut reading.passing, reading.expected) {
+            (Some(passing), Some(expected)) => passing.check(&self.name, expected, self.size, &self.meter).await,
+            (None, _) if reading.download.is_some() => self.fill(&mut reading, self.size, self.size).await,
+            _ => Ok(()),
         };
         self.reading.replace(Some(reading));
         finished
     }
 
     async fn read_with(&self, reading: &mut Reading, offset: u64, end: u64) -> Result<Vec<u8>> {
-        if offset < end && reading.kept.is_none() && comes_from_network(reading, offset) {
-            if let Some(download) = &mut reading.download {
-                download.trim(None, offset);
-                download.make_room(end);
-            }
-            self.fill(reading, end, offset).await?;
-            if let Some(download) = &mut reading.download {
-                return Ok(download.pass(offset, end, self.size));
-            }
+        if let Some(passing) = &mut reading.passing {
+            return passing.read((offset, end), reading.expected.is_some(), &self.meter).await;
         }
         let mut bytes = Vec::with_capacity((end - offset) as usize);
         let mut at = offset;
         while at < end {
-            if comes_from_network(reading, at) {
+            if reading.download.as_ref().is_some_and(|download| at >= download.window_start) {
                 self.fill(reading, end, at).await?;
                 if let Some(download) = &reading.download {
                     let from = (at - download.window_start) as usize;
@@ -128,8 +137,8 @@ impl ModelFile {
             bytes.extend_from_slice(part);
             at += part.len() as u64;
         }
-        if let Some(download) = &mut reading.download {
-            download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), end);
+        if let (Some(download), Some((_, chunks))) = (&mut reading.download, &reading.kept) {
+            download.trim(chunks, end);
         }
         Ok(bytes)
     }
@@ -164,16 +173,15 @@ impl ModelFile {
             if download.end() >= end {
                 break Ok(());
             }
-            download.trim(reading.kept.as_ref().map(|(_, chunks)| chunks), keep);
+            if let Some((_, chunks)) = &reading.kept {
+                download.trim(chunks, keep);
+            }
             match download.next(reading.kept.as_mut().map(|(_, chunks)| chunks), clock).await {
                 Ok(piece) => {
                     match piece.origin {
                         Origin::Network => self.meter.fetched(piece.bytes.len()),
                         Origin::OldPart => self.meter.read(piece.bytes.len()),
                         Origin::Part => {}
-                    }
-                    if reading.kept.is_none() && reading.expected.is_some() {
-                        download.hash_passing(&piece.bytes);
                     }
                     download.window.extend_from_slice(&piece.bytes);
                 }
@@ -185,23 +193,6 @@ impl ModelFile {
             self.complete(reading).await?;
         }
         Ok(())
-    }
-
-    /// Where nothing is kept, a file was hashed as far as it was read in order; the rest is fetched for its hash alone.
-    async fn check_passed(&self, reading: &mut Reading) -> Result<()> {
-        let (Some(expected), Some(download)) = (reading.expected, &mut reading.download) else { return Ok(()) };
-        if download.hashed_bytes < download.end() || download.end() < self.size {
-            download.connection.seek(download.hashed_bytes);
-            download.window.clear();
-            download.window_start = download.hashed_bytes;
-        }
-        while download.hashed_bytes < self.size {
-            let piece = download.connection.next().await?;
-            self.meter.fetched(piece.len());
-            download.hash_passing(&piece);
-            download.window_start += piece.len() as u64;
-        }
-        require_digest(&self.name, expected, std::mem::take(&mut download.running).finish())
     }
 
     /// Writes down that the whole file is stored; from here on it is read from there.
@@ -304,19 +295,4 @@ pub(crate) fn require_digest(name: &str, expected: Digest, found: Digest) -> Res
             "{name}: expected the sha256 {expected}, found {found}; the server has another file than the application or the manifest expects"
         ),
     ))
-}
-
-/// Whether `at` is to be taken from the connection. Where nothing is kept, the connection jumps there.
-fn comes_from_network(reading: &mut Reading, at: u64) -> bool {
-    let Some(download) = &mut reading.download else { return false };
-    let is_behind = at < download.window_start;
-    if reading.kept.is_some() {
-        return !is_behind;
-    }
-    if is_behind || at > download.end() + READ_OVER_BYTES {
-        download.connection.seek(at);
-        download.window.clear();
-        download.window_start = at;
-    }
-    true
 }

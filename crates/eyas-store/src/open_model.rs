@@ -379,20 +379,14 @@ impl OpenModel {
     }
 
     fn add(&self, (record, kept): Place, download: Option<Download>) -> Rc<ModelFile> {
+        let expected = self.expected(&record.name);
         let file = Rc::new(ModelFile {
             ports: self.ports.clone(),
             meter: self.meter.clone(),
             name: record.name.clone(),
             size: record.size,
             store: self.kept.as_ref().map(|(store, _)| store.clone()),
-            reading: RefCell::new(Some(Reading {
-                expected: self.expected(&record.name),
-                record,
-                kept,
-                download,
-                cached: None,
-                ahead: None,
-            })),
+            reading: RefCell::new(Some(Reading::new(record, kept, download, expected))),
         });
         self.opened.borrow_mut().push(file.clone());
         file
