@@ -66,6 +66,8 @@ export async function startBenchLab(models) {
     adapter,
     chromium: browser.version(),
     url: (name) => `${server.origin}/model-${name}/${models[name].endsWith(".gguf") ? basename(models[name]) : ""}`,
+    /** The model's file or folder on the disk. */
+    file: (name) => models[name],
     page: () => open(browser),
     async close() {
       await browser.close();

@@ -6,7 +6,7 @@ import { measureFollowUp } from "./measures/follow_up.mjs";
 import { measureGeneration } from "./measures/generation.mjs";
 import { measureGuesses, measureNanoGuesses } from "./measures/guesses.mjs";
 import { measureHostCost } from "./measures/host_cost.mjs";
-import { measureLoad } from "./measures/load_cost.mjs";
+import { measureLoad, measureLoadOverLine } from "./measures/load_cost.mjs";
 import { measureTierDecision } from "./measures/tier_decision.mjs";
 import { measureTokenWork } from "./measures/token_work.mjs";
 
@@ -102,6 +102,9 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     const [[model, label]] = labels;
     if (loads) {
       await load(cpuTime, label, { model, device: "cpu" });
+      if (mode === "full") {
+        await steps.run(`load over a line: ${label}`, cpuTime, () => measureLoadOverLine({ lab, report }, { model, label, device: "cpu" }));
+      }
     }
     if (sizes.histories.length > 0) {
       const messageTokens = 16;

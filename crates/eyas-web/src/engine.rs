@@ -16,7 +16,8 @@ use crate::{
     clock::PerformanceClock,
     js_error::js_error,
     js_value,
-    opening::{MeteredProgress, Opening, StorageReport, StoreOptions},
+    opening::{Opening, StorageReport, StoreOptions},
+    progress_reports::ProgressReports,
     source::model_files,
     store_host::StoreHost,
 };
@@ -48,7 +49,7 @@ pub(crate) enum Model {
 #[wasm_bindgen]
 impl WasmEngine {
     /// Loads a model on this module's device. `source` as in `source.rs`, `options` as `eyas_core::LoadOptions`, `storing` as `StoreOptions` in
-    /// `opening.rs`; `on_progress` gets `MeteredProgress` from there. `tuning` is what an earlier load measured on this adapter, as `keptTuning` gave it;
+    /// `opening.rs`; `on_progress` gets `MeteredProgress` from `progress_reports.rs`. `tuning` is what an earlier load measured on this adapter, as `keptTuning` gave it;
     /// without one that makes sense, and without one in the options, the adapter is measured.
     #[allow(clippy::too_many_arguments, reason = "what a page hands over, each by its name")]
     pub async fn load(
@@ -155,12 +156,8 @@ impl WasmEngine {
         cancel: &Cancel,
     ) -> EyasResult<(Model, DeviceOwner)> {
         let meter = opening.model.meter().clone();
-        let progress = |progress: Progress| {
-            if let Ok(progress) = js_value::write(&MeteredProgress::new(progress, &meter)) {
-                // An exception in the page's callback is the page's; the load goes on.
-                let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
-            }
-        };
+        let reports = ProgressReports::new(on_progress);
+        let progress = |progress: Progress| reports.tell(progress, &meter);
         opening.model.read_manifest().await?;
         calibration(opening)?; // what is wrong with it is said before anything else is fetched
         let device = open_device(choice, options.relaxed_simd).await?;

@@ -10,7 +10,8 @@ use crate::{
     cancel_handle::CancelHandle,
     js_error::js_error,
     js_value,
-    opening::{MeteredProgress, StoreOptions, store},
+    opening::{StoreOptions, store},
+    progress_reports::ProgressReports,
     store_host::StoreHost,
 };
 
@@ -24,7 +25,7 @@ struct Fetched {
 }
 
 /// Fetches what the server has of a newer version: `Fetched` as an object. `storing` as `StoreOptions` in `opening.rs`; `on_progress` gets
-/// `MeteredProgress` from there.
+/// `MeteredProgress` from `progress_reports.rs`.
 #[wasm_bindgen(js_name = "fetchNewer")]
 pub async fn fetch_newer(
     #[wasm_bindgen(js_name = "onProgress")] on_progress: Function,
@@ -37,14 +38,12 @@ pub async fn fetch_newer(
         let storing: StoreOptions = js_value::read(&storing, "store options")?;
         let (ports, expectations) = storing.ports(&host, &cancel);
         let fetched_bytes = std::cell::Cell::new(0);
+        let reports = ProgressReports::new(&on_progress);
         let report = |at: Fetching<'_>| {
             fetched_bytes.set(at.meter.fetched_bytes());
             let (loaded_bytes, total_bytes) = (at.loaded_bytes, at.total_bytes.max(at.loaded_bytes));
             let progress = Progress { phase: LoadPhase::Weights, loaded_bytes, total_bytes, detail: at.name.to_owned() };
-            if let Ok(progress) = js_value::write(&MeteredProgress::new(progress, at.meter)) {
-                // An exception in the page's callback is the page's; the update goes on.
-                let _ = on_progress.call1(&JsValue::UNDEFINED, &progress);
-            }
+            reports.tell(progress, at.meter);
         };
         let newer = store(host, &cancel).fetch_newer(storing.id()?, ports, expectations, &report).await?;
         Ok(Fetched { newer: newer == Newer::Fetched, fetched_bytes: fetched_bytes.get() })

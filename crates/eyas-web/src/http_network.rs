@@ -3,17 +3,27 @@
 use eyas_core::{Error, ErrorKind, Result};
 use eyas_store::{Answer, Get, Network};
 use eyas_weights::LocalFuture;
-use js_sys::{Reflect, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::{Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Headers, ReadableStreamDefaultReader, Request, RequestCredentials, RequestInit, Response, WorkerGlobalScope};
 
-use crate::{cancel_handle::Cancel, js_error::describe};
+use crate::{cancel_handle::Cancel, js_error::describe, store_host::StoreHost};
+
+#[wasm_bindgen]
+extern "C" {
+    /// What a reader of a body gives (Streams, ReadableStreamReadResult).
+    type ReadResult;
+    /// Absent at the end.
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &ReadResult) -> Option<Uint8Array>;
+}
 
 const HINT: &str = "the network is down, the server does not exist, or it does not allow this origin (CORS)";
 
 /// Fetches without credentials and without a referrer.
 pub(crate) struct HttpNetwork {
+    pub(crate) host: StoreHost,
     pub(crate) cancel: Cancel,
     /// Whether the browser's own cache stays out of it: what the store keeps need not be kept twice.
     pub(crate) bypasses_cache: bool,
@@ -22,10 +32,10 @@ pub(crate) struct HttpNetwork {
 impl Network for HttpNetwork {
     fn get<'a>(&'a self, get: &'a Get) -> LocalFuture<'a, Result<Box<dyn Answer>>> {
         Box::pin(async move {
-            let request = self.request(get).map_err(|error| download_failed(&get.url, &describe(&error)))?;
-            let promise = match js_sys::global().dyn_into::<WorkerGlobalScope>() {
-                Ok(worker) => worker.fetch_with_request(&request),
-                Err(global) => global.unchecked_into::<web_sys::Window>().fetch_with_request(&request),
+            let is_plain = get.range().is_none() && !get.head_only;
+            let promise = match is_plain.then(|| self.host.begun(&get.url)).flatten() {
+                Some(begun) => begun,
+                None => self.sent(get).map_err(|error| download_failed(&get.url, &describe(&error)))?,
             };
             let response = JsFuture::from(promise).await;
             self.cancel.token.check()?;
@@ -36,6 +46,14 @@ impl Network for HttpNetwork {
 }
 
 impl HttpNetwork {
+    fn sent(&self, get: &Get) -> std::result::Result<Promise, JsValue> {
+        let request = self.request(get)?;
+        Ok(match js_sys::global().dyn_into::<WorkerGlobalScope>() {
+            Ok(worker) => worker.fetch_with_request(&request),
+            Err(global) => global.unchecked_into::<web_sys::Window>().fetch_with_request(&request),
+        })
+    }
+
     fn request(&self, get: &Get) -> std::result::Result<Request, JsValue> {
         let init = RequestInit::new();
         let headers = Headers::new()?;
@@ -101,13 +119,9 @@ impl Answer for HttpAnswer {
                     &format!("the connection broke after {} bytes: {}", self.received_bytes, describe(&error)),
                 )
             })?;
-            let field = |key: &str| Reflect::get(&next, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED);
-            if field("done").is_truthy() {
-                return Ok(None);
-            }
-            let piece = field("value").unchecked_into::<Uint8Array>().to_vec();
-            self.received_bytes += piece.len() as u64;
-            Ok(Some(piece))
+            let piece = next.unchecked_into::<ReadResult>().value().map(|bytes| bytes.to_vec());
+            self.received_bytes += piece.as_ref().map_or(0, Vec::len) as u64;
+            Ok(piece)
         })
     }
 }

@@ -37,6 +37,8 @@ mod panic_report;
 mod parity;
 #[cfg(target_arch = "wasm32")]
 mod plan;
+#[cfg(target_arch = "wasm32")]
+mod progress_reports;
 #[cfg(all(target_arch = "wasm32", feature = "cpu"))]
 mod relaxed_simd;
 #[cfg(target_arch = "wasm32")]

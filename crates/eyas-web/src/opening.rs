@@ -2,8 +2,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use eyas_core::{Clock, Error, ErrorKind, Progress, Result};
-use eyas_store::{ByteSource, Digest, Expectations, ManifestWish, Meter, OpenModel, Ports, SignatureCheck, Store, Which};
+use eyas_core::{Clock, Error, ErrorKind, Result};
+use eyas_store::{Digest, Expectations, ManifestWish, OpenModel, Ports, SignatureCheck, Store, Which};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -52,7 +52,7 @@ impl StoreOptions {
     }
 
     pub(crate) fn ports(&self, host: &StoreHost, cancel: &Cancel) -> (Ports, Expectations) {
-        let network = Rc::new(HttpNetwork { cancel: cancel.clone(), bypasses_cache: self.id.is_some() });
+        let network = Rc::new(HttpNetwork { host: host.clone(), cancel: cancel.clone(), bypasses_cache: self.id.is_some() });
         let signature = self
             .public_key
             .clone()
@@ -100,30 +100,6 @@ impl StorageReport {
     pub(crate) fn rolled_back(mut self, why: Option<String>) -> Self {
         self.rolled_back = why;
         self
-    }
-}
-
-/// A progress report with where the bytes come from.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct MeteredProgress {
-    #[serde(flatten)]
-    progress: Progress,
-    source: ByteSource,
-    fetched_bytes: u64,
-    bytes_per_second: Option<f64>,
-    remaining_ms: Option<f64>,
-}
-
-impl MeteredProgress {
-    pub(crate) fn new(progress: Progress, meter: &Meter) -> Self {
-        // What lies ahead of the loader has come, too, and takes no time of the network any more.
-        let here_bytes = progress.loaded_bytes + meter.ahead_bytes();
-        let bytes_per_second = meter.bytes_per_second();
-        let left = progress.total_bytes.saturating_sub(here_bytes) as f64;
-        let remaining_ms =
-            bytes_per_second.filter(|rate| *rate > 0.0 && progress.total_bytes > 0).map(|rate| left * 1000.0 / rate);
-        Self { source: meter.source(), fetched_bytes: meter.fetched_bytes(), bytes_per_second, remaining_ms, progress }
     }
 }
 

@@ -45,6 +45,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn verify(this: &StoreHost, public_key: &str, signature: &str, message: Uint8Array) -> Promise;
 
+    /// The answer to a plain request for this address that the worker sent before this module ran, given once.
+    #[wasm_bindgen(method)]
+    pub(crate) fn begun(this: &StoreHost, url: &str) -> Option<Promise>;
+
     /// An open file.
     pub type HostFile;
     #[wasm_bindgen(method, catch)]

@@ -1,3 +1,4 @@
+import type { BegunRequest } from "./begun_request.js";
 import { EyasError } from "./error.js";
 import { startTimer } from "./timer.js";
 
@@ -25,6 +26,8 @@ export interface StoreHost {
   lock(folder: string, wait: boolean): Promise<(() => void) | undefined>;
   digest(bytes: Uint8Array): Promise<ArrayBuffer>;
   verify(publicKey: string, signature: string, message: Uint8Array): Promise<boolean>;
+  /** The answer to a plain request for this address that was sent before the module ran; given once. */
+  begun(url: string): Promise<Response> | undefined;
 }
 
 /** The part of FileSystemSyncAccessHandle that the store needs; not every version of the DOM's types has it. */
@@ -143,8 +146,8 @@ export interface LockListener {
   onHold(folder: string): () => void;
 }
 
-/** The worker's side of the store. Without `root` only the timer is used. `signal` is the one of the call that runs. */
-export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, listener?: LockListener): StoreHost {
+/** The worker's side of the store. Without `root` only timer and begun request are used. `signal` is the one of the call that runs. */
+export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, listener?: LockListener, request?: BegunRequest): StoreHost {
   const folderAt = (name: string, create = false) => (root as FileSystemDirectoryHandle).getDirectoryHandle(name, { create });
   const fileAt = (folder: string, name: string) => ifThere(async () => (await (await folderAt(folder)).getFileHandle(name)).getFile());
   return {
@@ -236,5 +239,6 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
     },
     digest: (bytes) => crypto.subtle.digest("SHA-256", bytes as BufferSource),
     verify,
+    begun: (url) => request?.take(url),
   };
 }

@@ -1,3 +1,4 @@
+import { BegunRequest } from "./begun_request.js";
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
 import type { Embedding } from "./embedding.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
@@ -44,6 +45,24 @@ function loadMarkKey({ source, options }: LoadCall | PlanCall, device: "gpu" | "
 /** What a load asks of the store. Where its download is limited it must find room: what did not fit would be fetched a second time to go on without it. */
 function storeOf({ store, tier }: LoadCall | PlanCall): WireStoreOptions {
   return { ...store, required: store.required || tier.budget?.downloadBytes !== undefined };
+}
+
+/** Whether this device is to save data, and a load respects that. */
+function savesData({ respectsDataSaver }: WireStoreOptions): boolean {
+  const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
+  return respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
+}
+
+/**
+ * Sends the request for a model that is one file and not kept, before its module is there. Not where something that is read first decides whether it
+ * is fetched at all: what is kept, a budget, a signature, a device that saves data.
+ */
+function beginModel(call: LoadCall, signal: AbortSignal): BegunRequest | undefined {
+  const { source, tier } = call;
+  const store = storeOf(call);
+  const isOne = source.kind === "gguf" && !/-\d{5}-of-\d{5}\.gguf$/i.test(new URL(source.url).pathname);
+  const isDecided = store.id === undefined && store.publicKey === undefined && !tier.budget && !savesData(store);
+  return isOne && isDecided ? new BegunRequest(source.url, signal) : undefined;
 }
 
 function aborted(): EyasError {
@@ -271,6 +290,15 @@ export class WorkerHost {
   }
 
   async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
+    const request = beginModel(call, signal);
+    try {
+      return await this.#loadWith(request, plan, id, call, signal);
+    } finally {
+      request?.discard();
+    }
+  }
+
+  async #loadWith(request: BegunRequest | undefined, plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
     const shared = new SharedProgress();
     const post = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
     const onProgress = (progress: Progress) => {
@@ -278,7 +306,7 @@ export class WorkerHost {
       shared.tell(progress);
     };
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
-    const { host, storing } = await this.#storing(storeOf(call), post, shared);
+    const { host, storing } = await this.#storing(storeOf(call), post, shared, request);
     const rolledBack = await (this.#putBack ??= this.#putBackOnce(call, wasm, host, storing));
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
@@ -367,7 +395,7 @@ export class WorkerHost {
   }
 
   /** What the store in the module works with, and what it is to keep. */
-  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void, shared?: SharedProgress): Promise<{ host: StoreHost; storing: WasmStoring }> {
+  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void, shared?: SharedProgress, request?: BegunRequest): Promise<{ host: StoreHost; storing: WasmStoring }> {
     const folder = wanted.id === undefined ? "the load asked for none" : await deviceFolder();
     const waiting = "another tab is loading this model; this load waits for it, and fetches nothing twice";
     const onWait = (folder: string) => {
@@ -376,13 +404,11 @@ export class WorkerHost {
       return SharedProgress.listen(folder, (progress) => onProgress({ ...progress, detail: waiting, fetchedBytes: 0 }));
     };
     const listener = { onWait, onHold: (folder: string) => shared?.hold(folder) ?? (() => {}) };
-    const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
-    const savesData = wanted.respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
-    const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, required: wanted.required, ...(savesData ? { unaskedBytes: UNASKED_BYTES } : {}) };
+    const storing: WasmStoring = { sha256: wanted.sha256, evictable: wanted.evictable, required: wanted.required, ...(savesData(wanted) ? { unaskedBytes: UNASKED_BYTES } : {}) };
     const { manifest, publicKey } = wanted;
     Object.assign(storing, manifest && { manifestUrl: manifest.url, manifestLists: manifest.lists }, publicKey === undefined ? {} : { publicKey });
     if (typeof folder === "string") {
-      return { host: storeHost(undefined, () => this.#signal, listener), storing: { ...storing, reason: folder } };
+      return { host: storeHost(undefined, () => this.#signal, listener, request), storing: { ...storing, reason: folder } };
     }
     return { host: storeHost(folder, () => this.#signal, listener), storing: { ...storing, id: wanted.id as string } };
   }
