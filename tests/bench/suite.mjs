@@ -148,6 +148,7 @@ export async function runSuite({ lab, report, mode, models, devices, repeats }) 
     await load(total, label, { model, device: "gpu" });
   }
   await steps.run("counts: whole model", total, () => measureTokenWork({ lab, report }, { model, label, promptKind, tokens: software ? 4 : 24 }), label);
+  await steps.run(`guesses: ${label}`, total, () => measureGuesses({ lab, report }, { model, label, device: "gpu", tokens: software ? 48 : 2 * sizes.tokens }));
   if (!lab.adapter.software) {
     await steps.run(`follow-up: ${label}`, total, () => measureFollowUp({ lab, report, budget: total }, { model, label, device: "gpu", promptKind, histories: sizes.histories, messageTokens: 16 }));
   }

@@ -40,7 +40,7 @@ for (const [name, source, options, tuning] of CASES) {
         // The meter speaks before every message of the worker: one sample a token.
         const samples = [];
         channel.onmessage = ({ data }) => samples.push(data);
-        const completion = await eyas.chat({ prompt: "<|bos|>Once" }, { ...options, maxTokens: tokens + warmUp + 1 });
+        const completion = await eyas.chat({ prompt: "<|bos|>Once" }, { ...options, maxTokens: tokens + warmUp + 1, promptLookupTokens: 0 });
         await new Promise((resolve) => setTimeout(resolve, 50));
         await eyas.dispose();
         const count = completion.tokenIds.length;

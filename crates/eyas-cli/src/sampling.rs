@@ -45,7 +45,7 @@ pub struct Sampling {
     /// Report that many alternatives of every token (with --json)
     #[arg(long, value_name = "N", default_value_t = 0)]
     top_logprobs: usize,
-    /// Guess at most N tokens from repetitions in prompt and answer, for the same answer in less time; 0 is off (CPU)
+    /// Guess at most N tokens from repetitions in prompt and answer, for the same answer in less time; 0 is off
     #[arg(long, value_name = "N", default_value_t = 7)]
     prompt_lookup_tokens: usize,
 }

@@ -38,7 +38,8 @@ pub struct GenerateOptions {
     /// With `logprobs`: report that many most probable alternatives of each token, at most 20.
     pub top_logprobs: usize,
     /// Tokens that are guessed at most from repetitions in prompt and answer, and computed in one step with the next token; at most 15, and 0 is
-    /// off. The answer is the same with and without. Used on the CPU only.
+    /// off. The answer is the same with and without. On a GPU at most 7, and for greedy answers without penalties, biases and log-probabilities only; none
+    /// where its driver computes several tokens otherwise than one.
     pub prompt_lookup_tokens: usize,
 }
 

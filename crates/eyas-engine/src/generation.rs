@@ -12,7 +12,7 @@ use crate::{
     engine::EncodedPrompt,
     logprobs::{LogSoftmax, largest},
     pace::Pace,
-    prompt_lookup::PromptLookup,
+    prompt_lookup::{FIRST_GUESS, PromptLookup},
     sampler::Sampler,
     session::Lease,
     statistics::Statistics,
@@ -43,6 +43,8 @@ pub struct Generation {
     /// Tokens that the device chose ahead, behind the last of `sequence`.
     ahead: VecDeque<u32>,
     pace: Pace,
+    #[cfg(feature = "gpu")]
+    device_guesses: crate::device_guesses::DeviceGuesses,
     logprobs: Vec<TokenLogprob>,
     finish: Option<FinishReason>,
     is_over: bool,
@@ -62,6 +64,9 @@ impl Generation {
         let sampler = Sampler::new(options, &sequence, engine.config().vocab_size, seed)?.without(engine.unknown_ids());
         let answer = Answer::new(engine.tokenizer(), &options.stop, split);
 
+        // A GPU's step with guesses takes as long with few of them.
+        let most_guessed = options.prompt_lookup_tokens;
+        let first_guess = if engine.decoder().device().is_gpu() { most_guessed } else { FIRST_GUESS };
         let mut lease = lend()?;
         let cached_tokens = lease.keep_prefix(engine.decoder(), &sequence);
 
@@ -79,11 +84,13 @@ impl Generation {
             sampler,
             answer,
             logits: None,
-            lookup: PromptLookup::new(options.prompt_lookup_tokens),
+            lookup: PromptLookup::new(most_guessed, first_guess),
             guessed: VecDeque::new(),
             came_true: 0,
             ahead: VecDeque::new(),
             pace: Pace::default(),
+            #[cfg(feature = "gpu")]
+            device_guesses: crate::device_guesses::DeviceGuesses::default(),
             logprobs: Vec::new(),
             finish: None,
             is_over: false,
@@ -104,9 +111,13 @@ impl Generation {
         if let Some(token_id) = self.ahead.pop_front() {
             return self.take(token_id);
         }
-        let tokens = self.tokens_ahead();
-        if tokens > 0 {
-            return self.decode_ahead(tokens).await;
+        let places = self.places_ahead();
+        if places > 0 {
+            #[cfg(feature = "gpu")]
+            if let Some(guess) = self.guess_for_device(places) {
+                return self.decode_guessed(guess).await;
+            }
+            return self.decode_ahead(places.min(self.pace.tokens_in_flight())).await;
         }
         while self.logits.is_none() {
             let done_tokens = self.compute().await?;
@@ -180,8 +191,8 @@ impl Generation {
         Ok(end)
     }
 
-    /// How many guessed tokens may be computed with the last one. None on a GPU: its steps of several tokens round otherwise than those of one, and it has
-    /// tokens in flight instead.
+    /// How many guessed tokens may be computed with the last one on the CPU. A GPU takes guesses where it chooses tokens itself; its other steps of several
+    /// tokens round otherwise than those of one.
     fn room_for_guesses(&self) -> usize {
         let decoder = self.engine.decoder();
         let length = self.sequence.len();
@@ -204,7 +215,12 @@ impl Generation {
             self.logits = Some(logits);
             return;
         }
-        self.lookup.judged(self.came_true + self.guessed.len() + usize::from(!is_true), self.came_true, self.sequence.len());
+        self.lookup.judged(
+            self.came_true + self.guessed.len() + usize::from(!is_true),
+            self.came_true,
+            self.sequence.len(),
+            self.came_true > 0,
+        );
         if is_true {
             self.logits = Some(logits);
         }
@@ -217,8 +233,8 @@ impl Generation {
         self.lease.truncate(self.sequence.len() - usize::from(self.logits.is_none()));
     }
 
-    /// How many tokens the device may choose by itself now; 0 where the host must.
-    fn tokens_ahead(&self) -> usize {
+    /// How many tokens the device may choose by itself now at most; 0 where the host must.
+    fn places_ahead(&self) -> usize {
         let answered = self.sequence.len() - self.prompt_tokens;
         let needs_logits = self.top_logprobs.is_some() || self.signals.is_some();
         if self.logits.is_some() || answered == 0 || needs_logits {
@@ -232,8 +248,52 @@ impl Generation {
         // At the length where the rotary frequencies change, everything is computed again, which `compute` does.
         let room =
             decoder.config().rope.switch_at().filter(|switch| computed <= *switch).map_or(usize::MAX, |switch| switch - computed);
-        let most = decoder.most_in_flight().min(self.max_tokens - answered).min(room);
-        most.min(self.pace.tokens_in_flight())
+        decoder.most_in_flight().min(self.max_tokens - answered).min(room)
+    }
+
+    /// What may follow, with the last token in so many places, where computing it as a guess is worth it.
+    #[cfg(feature = "gpu")]
+    fn guess_for_device(&self, places: usize) -> Option<Vec<u32>> {
+        let guess = self.expected(places)?;
+        self.device_guesses.is_worth(guess.len(), self.pace.token_ms()).then_some(guess)
+    }
+
+    /// What may follow, with the last token in so many places of a step with guesses.
+    #[cfg(feature = "gpu")]
+    fn expected(&self, places: usize) -> Option<Vec<u32>> {
+        let room = self.engine.decoder().most_guessed().min(places.min(self.engine.prefill_chunk_tokens()) - 1);
+        let guess = if self.sampler.is_plain_greedy() { self.lookup.guess(&self.sequence, room) } else { Vec::new() };
+        (!guess.is_empty()).then_some(guess)
+    }
+
+    /// Computes the last token and a guess on the device.
+    #[cfg(feature = "gpu")]
+    async fn decode_guessed(&mut self, guess: Vec<u32>) -> Result<Event> {
+        let started_ms = self.engine.now_ms();
+        let decoder = self.engine.decoder();
+        let cache = self.lease.cache(&self.engine).await?;
+        let (is_used_to, last) = (cache.is_used_to_guesses(decoder, guess.len()), self.sequence[self.sequence.len() - 1]);
+        let picked = cache.decode_guessed(decoder, last, &guess).await?;
+        if is_used_to {
+            self.device_guesses.measured(self.engine.now_ms() - started_ms);
+        }
+        if decoder.most_guessed() > 0 {
+            // What follows an end is no part of the answer.
+            let end = picked.iter().position(|id| self.engine.is_end_token(*id)).map_or(picked.len(), |at| at + 1);
+            let came_true = end.min(picked.len().saturating_sub(1));
+            let has_paid = self.device_guesses.has_paid(came_true, self.pace.token_ms());
+            self.lookup.judged(guess.len(), came_true, self.sequence.len() + picked.len(), has_paid);
+        }
+        self.take_first(picked)
+    }
+
+    /// Goes on with tokens that the device chose.
+    fn take_first(&mut self, picked: Vec<u32>) -> Result<Event> {
+        self.ahead.extend(picked);
+        match self.ahead.pop_front() {
+            Some(token_id) => self.take(token_id),
+            None => Err(Error::internal("the device chose no token")),
+        }
     }
 
     async fn decode_ahead(&mut self, count: usize) -> Result<Event> {
@@ -251,11 +311,11 @@ impl Generation {
             picked
         };
         self.pace.measured((self.engine.now_ms() - started_ms) / count as f64);
-        self.ahead.extend(picked);
-        match self.ahead.pop_front() {
-            Some(token_id) => self.take(token_id),
-            None => Err(Error::internal("the device chose no token")),
+        #[cfg(feature = "gpu")]
+        if let Some(guess) = self.expected(1 + self.engine.decoder().most_guessed()) {
+            self.device_guesses.compared(&guess, &picked);
         }
+        self.take_first(picked)
     }
 
     /// Chooses a token from the logits at hand.

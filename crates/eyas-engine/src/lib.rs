@@ -44,6 +44,8 @@ mod chat_prompt;
 mod checkpoint_open;
 mod class_scores;
 mod clock;
+#[cfg(feature = "gpu")]
+mod device_guesses;
 mod embedding;
 mod embedding_recipe;
 mod encoder_engine;

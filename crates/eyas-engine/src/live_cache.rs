@@ -95,9 +95,28 @@ impl LiveCache {
             None => decoder.decode_greedy(&mut self.cache, id, count).await?,
             Some(draws) => decoder.decode_drawn(&mut self.cache, id, draws).await?,
         };
+        self.computed(id, &picked);
+        Ok(picked)
+    }
+
+    /// Computes `id` after the tokens that are there, with `guess` behind it; returns the tokens that the device chose, of which the last is not computed yet.
+    #[cfg(feature = "gpu")]
+    pub(crate) async fn decode_guessed(&mut self, decoder: &Decoder, id: u32, guess: &[u32]) -> Result<Vec<u32>> {
+        self.settle();
+        let picked = decoder.decode_guessed(&mut self.cache, id, guess).await?;
+        self.computed(id, &picked);
+        Ok(picked)
+    }
+
+    /// See [`Decoder::is_used_to_guesses`].
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_used_to_guesses(&self, decoder: &Decoder, guesses: usize) -> bool {
+        decoder.is_used_to_guesses(&self.cache, guesses)
+    }
+
+    fn computed(&mut self, id: u32, picked: &[u32]) {
         self.ids.push(id);
         self.ids.extend_from_slice(&picked[..picked.len().saturating_sub(1)]);
-        Ok(picked)
     }
 }
 

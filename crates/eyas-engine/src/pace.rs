@@ -18,6 +18,12 @@ impl Pace {
         self.token_ms = Some(token_ms);
     }
 
+    /// What a token took at last.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn token_ms(&self) -> Option<f64> {
+        self.token_ms
+    }
+
     /// As many as fit into a frame; one before anything was measured.
     pub(crate) fn tokens_in_flight(&self) -> usize {
         self.token_ms.map_or(1, |token_ms| (FRAME_MS / token_ms.max(1e-3)).clamp(1.0, MOST) as usize)

@@ -49,7 +49,7 @@ pub use draw::{Adjustments, Choice, DrawSpec, Draws};
 pub use extension::{KernelBackend, RowCopy};
 pub use eyas_core::Tuning;
 #[cfg(feature = "gpu")]
-pub use gpu::{Recording, device_setup::GpuContext};
+pub use gpu::{GuessRecording, Recording, device_setup::GpuContext};
 pub use logits::{first_largest, first_not_finite};
 pub use matrix_spec::{Activation, MatrixSpec};
 pub use matrix_upload::MatrixUpload;

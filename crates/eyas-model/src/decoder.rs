@@ -78,6 +78,13 @@ impl Weights {
         }
     }
 
+    /// The logits of a step that is recorded.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn recorded(&self, layers: &mut [LayerCache], step: &Step, tokens: usize, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
+        let hidden = self.hidden(layers, step, tokens, Hold::All, held);
+        self.logits(hidden, step.tuning, held)
+    }
+
     /// Logits `[rows, vocab]` of hidden states.
     fn logits(&self, hidden: Hidden, tuning: Tuning, held: &mut Vec<Tensor<2>>) -> Tensor<2> {
         let normed = if hidden.is_normed { hidden.x_td } else { self.final_norm.forward(hidden.x_td, tuning) };
@@ -114,6 +121,8 @@ pub struct Decoder {
     rope_tables: RopeTableStore,
     /// Ids below this may be chosen on the device.
     choices: usize,
+    #[cfg(feature = "gpu")]
+    pub(crate) guess_trust: crate::guessed_step::GuessTrust,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -138,6 +147,8 @@ impl Decoder {
             device: device.clone(),
             matrix_kind: loaded.matrix_kind,
             rope_tables: RopeTableStore::default(),
+            #[cfg(feature = "gpu")]
+            guess_trust: crate::guessed_step::GuessTrust::default(),
         })
     }
 
@@ -188,6 +199,7 @@ impl Decoder {
             #[cfg(feature = "gpu")]
             {
                 cache.recordings = Default::default();
+                cache.guess_recording = None;
             }
         }
         cache.len()
@@ -316,27 +328,31 @@ impl Decoder {
 
     /// The cache's recorded step, which is made at the first token that is chosen in this way on it.
     #[cfg(feature = "gpu")]
-    fn recording<'a>(&self, cache: &'a mut KvCache, id: u32, choice: Choice) -> Result<&'a eyas_kernels::Recording> {
+    pub(crate) fn recording<'a>(&self, cache: &'a mut KvCache, id: u32, choice: Choice) -> Result<&'a eyas_kernels::Recording> {
         let position = cache.len();
         let at = choice as usize;
         if cache.recordings[at].is_none() {
             let weights = cache.weights.clone();
             let template = self.step(write_step(&self.device, position, &[id], 1), cache);
             let layers = &mut cache.layers;
-            // Where every choice is the host's, nobody asks for the recording's.
-            let choices = if self.choices == 0 { self.config.vocab_size } else { self.choices };
+            let choices = self.choices();
             let recording = eyas_kernels::Recording::capture(&self.device, position, id, choices, choice, |words, held| {
                 let step = Step { words, rope_tables: template.rope_tables.clone(), tuning: template.tuning };
-                let hidden = weights.hidden(layers, &step, 1, Hold::All, held);
-                weights.logits(hidden, step.tuning, held)
+                weights.recorded(layers, &step, 1, held)
             })?;
             cache.recordings[at] = Some(Box::new(recording));
         }
         cache.recordings[at].as_deref().ok_or_else(|| Error::internal("the decode step was not recorded"))
     }
 
+    /// Ids that recorded steps choose among: all, where every choice is the host's and nobody asks for theirs.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn choices(&self) -> usize {
+        if self.choices == 0 { self.config.vocab_size } else { self.choices }
+    }
+
     /// Fails where `ids`, and tokens up to `count`, can't be computed behind what is in the cache.
-    fn check_step(&self, cache: &KvCache, ids: &[u32], count: usize) -> Result<()> {
+    pub(crate) fn check_step(&self, cache: &KvCache, ids: &[u32], count: usize) -> Result<()> {
         if cache.len() + count > cache.capacity() {
             return Err(Error::new(
                 ErrorKind::ContextOverflow,

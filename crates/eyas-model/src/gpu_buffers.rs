@@ -121,6 +121,9 @@ const fn step_words(tokens: usize) -> usize {
 /// Workgroups that share the positions which a single token sees, at most: [`eyas_core::Tuning::attention_splits`].
 const MOST_SPLITS: usize = 8;
 
+/// Tokens of a step with guesses: `eyas_kernels::GuessRecording::TOKENS`.
+const GUESS_TOKENS: usize = 8;
+
 /// The extent of a copy.
 const COPY_WORDS: usize = 5;
 
@@ -142,11 +145,11 @@ pub fn decoder_gpu_need(
 
     let steps = DecoderSteps { config, rounded: layout.rounded_inputs(), chunk: step_tokens(chunk.min(context)) };
     let tried = step_tokens(canary::chunk(chunk, context));
-    let recordings = steps.recording().and(steps.recording()).and(steps.choice());
+    let recordings = steps.recording(1).and(steps.recording(1)).and(steps.choice()).and(steps.guesses(context, chunk));
     let passing = steps.prefill().or(steps.audit(steps.chunk, tried)).or(steps.audit(1, 1));
     Ok(GpuNeed {
         buffer_bytes: resident.and(recordings).and(passing).bytes(),
-        read_bytes: 4 * (2 * config.vocab_size + 5 * tried * steps.widest()) as u64,
+        read_bytes: 4 * (2 * config.vocab_size + 5 * tried * steps.widest()).max(GUESS_TOKENS * config.vocab_size) as u64,
     })
 }
 
@@ -205,19 +208,28 @@ impl DecoderSteps<'_> {
         Buffers::of(widths.into_iter().chain([self.config.hidden_size]).map(|width| tokens * width))
     }
 
-    /// What comes behind the layers for one token.
-    fn head(&self) -> Buffers {
+    /// What comes behind the layers for so many tokens.
+    fn head(&self, tokens: usize) -> Buffers {
         let norm = usize::from(!self.has_joins());
-        Buffers::of(repeat_n(self.config.hidden_size, norm).chain([self.config.vocab_size]))
+        Buffers::of(repeat_n(self.config.hidden_size, norm).chain([self.config.vocab_size]).map(|width| tokens * width))
     }
 
-    /// A recorded step, which keeps all that it computes.
-    fn recording(&self) -> Buffers {
+    /// A recorded step of so many tokens, which keeps all that it computes.
+    fn recording(&self, tokens: usize) -> Buffers {
         let last = self.config.layers.len().saturating_sub(1);
         let layers = (0..=last).flat_map(|layer| self.layer(1, layer == 0, layer == last));
-        let mut buffers = Buffers::of(layers.chain([self.config.hidden_size, step_words(1)]));
-        buffers.add([2 * 64, 16]); // the best of each part of the vocabulary, and the ring of tokens chosen
-        buffers.and(self.head())
+        let mut buffers = Buffers::of(layers.chain([self.config.hidden_size]).map(|width| tokens * width));
+        // The best of each part of the vocabulary, and the tokens chosen.
+        buffers.add([step_words(tokens), tokens * 2 * 64, if tokens > 1 { tokens } else { 16 }]);
+        buffers.and(self.head(tokens))
+    }
+
+    /// The recorded step with guesses and what is read back of it, where a cache of this context and chunk has any.
+    fn guesses(&self, context: usize, chunk: usize) -> Buffers {
+        if context.min(chunk) < 2 {
+            return Buffers::default();
+        }
+        self.recording(GUESS_TOKENS).and(Buffers::of([GUESS_TOKENS]))
     }
 
     /// What a draw reads, what is read back, and the step with which a recording begins.
@@ -229,13 +241,13 @@ impl DecoderSteps<'_> {
     fn prefill(&self) -> Buffers {
         let tokens = self.chunk;
         let last = Buffers::of([self.config.hidden_size, COPY_WORDS, step_words(tokens)]);
-        self.one_layer(tokens).and(self.rounded.of_step(tokens)).and(last).and(self.head())
+        self.one_layer(tokens).and(self.rounded.of_step(tokens)).and(last).and(self.head(1))
     }
 
     /// The first layer as the canary computes it: nothing is freed, and what is updated in place is copied before.
     fn audit(&self, room: usize, tokens: usize) -> Buffers {
         let (d, capped) = (self.config.hidden_size, usize::from(self.config.logit_softcap.is_some()));
-        let mut buffers = self.one_layer(room).and(self.rounded.of_audit(room)).and(self.head());
+        let mut buffers = self.one_layer(room).and(self.rounded.of_audit(room)).and(self.head(1));
         buffers.add([tokens * d, tokens * d, COPY_WORDS, step_words(room)]);
         buffers.add(repeat_n(self.config.vocab_size, capped));
         buffers.add(repeat_n(d, usize::from(room > 1)));

@@ -82,6 +82,9 @@ pub struct KvCache {
     /// The recorded decode steps, one for each [`eyas_kernels::Choice`], made at the first token of that kind on this cache.
     #[cfg(feature = "gpu")]
     pub(crate) recordings: [Option<Box<eyas_kernels::Recording>>; 2],
+    /// The recorded step with guesses, made at the first of them on this cache.
+    #[cfg(feature = "gpu")]
+    pub(crate) guess_recording: Option<Box<eyas_kernels::GuessRecording>>,
 }
 
 impl std::fmt::Debug for KvCache {
@@ -112,6 +115,8 @@ impl KvCache {
             weights,
             #[cfg(feature = "gpu")]
             recordings: Default::default(),
+            #[cfg(feature = "gpu")]
+            guess_recording: None,
         }
     }
 
@@ -182,6 +187,8 @@ impl KvCache {
             weights: self.weights.clone(),
             #[cfg(feature = "gpu")]
             recordings: Default::default(),
+            #[cfg(feature = "gpu")]
+            guess_recording: None,
         })
     }
 }

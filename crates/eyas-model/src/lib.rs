@@ -39,6 +39,8 @@ mod family;
 mod fp8_config;
 mod gguf_family;
 mod gpu_buffers;
+#[cfg(feature = "gpu")]
+mod guessed_step;
 mod hf_family;
 mod kv_cache;
 mod layer_kind;

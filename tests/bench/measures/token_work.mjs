@@ -14,7 +14,7 @@ export async function measureTokenWork({ lab, report }, { model, label, promptKi
       const channel = new BroadcastChannel("gpu-meter");
       const samples = [];
       channel.onmessage = ({ data }) => samples.push(data); // the meter speaks before every message of the worker: a sample a token
-      const { tokenIds } = await window.eyas.chat({ prompt }, { maxTokens: tokens });
+      const { tokenIds } = await window.eyas.chat({ prompt }, { maxTokens: tokens, promptLookupTokens: 0 });
       await new Promise((resolve) => setTimeout(resolve, 100));
       channel.close();
       return { samples, generated: tokenIds.length };

@@ -16,6 +16,7 @@ use super::{
     attention::Bundle,
     audit,
     kernel::{GRID_X, Kernel, Output},
+    one_by_one::is_one_by_one,
     product::{Input, Tile},
     room::rows_with_room,
 };
@@ -94,10 +95,13 @@ impl Matrix<'_> {
 
 /// The kernel of a product with so many tokens, and its grid.
 pub(super) fn product(spec: MatrixSpec, output: Output, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
+    let rows = tuning.matvec_thread_rows;
+    let single = Tile { lanes: tuning.matvec_lanes, count: tuning.matvec_rows / rows, rows, tokens: 1 };
     // A single token shares a row's columns between lanes; several tokens share a row's weights within a thread.
     let (tile, input) = if tokens == 1 {
-        let rows = tuning.matvec_thread_rows;
-        (Tile { lanes: tuning.matvec_lanes, count: tuning.matvec_rows / rows, rows, tokens: 1 }, Input::Floats)
+        (single, Input::Floats)
+    } else if is_one_by_one() {
+        (single.of_tokens(tokens as u32), Input::Floats)
     } else {
         let tokens = if tokens.is_multiple_of(tuning.matmul_tokens as usize) { tuning.matmul_tokens } else { 1 };
         let is_rounded = tuning.matmul_bits == 16 && spec.rounded_row_words() > 0;
@@ -120,7 +124,8 @@ pub(super) fn rounding((kernel, [_, _, depth]): (Kernel, [u32; 3])) -> Option<(K
 /// The kernel of attention for so many tokens, and its grid.
 pub(super) fn attention(spec: AttentionSpec, tokens: usize, tuning: Tuning) -> (Kernel, [u32; 3]) {
     let Tuning { attention_heads: heads, attention_tokens, reduce_lanes: lanes, .. } = tuning;
-    let bundle = Bundle::fitting(spec, tokens, Bundle { heads, tokens: attention_tokens, lanes });
+    let together = if is_one_by_one() { 1 } else { attention_tokens };
+    let bundle = Bundle::fitting(spec, tokens, Bundle { heads, tokens: together, lanes });
     (Kernel::Attention { spec, bundle }, bundle.grid(spec, tokens))
 }
 
@@ -134,14 +139,14 @@ pub(super) fn rope_append(rope: RopeSpec, spec: AttentionSpec, tokens: usize, tu
     (Kernel::RopeAppend { rope, spec, lanes: tuning.reduce_lanes }, [groups, tokens as u32, 1])
 }
 
-/// The kernels of attention for a single token whose positions are shared out, and their grids.
-pub(super) fn split_attention(rope: RopeSpec, spec: AttentionSpec, tuning: Tuning) -> [(Kernel, [u32; 3]); 2] {
+/// The kernels of attention for tokens by themselves whose positions are shared out, and their grids.
+pub(super) fn split_attention(rope: RopeSpec, spec: AttentionSpec, tokens: usize, tuning: Tuning) -> [(Kernel, [u32; 3]); 2] {
     let Tuning { attention_heads: heads, attention_splits: splits, reduce_lanes: lanes, .. } = tuning;
     let bundle = Bundle::fitting(spec, 1, Bundle { heads, tokens: 1, lanes });
     let [bundles, _, _] = bundle.grid(spec, 1);
     [
-        (Kernel::SplitAttention { rope, spec, bundle, splits }, [bundles, splits, 1]),
-        (Kernel::JoinAttention { spec, splits }, [(spec.q_width() as u32).div_ceil(64), 1, 1]),
+        (Kernel::SplitAttention { rope, spec, bundle, splits }, [bundles, splits, tokens as u32]),
+        (Kernel::JoinAttention { spec, splits }, [(spec.q_width() as u32).div_ceil(64), tokens as u32, 1]),
     ]
 }
 
@@ -314,20 +319,25 @@ impl KernelBackend for Cube {
         tuning: Tuning,
     ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
         let (tokens, _) = rows_and_width(&qkv);
-        if tokens > 1 || tuning.attention_splits == 1 || !spec.is_causal {
+        let is_split = (tokens == 1 || is_one_by_one()) && tuning.attention_splits > 1 && spec.is_causal;
+        if !is_split {
             let (q, k_cache, v_cache) =
                 Self::rope_append(qkv, rope_table, norm_weights, step.clone(), k_cache, v_cache, rope, spec, tuning);
             let y = Self::attention(q.clone(), k_cache.clone(), v_cache.clone(), step, spec, tuning);
             return (y, q, k_cache, v_cache);
         }
-        let parts = float(&qkv, 1, spec.split_words(tuning.attention_splits as usize));
-        let y = float(&qkv, 1, spec.q_width());
+        let parts = float(&qkv, tokens, spec.split_words(tuning.attention_splits as usize));
+        let y = float(&qkv, tokens, spec.q_width());
         let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &parts.handle];
         if rope.qk_norm != QkNorm::None {
             buffers.push(&norm_weights.handle);
         }
-        let [(split, split_grid), (join, join_grid)] = split_attention(rope, spec, tuning);
+        let [(split, split_grid), (join, join_grid)] = split_attention(rope, spec, tokens, tuning);
         launch(&qkv, split, split_grid, &buffers);
+        if tokens > 1 {
+            // The first run has put every token's key and value into the cache, where the tokens behind it look for them.
+            launch(&qkv, split, split_grid, &buffers);
+        }
         launch(&qkv, join, join_grid, &[&parts.handle, &y.handle]);
         (y, parts, k_cache, v_cache)
     }

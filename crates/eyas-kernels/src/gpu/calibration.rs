@@ -106,7 +106,7 @@ fn append_launches(spec: AttentionSpec, tuning: Tuning) -> Vec<Launch> {
         let rope = rope_append(ROPE, spec, 1, tuning);
         return vec![Launch::new(rope, &[0, 1, 2, 3, 4, 5]), Launch::new(attention(spec, 1, tuning), &[5, 3, 4, 2, 6])];
     }
-    let [split, join] = split_attention(ROPE, spec, tuning);
+    let [split, join] = split_attention(ROPE, spec, 1, tuning);
     vec![Launch::new(split, &[0, 1, 2, 3, 4, 5]), Launch::new(join, &[5, 6])]
 }
 

@@ -84,9 +84,10 @@ pub(super) enum Kernel {
     Copy,
     /// The sum of a buffer's words; see [`super::upload_sum`].
     Checksum,
-    /// The best logit of each of `chunks` parts of the vocabulary.
+    /// The best logit of each of `chunks` parts of the vocabulary, in each row of `row` logits.
     PickChunk {
         vocab: usize,
+        row: usize,
         chunks: u32,
         /// Whether biases and penalties come before.
         adjusts: bool,
@@ -94,6 +95,11 @@ pub(super) enum Kernel {
     },
     /// The best of the parts: it becomes the step's token.
     PickBest {
+        chunks: u32,
+        lanes: u32,
+    },
+    /// The best of the parts of each row of logits.
+    PickRows {
         chunks: u32,
         lanes: u32,
     },
@@ -123,6 +129,7 @@ impl Kernel {
             | Self::RopeAppend { lanes, .. }
             | Self::PickChunk { lanes, .. }
             | Self::PickBest { lanes, .. }
+            | Self::PickRows { lanes, .. }
             | Self::Draw { lanes, .. } => lanes,
             Self::Attention { bundle, .. } | Self::SplitAttention { bundle, .. } => bundle.lanes,
             Self::Matmul { tile, .. } => tile.threads(),
@@ -163,13 +170,20 @@ impl Kernel {
                 split_attention::split(rope, spec, bundle, splits).body(&cache_index(spec)).body(&bent(spec.softcap()))
             }
             Self::JoinAttention { spec, splits } => split_attention::join(spec, splits),
-            Self::PickChunk { vocab, chunks, adjusts, lanes } => pick_chunk(vocab, chunks, adjusts, lanes),
+            Self::PickChunk { vocab, row, chunks, adjusts, lanes } => pick_chunk((vocab, row), chunks, adjusts, lanes),
             Self::PickBest { chunks, lanes } => choice(chunks, lanes)
+                .size("RING", super::picker::RING)
                 .buffer("step", "u32")
                 .buffer("picked", "u32")
                 .body(include_str!("wgsl/best_of_chunks.wgsl"))
+                .body(include_str!("wgsl/hand_on.wgsl"))
                 .body(include_str!("wgsl/pick_best.wgsl")),
+            Self::PickRows { chunks, lanes } => choice(chunks, lanes)
+                .buffer("picked", "u32")
+                .body(include_str!("wgsl/best_of_chunks.wgsl"))
+                .body(include_str!("wgsl/pick_rows.wgsl")),
             Self::Draw { vocab, chunks, lanes } => choice(chunks, lanes)
+                .size("RING", super::picker::RING)
                 .size("VOCAB", vocab)
                 .size("CHUNK", vocab.div_ceil(chunks as usize))
                 .buffer("step", "u32")
@@ -179,6 +193,7 @@ impl Kernel {
                 .buffer("parameters", "u32")
                 .body(include_str!("wgsl/parameters.wgsl"))
                 .body(include_str!("wgsl/best_of_chunks.wgsl"))
+                .body(include_str!("wgsl/hand_on.wgsl"))
                 .body(include_str!("wgsl/draw.wgsl")),
             Self::Copy => Wgsl::new()
                 .size("GRID_X", GRID_X as usize)
@@ -202,15 +217,18 @@ impl Kernel {
 fn choice(chunks: u32, lanes: u32) -> Wgsl {
     Wgsl::new()
         .size("CHUNKS", chunks as usize)
-        .size("RING", super::picker::RING)
         .size("LANES", lanes as usize)
         .size("GROUP_THREADS", lanes as usize)
         .buffer("chunks", "u32")
         .body(include_str!("wgsl/candidate.wgsl"))
 }
 
-fn pick_chunk(vocab: usize, chunks: u32, adjusts: bool, lanes: u32) -> Wgsl {
-    let wgsl = choice(chunks, lanes).size("VOCAB", vocab).size("CHUNK", vocab.div_ceil(chunks as usize)).buffer("logits", "f32");
+fn pick_chunk((vocab, row): (usize, usize), chunks: u32, adjusts: bool, lanes: u32) -> Wgsl {
+    let wgsl = choice(chunks, lanes)
+        .size("VOCAB", vocab)
+        .size("ROW", row)
+        .size("CHUNK", vocab.div_ceil(chunks as usize))
+        .buffer("logits", "f32");
     let wgsl = if adjusts {
         wgsl.buffer("adjustments", "u32")
             .buffer("parameters", "u32")

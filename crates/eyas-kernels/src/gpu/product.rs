@@ -15,7 +15,7 @@ use crate::MatrixSpec;
 /// How a product is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Tile {
-    /// Threads that share a tile, each with its own columns; more than one only for a single token.
+    /// Threads that share a tile, each with its own columns; more than one only where each token is computed as a step of a single one computes it.
     pub lanes: u32,
     /// Tiles of a workgroup, side by side.
     pub count: u32,
@@ -25,7 +25,22 @@ pub(super) struct Tile {
     pub tokens: u32,
 }
 
+/// Sums of all threads of a workgroup that may be added up through its memory: 16 KiB, which every WebGPU device has.
+const SHARED_SUMS: u32 = 4096;
+/// Rows of a tile of several tokens whose columns are shared: more sums than these are more than a thread of a GPU has registers for.
+const SHARED_ROWS: u32 = 4;
+
 impl Tile {
+    /// For `tokens` tokens, each with the sums that this tile makes of a single one, in the same order: as many lanes share the columns.
+    pub(super) fn of_tokens(self, tokens: u32) -> Self {
+        if self.lanes == 1 {
+            return Self { tokens, ..self };
+        }
+        let rows = self.rows.min(SHARED_ROWS);
+        let sums = 2.max(rows) * tokens * self.lanes; // gated products have two rows at least
+        Self { count: self.count.min((SHARED_SUMS / sums).max(1)), rows, tokens, ..self }
+    }
+
     /// Threads of a workgroup.
     pub(super) const fn threads(self) -> u32 {
         self.lanes * self.count
@@ -268,6 +283,12 @@ mod tests {
         assert_eq!(fitted(2048, Output::Store), (32, 256));
         assert_eq!(fitted(257, Output::Store), (17, 136));
         assert_eq!(fitted(576, Output::Gated(Activation::Silu)), (29, 116));
+        // Each token as a single one: as many lanes, and no more sums than a workgroup has memory for.
+        for (lanes, count, rows) in [(1, 4, 8), (32, 4, 2), (64, 4, 16), (64, 4, 1), (2, 3, 1), (16, 8, 2)] {
+            let tile = Tile { lanes, count, rows, tokens: 1 }.of_tokens(8);
+            assert_eq!((tile.lanes, tile.tokens), (lanes, 8));
+            assert!(lanes == 1 || tile.threads() * 2.max(tile.rows) * 8 <= SHARED_SUMS && tile.count > 0, "{tile:?}");
+        }
         // A gated value needs two rows at least.
         assert_eq!(
             Tile { rows: 1, ..tile }.fitting(5, Output::Gated(Activation::Silu)).group_units(Output::Gated(Activation::Silu)),

@@ -2,32 +2,24 @@
 
 use std::cell::{Cell, OnceCell};
 
-use burn::{
-    backend::{Cube, wgpu::CubeTensor},
-    tensor::{Bytes, Int, Tensor},
-};
-use cubecl::client::Graph;
-use eyas_core::{Error, ErrorKind, Result};
+use burn::tensor::{Int, Tensor};
+use eyas_core::{Error, Result};
 
 use super::{
     kept_read::KeptRead,
     picker::{Picker, RING},
+    recorded::Recorded,
 };
 use crate::{Choice, Draws, KernelDevice, operations::step_words, write_step};
 
-/// A recorded step of one token over fixed buffers.
-///
-/// CubeCL's software graph keeps raw bindings, so this owns every tensor that the recorded launches read or write.
+/// A recorded step of one token.
 pub struct Recording {
-    graph: Graph,
-    step: CubeTensor,
-    output: CubeTensor,
+    recorded: Recorded,
     /// Made when the output is first read.
     read: OnceCell<KeptRead>,
     picker: Picker,
     /// The position and id that the picker left in the step tensor, where they are known.
     next: Cell<Option<(usize, u32)>>,
-    _held: Vec<Tensor<2>>,
 }
 
 impl Recording {
@@ -43,41 +35,16 @@ impl Recording {
         id: u32,
         choices: usize,
         choice: Choice,
-        mut step: impl FnMut(Tensor<1, Int>, &mut Vec<Tensor<2>>) -> Tensor<2>,
+        step: impl FnMut(Tensor<1, Int>, &mut Vec<Tensor<2>>) -> Tensor<2>,
     ) -> Result<Self> {
-        let failed =
-            |error| Error::new(ErrorKind::DeviceLost, format!("recording a decode step failed: {error}; load the model again"));
-        let step_tensor = write_step(device, position, &[id], 1);
-        let step_primitive = primitive(step_tensor.clone())?;
-        let client = step_primitive.client.clone();
-        client.graph_prepare().map_err(|error| failed(error.to_string()))?;
         let context = device.gpu_context().ok_or_else(|| Error::internal("a step is recorded on a device without a GPU"))?;
-        let picker = Picker::new(&step_primitive, choices, choice, context)?;
-        let mut run = |held: &mut Vec<Tensor<2>>| -> Result<CubeTensor> {
-            let output = step(step_tensor.clone(), held)
-                .try_into_primitive::<Cube>()
-                .map_err(|error| Error::internal(format!("the decode step's output is not on the GPU: {error:?}")))?;
-            picker.launch(&output, &step_primitive, device.tuning());
-            Ok(output)
-        };
-        // The warm-up leaves exactly the buffers that the recorded run takes, if all of them were allocated before the first is given back.
-        let mut held = Vec::new();
-        let output = run(&mut held)?;
-        client.flush().map_err(|error| failed(error.to_string()))?;
-        drop((output, held));
-        client.start_capture().map_err(|error| failed(error.to_string()))?;
-        let mut held = Vec::new();
-        let output = run(&mut held);
-        let graph = client.stop_capture().map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            graph,
-            step: step_primitive,
-            output: output?,
-            read: OnceCell::new(),
-            picker,
-            next: Cell::new(None),
-            _held: held,
-        })
+        let (recorded, picker) = Recorded::capture(
+            &write_step(device, position, &[id], 1),
+            |like| Picker::new(like, choices, choice, context),
+            step,
+            |picker, output, step| picker.launch(output, step, device.tuning()),
+        )?;
+        Ok(Self { recorded, read: OnceCell::new(), picker, next: Cell::new(None) })
     }
 
     /// Computes the step for another position and id, and reads its output back; for a greedy recording, since a draw changes the output.
@@ -86,7 +53,7 @@ impl Recording {
             read
         } else {
             let context = device.gpu_context().ok_or_else(|| Error::internal("a step is replayed on a device without a GPU"))?;
-            let made = KeptRead::new(self.output.clone(), context)?;
+            let made = KeptRead::new(self.recorded.output.clone(), context)?;
             self.read.get_or_init(|| made)
         };
         self.submit(position, id, 1)?;
@@ -111,20 +78,9 @@ impl Recording {
     }
 
     fn submit(&self, position: usize, id: u32, count: usize) -> Result<()> {
-        let client = &self.step.client;
         if self.next.take() != Some((position, id)) {
-            client.write(&self.step.handle, Bytes::from_elems(step_words(position, &[id], 1)));
+            self.recorded.write(step_words(position, &[id], 1));
         }
-        for _ in 0..count {
-            // SAFETY: `self` owns every tensor of the graph, and all work goes through one client on one stream.
-            unsafe { self.graph.replay() }.map_err(|error| {
-                Error::new(ErrorKind::DeviceLost, format!("a decode step failed on the GPU: {error}; load the model again"))
-            })?;
-        }
-        Ok(())
+        (0..count).try_for_each(|_| self.recorded.replay())
     }
-}
-
-fn primitive(tensor: Tensor<1, Int>) -> Result<CubeTensor> {
-    tensor.try_into_primitive::<Cube>().map_err(|error| Error::internal(format!("the step tensor is not on the GPU: {error:?}")))
 }

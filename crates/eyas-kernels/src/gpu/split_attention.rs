@@ -43,7 +43,7 @@ pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits:
             format!("let v{j} = qkv[own_value + {}];\n", shares.value_at(j)) + &of_queries(&|q| format!("sum{q}_{j} = v{j};\n"))
         });
     let store = of_queries(&|q| {
-        format!("let part{q} = ((first_head + {q}u) * SPLITS + group.y) * (HEAD_DIM + 2u);\n")
+        format!("let part{q} = ((group.z * HEADS + first_head + {q}u) * SPLITS + group.y) * (HEAD_DIM + 2u);\n")
             + &shares.stored(|j, at| format!("parts[part{q} + {at}] = sum{q}_{j};"))
             + &format!("if (local == 0u) {{\nparts[part{q} + HEAD_DIM] = maxima[{q}];\n")
             + &format!("parts[part{q} + HEAD_DIM + 1u] = total{q};\n}}\n")
@@ -76,7 +76,7 @@ pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits:
 /// `weighted`, and `norm_factor` where there are norms.
 fn normalised(wgsl: Wgsl, rope: RopeSpec, bundle: Bundle) -> Wgsl {
     let (weight, epsilon_bits) = match rope.qk_norm {
-        QkNorm::None => return wgsl.body("fn weighted(e: u32) -> f32 { return qkv[e]; }"),
+        QkNorm::None => return wgsl.body("fn weighted(e: u32) -> f32 { return qkv[row + e]; }"),
         QkNorm::PerHead { epsilon_bits } => ("norm_weights[select(0u, HEAD_DIM, e >= Q_WIDTH) + e % HEAD_DIM]", epsilon_bits),
         QkNorm::FullWidth { epsilon_bits } => ("norm_weights[e]", epsilon_bits),
     };
@@ -84,13 +84,14 @@ fn normalised(wgsl: Wgsl, rope: RopeSpec, bundle: Bundle) -> Wgsl {
         .size("GROUP_THREADS", bundle.lanes as usize)
         .float("EPSILON", f32::from_bits(epsilon_bits))
         .body(&include_str!("wgsl/reduce.wgsl").replace("partial", "squares_of_lanes"))
-        .body(&format!("fn weighted(e: u32) -> f32 {{ return qkv[e] * {weight}; }}"))
+        .body(&format!("fn weighted(e: u32) -> f32 {{ return qkv[row + e] * {weight}; }}"))
         .body(include_str!("wgsl/norm_factor.wgsl"))
 }
 
-/// Makes the output `[1, q_width]` of what [`split`] wrote.
+/// Makes the output `[t, q_width]` of what [`split`] wrote.
 pub(super) fn join(spec: AttentionSpec, splits: u32) -> Wgsl {
     Wgsl::new()
+        .size("HEADS", spec.heads)
         .size("HEAD_DIM", spec.head_dim)
         .size("Q_WIDTH", spec.q_width())
         .size("SPLITS", splits as usize)

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod config_fuzz;
 mod device_draws;
+mod device_guesses;
 mod encoder_goldens;
 mod encoder_refusals;
 mod family_goldens;

@@ -23,7 +23,7 @@ fn decoder(device: &KernelDevice) -> Decoder {
     decoder_of(MODEL, Quantize::None, device)
 }
 
-fn decoder_of(model: &str, quantize: Quantize, device: &KernelDevice) -> Decoder {
+pub(crate) fn decoder_of(model: &str, quantize: Quantize, device: &KernelDevice) -> Decoder {
     let files = conformance::folder_files(&golden_folder(model));
     block_on(async {
         let checkpoint = Checkpoint::open(&files).await.unwrap();

@@ -1,13 +1,15 @@
-// As attention, for a step's only token, whose query, key and value are the product's as it left them: each workgroup normalises and rotates the queries of its
+// As attention, for each token by itself, whose query, key and value are the product's as it left them: each workgroup normalises and rotates the queries of its
 // bundle, and looks at one of SPLITS shares of the positions before the token's own. Of each head it writes the sum of the values, the largest score and
 // the sum of the weights. The last share begins with the token's own key and value, which the first bundle of each key and value head writes to the cache:
-// no workgroup reads that row.
+// no workgroup of the same token reads that row. Where there are several tokens, those before a token must be in the cache, so all of it is run twice.
 const LEAST: f32 = -3.0e38;
 var<workgroup> partial: array<f32, SCRATCH>;
 var<workgroup> weights: array<f32, QUERIES * TILE>;
 var<workgroup> maxima: array<f32, QUERIES>;
 var<workgroup> corrections: array<f32, QUERIES>;
 var<workgroup> tiles: vec2<u32>;
+// Where the token's values begin.
+var<private> row: u32;
 
 // The value at `e` of queries and keys, rotated, but not divided by its norm.
 fn rotated(e: u32, table: u32) -> f32 {
@@ -26,7 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = group.x / BUNDLES_PER_KV;
     let first_head = group.x * BUNDLE_HEADS;
     let lane = local % KEY_LANES;
-    let position = step[0];
+    let position = step[0] + group.z;
+    row = group.z * (Q_WIDTH + 2u * KV_WIDTH);
     let table = position * 2u * HALF;
     if (local == 0u) {
         let first = select(0u, position + 1u - WINDOW, WINDOW > 0u && position + 1u > WINDOW);
@@ -45,17 +48,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     if (group.y == SPLITS - 1u) {
         let own_key = Q_WIDTH + kv_head * HEAD_DIM;
-        let own_value = own_key + KV_WIDTH;
+        let own_value = row + own_key + KV_WIDTH;
         /* KEY_FACTOR */
         for (var i = local; i < HEAD_DIM; i += LANES) {
             partial[i] = rotated(own_key + i, table) * key_factor;
         }
         workgroupBarrier();
-        if (group.x % BUNDLES_PER_KV == 0u) {
-            let row = cache_index(kv_head, position);
+        if (group.x % BUNDLES_PER_KV == 0u && group.z < step[1]) {
+            let own = cache_index(kv_head, position);
             for (var i = local; i < HEAD_DIM; i += LANES) {
-                k_cache[row + i] = partial[i];
-                v_cache[row + i] = qkv[own_value + i];
+                k_cache[own + i] = partial[i];
+                v_cache[own + i] = qkv[own_value + i];
             }
         }
         /* OWN_SCORES */

@@ -166,7 +166,7 @@ fn smallest_reaching(tally: Tally, goal: f32, local: u32) -> Border {
 
 @compute @workgroup_size(GROUP_THREADS)
 fn main(@builtin(local_invocation_index) local: u32) {
-    let best = best_of_chunks(local);
+    let best = best_of_chunks(0u, local);
     top = best.value;
     inverse_temperature = number(INVERSE_TEMPERATURE);
     if (local == 0u) {
