@@ -123,6 +123,8 @@ const MOST_SPLITS: usize = 8;
 
 /// Tokens of a step with guesses: `eyas_kernels::GuessRecording::TOKENS`.
 const GUESS_TOKENS: usize = 8;
+#[cfg(feature = "gpu")]
+const _: () = assert!(GUESS_TOKENS == eyas_kernels::GuessRecording::TOKENS);
 
 /// The extent of a copy.
 const COPY_WORDS: usize = 5;

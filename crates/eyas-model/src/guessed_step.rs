@@ -18,7 +18,7 @@ pub(crate) struct GuessTrust(Cell<Verdict>);
 enum Verdict {
     /// So many tokens of a step were computed to the same bits as in steps of one.
     Alike(usize),
-    /// Some were not.
+    /// Some were not, or such a step can't be recorded.
     Different,
 }
 
@@ -37,6 +37,11 @@ impl GuessTrust {
     /// Whether the first `tokens` of a step need not be compared any more.
     fn covers(&self, tokens: usize) -> bool {
         matches!(self.0.get(), Verdict::Alike(shown) if tokens <= shown)
+    }
+
+    /// Allows no more guesses.
+    fn forbid(&self) {
+        self.0.set(Verdict::Different);
     }
 
     /// Takes note of one token's logits in a step of `tokens`, computed both ways.
@@ -78,7 +83,11 @@ impl Decoder {
         self.device().settle().await;
         let position = cache.len();
         cache.written = cache.written.max(position + ids.len());
-        self.record_guesses(cache, id)?;
+        if self.record_guesses(cache, id).is_err() {
+            // What guesses need found no room. Answers go on without; a device that is lost says so.
+            self.guess_trust.forbid();
+            return self.decode_greedy(cache, id, 1).await;
+        }
         let picked = if self.guess_trust.covers(ids.len()) {
             let recording = cache.guess_recording.as_deref().ok_or_else(not_recorded)?;
             recording.replay_greedy(self.device(), position, id, guess).await?

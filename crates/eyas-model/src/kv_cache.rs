@@ -144,7 +144,8 @@ impl KvCache {
     /// overwritten.
     pub fn truncate(&mut self, len: usize) -> usize {
         let len = self.len.min(len);
-        let is_whole = len == self.len || self.layers.iter().all(|layer| layer.holds_window_of(len, self.written));
+        // Also where all of them stay: a step that was given up may have written behind them.
+        let is_whole = self.layers.iter().all(|layer| layer.holds_window_of(len, self.written));
         self.len = if is_whole { len } else { 0 };
         if self.len == 0 {
             self.written = 0;

@@ -159,7 +159,7 @@ impl WasmEngine {
         let reports = ProgressReports::new(on_progress);
         let progress = |progress: Progress| reports.tell(progress, &meter);
         opening.model.read_manifest().await?;
-        calibration(opening)?; // what is wrong with it is said before anything else is fetched
+        calibration(opening)?; // what is wrong with it is said before anything else is read
         let device = open_device(choice, options.relaxed_simd).await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;

@@ -32,12 +32,10 @@ pub(crate) struct HttpNetwork {
 impl Network for HttpNetwork {
     fn get<'a>(&'a self, get: &'a Get) -> LocalFuture<'a, Result<Box<dyn Answer>>> {
         Box::pin(async move {
-            let is_plain = get.range().is_none() && !get.head_only;
-            let promise = match is_plain.then(|| self.host.begun(&get.url)).flatten() {
-                Some(begun) => begun,
-                None => self.sent(get).map_err(|error| download_failed(&get.url, &describe(&error)))?,
+            let response = match self.begun(get).await {
+                Some(response) => Ok(response),
+                None => JsFuture::from(self.sent(get).map_err(|error| download_failed(&get.url, &describe(&error)))?).await,
             };
-            let response = JsFuture::from(promise).await;
             self.cancel.token.check()?;
             let response = response.map_err(|error| download_failed(&get.url, &format!("{}; {HINT}", describe(&error))))?;
             Ok(Box::new(HttpAnswer::new(get.url.clone(), response.unchecked_into(), self.cancel.clone())) as Box<dyn Answer>)
@@ -46,6 +44,14 @@ impl Network for HttpNetwork {
 }
 
 impl HttpNetwork {
+    /// The answer to the same request, where the worker sent it before and it did not fail: it waited for the module, and another one may do better now.
+    async fn begun(&self, get: &Get) -> Option<JsValue> {
+        let is_plain = get.range().is_none() && !get.head_only;
+        let begun = self.host.begun(&get.url).filter(|_| is_plain)?;
+        let response = JsFuture::from(begun).await.ok()?;
+        (response.unchecked_ref::<Response>().status() < 500).then_some(response)
+    }
+
     fn sent(&self, get: &Get) -> std::result::Result<Promise, JsValue> {
         let request = self.request(get)?;
         Ok(match js_sys::global().dyn_into::<WorkerGlobalScope>() {

@@ -54,14 +54,14 @@ function savesData({ respectsDataSaver }: WireStoreOptions): boolean {
 }
 
 /**
- * Sends the request for a model that is one file and not kept, before its module is there. Not where something that is read first decides whether it
- * is fetched at all: what is kept, a budget, a signature, a device that saves data.
+ * Sends the request for a model that is one file and not kept, before its module is there. Not where something that comes first decides whether it
+ * is fetched at all: what is kept, a budget, a signature, a device that saves data, a GPU that may turn out to compute wrong.
  */
-function beginModel(call: LoadCall, signal: AbortSignal): BegunRequest | undefined {
+function beginModel({ kind }: DevicePlan, call: LoadCall, signal: AbortSignal): BegunRequest | undefined {
   const { source, tier } = call;
   const store = storeOf(call);
   const isOne = source.kind === "gguf" && !/-\d{5}-of-\d{5}\.gguf$/i.test(new URL(source.url).pathname);
-  const isDecided = store.id === undefined && store.publicKey === undefined && !tier.budget && !savesData(store);
+  const isDecided = kind === "cpu" && store.id === undefined && store.publicKey === undefined && !tier.budget && !savesData(store);
   return isOne && isDecided ? new BegunRequest(source.url, signal) : undefined;
 }
 
@@ -290,7 +290,7 @@ export class WorkerHost {
   }
 
   async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
-    const request = beginModel(call, signal);
+    const request = beginModel(plan, call, signal);
     try {
       return await this.#loadWith(request, plan, id, call, signal);
     } finally {

@@ -28,7 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = group.x / BUNDLES_PER_KV;
     let first_head = group.x * BUNDLE_HEADS;
     let lane = local % KEY_LANES;
-    let position = step[0] + group.z;
+    // A token that only fills the step up looks where the last one does.
+    let position = step[0] + min(group.z, step[1] - 1u);
     row = group.z * (Q_WIDTH + 2u * KV_WIDTH);
     let table = position * 2u * HALF;
     if (local == 0u) {
