@@ -44,12 +44,13 @@ async function logitsInPage(device, source, ids, { atOnce = ids.length, tuning =
       const module = await import(`${glue}.js`);
       await module.default({ module_or_path: `${glue}_bg.wasm` });
       const cancel = new module.CancelHandle();
-      // Nothing is kept, so that of the store's side only the timer is needed.
+      // Nothing is kept, so that of the store's side only the timer is needed, and no request was begun.
       const host = {
         sleep(ms) {
           let timer;
           return { done: new Promise((resolve) => (timer = setTimeout(resolve, ms))), cancel: () => clearTimeout(timer) };
         },
+        begun: () => undefined,
       };
       const engine = await module.WasmEngine.load(source, { quantize: "none", tuning }, () => {}, cancel, host, { reason: "a test" });
       const logits = Array.from(await engine.logits(new Uint32Array(ids.slice(0, atOnce))));

@@ -30,9 +30,6 @@ struct Buffers {
 }
 
 impl MatrixUpload {
-    /// Rows that a device may hold side by side: whole groups of so many, counted from the first row, are cheapest to write.
-    pub const GROUP_ROWS: usize = 8;
-
     /// Allocates the matrix on its device.
     pub fn new(device: &KernelDevice, spec: MatrixSpec) -> Self {
         Self { device: device.clone(), spec, place: Place::new(device, spec) }

@@ -13,10 +13,8 @@ use crate::{
     tensor_names::{Divisors, MatrixSlot, Slot},
 };
 
-/// Stored bytes that are read and packed at a time, where they are sent to a GPU.
-const GPU_CHUNK_BYTES: u64 = 1 << 20;
-/// The same for the CPU: what is read of them, packed and arranged stays in its caches.
-const CPU_CHUNK_BYTES: u64 = 1 << 18;
+/// Stored bytes that are read and packed at a time. A model's fingerprint depends on it ([`eyas_weights::Fingerprint`]): it is the same on every device.
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What a load makes.
 pub(crate) struct Loaded {
@@ -133,8 +131,7 @@ impl MatrixReader<'_> {
     ) -> Result<()> {
         let rows = tensor.rows();
         let row_bytes = tensor.bytes / rows.max(1) as u64;
-        let chunk_bytes = if self.uploads.device().is_gpu() { GPU_CHUNK_BYTES } else { CPU_CHUNK_BYTES };
-        let step = builder.step(part, usize::try_from(chunk_bytes / row_bytes.max(1)).unwrap_or(usize::MAX));
+        let step = builder.step(part, usize::try_from(CHUNK_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX));
         let mut start = 0;
         while start < rows {
             self.plan.cancel.check()?;

@@ -56,12 +56,10 @@ impl MatrixBuilder {
         self.parts.iter().all(|part| part.sent_rows == part.rows && (part.bias.is_some() || !self.has_bias))
     }
 
-    /// Rows that are sent at a time, of about `rows`: whole heads where their rows must be reordered, and whole groups where there are so many.
+    /// Rows that are sent at a time, of about `rows`: whole heads where their rows must be reordered.
     pub(crate) fn step(&self, part: usize, rows: usize) -> usize {
         let whole = self.parts.get(part).and_then(Part::head_rows).unwrap_or(1);
-        let groups = if whole.is_multiple_of(MatrixUpload::GROUP_ROWS) { whole } else { whole * MatrixUpload::GROUP_ROWS };
-        let unit = if rows < groups { whole } else { groups };
-        (rows / unit).max(1) * unit
+        (rows / whole).max(1) * whole
     }
 
     /// Sends the next rows of a part, whose number is [`Self::step`]'s but at the end. Fails with `out-of-memory` where the device has no room for the
@@ -142,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_whole_heads_where_rows_are_reordered_and_whole_groups_where_they_are_long() {
+    fn pieces_are_whole_heads_where_rows_are_reordered() {
         let parts = vec![Part { rows: 12, interleaved_heads: 3, ..Part::default() }, Part { rows: 5, ..Part::default() }];
         let builder = MatrixBuilder::new(WeightKind::F32, 8, false, parts);
-        assert_eq!([0, 1, 7, 8, 100].map(|rows| builder.step(0, rows)), [4, 4, 4, 8, 96]);
-        assert_eq!([0, 3, 8, 15, 100].map(|rows| builder.step(1, rows)), [1, 3, 8, 8, 96]);
+        assert_eq!([0, 1, 7, 8, 100].map(|rows| builder.step(0, rows)), [4, 4, 4, 8, 100]);
+        assert_eq!([0, 3].map(|rows| builder.step(1, rows)), [1, 3]);
     }
 }

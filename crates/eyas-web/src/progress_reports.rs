@@ -10,8 +10,10 @@ use wasm_bindgen::JsValue;
 
 use crate::{clock::PerformanceClock, js_value};
 
-/// Nobody sees more reports than a display shows, and each costs as much as the packing of some hundred KB.
-const LEAST_MS: f64 = 16.0;
+/// Each report costs as much as the packing of some hundred KB. So of weights that come quickly only these parts of all bytes are told.
+const PARTS: u64 = 128;
+/// Where they come slowly, what is new is told after so long.
+const MOST_MS: f64 = 100.0;
 
 /// A progress report with where the bytes come from.
 #[derive(Serialize)]
@@ -37,11 +39,12 @@ impl MeteredProgress {
     }
 }
 
-/// Tells a page's callback how far a load is: what begins or ends at once, and what lies between as often as a display shows it.
+/// Tells a page's callback how far a load is: what it says stays behind what there is by less than a 128th of all bytes.
 pub(crate) struct ProgressReports<'a> {
     on_progress: &'a Function,
     clock: PerformanceClock,
-    last: Cell<Option<(LoadPhase, f64)>>,
+    /// Phase, bytes and time of the last report.
+    last: Cell<Option<(LoadPhase, u64, f64)>>,
 }
 
 impl<'a> ProgressReports<'a> {
@@ -50,14 +53,18 @@ impl<'a> ProgressReports<'a> {
         Self { on_progress, clock: PerformanceClock::new(), last: Cell::default() }
     }
 
-    /// Tells it, or leaves it to a later report that comes soon.
+    /// Tells it, or leaves it to a later report.
     pub(crate) fn tell(&self, progress: Progress, meter: &Meter) {
         let now_ms = eyas_engine::Clock::now_ms(&self.clock);
+        let is_soon = |(phase, bytes, ms): (LoadPhase, u64, f64)| {
+            let more_bytes = progress.loaded_bytes.saturating_sub(bytes);
+            phase == progress.phase && more_bytes < progress.total_bytes / PARTS && now_ms < ms + MOST_MS
+        };
         let is_between = progress.phase == LoadPhase::Weights && progress.loaded_bytes < progress.total_bytes;
-        if is_between && self.last.get().is_some_and(|(phase, ms)| phase == progress.phase && now_ms < ms + LEAST_MS) {
+        if is_between && self.last.get().is_some_and(is_soon) {
             return;
         }
-        self.last.set(Some((progress.phase, now_ms)));
+        self.last.set(Some((progress.phase, progress.loaded_bytes, now_ms)));
         if let Ok(progress) = js_value::write(&MeteredProgress::new(progress, meter)) {
             // An exception in the page's callback is the page's; the load goes on.
             let _ = self.on_progress.call1(&JsValue::UNDEFINED, &progress);

@@ -1,9 +1,6 @@
 import { EyasError } from "./error.js";
 import type { Progress } from "./progress.js";
 
-/** Nobody sees more reports than a display shows. */
-const LEAST_MS = 16;
-
 /** The body with every byte counted, as a response that WebAssembly compiles while it arrives. */
 function counted(response: Response, onBytes: (bytes: number) => void): Response {
   const count = new TransformStream<Uint8Array, Uint8Array>({
@@ -30,13 +27,8 @@ export async function fetchModule(url: string, onProgress: (progress: Progress) 
   }
   const totalBytes = response.headers.has("content-encoding") ? 0 : Number(response.headers.get("content-length") ?? 0);
   let loadedBytes = 0;
-  let told = Number.NEGATIVE_INFINITY;
   const body = counted(response, (bytes) => {
     loadedBytes += bytes;
-    if (performance.now() < told + LEAST_MS && loadedBytes !== totalBytes) {
-      return;
-    }
-    told = performance.now();
     onProgress({ phase: "start", loadedBytes, totalBytes: Math.max(totalBytes, totalBytes && loadedBytes), detail, source: "network", fetchedBytes: loadedBytes, bytesPerSecond: null, remainingMs: null });
   });
   try {

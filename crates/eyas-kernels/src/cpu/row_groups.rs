@@ -16,7 +16,7 @@ use eyas_core::{BLOCK, WeightKind};
 use crate::MatrixSpec;
 
 /// Rows of a whole group.
-pub(super) const GROUP: usize = crate::MatrixUpload::GROUP_ROWS;
+pub(super) const GROUP: usize = 8;
 
 /// Words and scales of a whole group.
 pub(super) type GroupRows<'a> = (&'a [u32], &'a [f32]);
