@@ -1,9 +1,9 @@
 //! How tests load a model.
 
-use std::{path::Path, rc::Rc, time::Instant};
+use std::{cell::Cell, path::Path, rc::Rc, time::Instant};
 
 use eyas_core::{CancelToken, LoadOptions, Progress, Quantize, Result, Tuning, TuningSource};
-use eyas_engine::{EncoderEngine, Engine};
+use eyas_engine::{Clock, EncoderEngine, Engine};
 use eyas_kernels::KernelDevice;
 use eyas_weights::ModelFiles;
 
@@ -16,11 +16,17 @@ pub struct Loading {
     pub device: KernelDevice,
     /// How.
     pub options: LoadOptions,
+    /// Whether the engine's clock is one that has gone on by 40 ms whenever it is looked at.
+    pub is_at_even_pace: bool,
 }
 
 impl Default for Loading {
     fn default() -> Self {
-        Self { device: cpu(), options: LoadOptions { quantize: Quantize::None, ..LoadOptions::default() } }
+        Self {
+            device: cpu(),
+            options: LoadOptions { quantize: Quantize::None, ..LoadOptions::default() },
+            is_at_even_pace: false,
+        }
     }
 }
 
@@ -53,6 +59,13 @@ impl Loading {
         self
     }
 
+    /// The same with steps that seem to take 40 ms each, of one token and of several, whatever else the machine does.
+    #[must_use]
+    pub fn at_even_pace(mut self) -> Self {
+        self.is_at_even_pace = true;
+        self
+    }
+
     /// Loads the model at a path.
     pub fn load(self, path: &Path) -> Engine {
         self.try_load(folder_files(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -77,7 +90,12 @@ impl Loading {
     /// Loads a model as a future.
     pub async fn load_slowly(self, files: ModelFiles, cancel: &CancelToken) -> Result<Engine> {
         let start = Instant::now();
-        let clock = Rc::new(move || start.elapsed().as_secs_f64() * 1000.0);
+        let clock: Rc<dyn Clock> = if self.is_at_even_pace {
+            let now_ms = Cell::new(0.0);
+            Rc::new(move || now_ms.replace(now_ms.get() + 40.0))
+        } else {
+            Rc::new(move || start.elapsed().as_secs_f64() * 1000.0)
+        };
         let silent = |_: Progress| {};
         Engine::load(files, self.device, self.options, clock, &silent, cancel).await
     }

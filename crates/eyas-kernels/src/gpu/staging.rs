@@ -2,7 +2,7 @@
 //!
 //! CubeCL's staging buffers stay, have 16 KiB at least and are mapped whole, and a browser moves what is mapped between two processes.
 
-use std::ops::Range;
+use std::{future::poll_fn, ops::Range, task::Poll};
 
 use burn::{
     backend::wgpu::CubeTensor,
@@ -67,6 +67,16 @@ impl Staging {
         });
         let (staging, gpu) = (self.buffer.clone(), gpu.clone());
         let bytes = device.reads().finish(async move {
+            let mut has_waited = false;
+            // Natively the poll below blocks until the GPU is done: whoever would rather give up has a turn before, as in a browser.
+            poll_fn(|context| {
+                if std::mem::replace(&mut has_waited, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
             // A browser calls back by itself and ignores this.
             gpu.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(&error.to_string()))?;
             match is_mapped.recv().await {
