@@ -261,7 +261,7 @@ impl Generation {
     /// What may follow, with the last token in so many places of a step with guesses.
     #[cfg(feature = "gpu")]
     fn expected(&self, places: usize) -> Option<Vec<u32>> {
-        let room = self.engine.decoder().most_guessed().min(places.min(self.engine.prefill_chunk_tokens()) - 1);
+        let room = self.lease.most_guessed(self.engine.decoder()).min(places.min(self.engine.prefill_chunk_tokens()) - 1);
         let guess = if self.sampler.is_plain_greedy() { self.lookup.guess(&self.sequence, room) } else { Vec::new() };
         (!guess.is_empty()).then_some(guess)
     }
@@ -277,7 +277,7 @@ impl Generation {
         if is_used_to {
             self.device_guesses.measured(self.engine.now_ms() - started_ms);
         }
-        if decoder.most_guessed() > 0 {
+        if cache.most_guessed(decoder) > 0 {
             // What follows an end is no part of the answer.
             let end = picked.iter().position(|id| self.engine.is_end_token(*id)).map_or(picked.len(), |at| at + 1);
             let came_true = end.min(picked.len().saturating_sub(1));
@@ -312,7 +312,7 @@ impl Generation {
         };
         self.pace.measured((self.engine.now_ms() - started_ms) / count as f64);
         #[cfg(feature = "gpu")]
-        if let Some(guess) = self.expected(1 + self.engine.decoder().most_guessed()) {
+        if let Some(guess) = self.expected(usize::MAX) {
             self.device_guesses.compared(&guess, &picked);
         }
         self.take_first(picked)

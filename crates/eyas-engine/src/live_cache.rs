@@ -108,6 +108,19 @@ impl LiveCache {
         Ok(picked)
     }
 
+    /// See [`Decoder::most_guessed`].
+    #[cfg(feature = "gpu")]
+    pub(crate) fn most_guessed(&self, decoder: &Decoder) -> usize {
+        decoder.most_guessed(&self.cache)
+    }
+
+    /// Ends the work of an answer on the cache, also one that was given up.
+    pub(crate) fn rest(&mut self) {
+        self.settle();
+        #[cfg(feature = "gpu")]
+        self.cache.release_guesses();
+    }
+
     /// See [`Decoder::is_used_to_guesses`].
     #[cfg(feature = "gpu")]
     pub(crate) fn is_used_to_guesses(&self, decoder: &Decoder, guesses: usize) -> bool {

@@ -111,6 +111,12 @@ impl Lease {
         self.cache.as_ref().map_or(&[], |cache| cache.ids())
     }
 
+    /// Tokens that may be guessed behind one on the device at most.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn most_guessed(&self, decoder: &Decoder) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.most_guessed(decoder))
+    }
+
     /// The cache, which is made if this is the session's first step.
     pub(crate) async fn cache(&mut self, engine: &Engine) -> Result<&mut LiveCache> {
         let cache = match self.cache.take() {
@@ -125,7 +131,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         *self.slot.borrow_mut() = match self.cache.take() {
             Some(mut cache) => {
-                cache.settle();
+                cache.rest();
                 Slot::Idle(cache)
             }
             None => Slot::Unmade,

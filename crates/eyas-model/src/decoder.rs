@@ -123,6 +123,8 @@ pub struct Decoder {
     choices: usize,
     #[cfg(feature = "gpu")]
     pub(crate) guess_trust: crate::guessed_step::GuessTrust,
+    #[cfg(feature = "gpu")]
+    pub(crate) guess_holder: crate::guessed_step::GuessHolder,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -149,6 +151,8 @@ impl Decoder {
             rope_tables: RopeTableStore::default(),
             #[cfg(feature = "gpu")]
             guess_trust: crate::guessed_step::GuessTrust::default(),
+            #[cfg(feature = "gpu")]
+            guess_holder: crate::guessed_step::GuessHolder::default(),
         })
     }
 
@@ -199,7 +203,7 @@ impl Decoder {
             #[cfg(feature = "gpu")]
             {
                 cache.recordings = Default::default();
-                cache.guess_recording = None;
+                cache.guess_step.forget();
             }
         }
         cache.len()

@@ -3,7 +3,10 @@
 //! The kernels make every sum of such a step in the order in which a single token's is made. A driver may still compile the same formula otherwise in another
 //! kernel, so a decoder first compares both ways, on tokens that it was about to compute, and goes on guessing only where no bit differs.
 
-use std::cell::Cell;
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+};
 
 use eyas_core::{Error, ErrorKind, Result};
 use eyas_kernels::{Choice, GuessRecording, first_largest, first_not_finite};
@@ -54,16 +57,62 @@ impl GuessTrust {
     }
 }
 
+/// A cache's recorded step with guesses, made at the first of them.
+#[derive(Default)]
+pub(crate) struct GuessStep {
+    recording: RefCell<Option<Rc<GuessRecording>>>,
+    /// Whether it is kept for what is being computed on the cache.
+    is_held: Cell<bool>,
+}
+
+impl GuessStep {
+    fn recording(&self) -> Option<Rc<GuessRecording>> {
+        self.recording.borrow().clone()
+    }
+
+    /// Frees the recording.
+    pub(crate) fn forget(&self) {
+        self.recording.take();
+    }
+}
+
+/// Which of a decoder's caches has the recorded step with guesses. It keeps all that it computes, and a model's memory is planned with one of them.
+#[derive(Default)]
+pub(crate) struct GuessHolder(RefCell<Weak<GuessStep>>);
+
+impl GuessHolder {
+    /// Whether another cache than that of `step` holds it.
+    fn is_held_against(&self, step: &Rc<GuessStep>) -> bool {
+        self.0.borrow().upgrade().is_some_and(|holder| holder.is_held.get() && !Rc::ptr_eq(&holder, step))
+    }
+
+    /// Makes `step` the one that may be recorded; another one's recording is freed.
+    fn pass_to(&self, step: &Rc<GuessStep>) {
+        let before = self.0.replace(Rc::downgrade(step)).upgrade();
+        if let Some(before) = before.filter(|before| !Rc::ptr_eq(before, step)) {
+            before.forget();
+        }
+    }
+}
+
+impl KvCache {
+    /// Lets other caches of the decoder have the recorded step with guesses, of which there is one at a time, until this one computes guesses again.
+    pub fn release_guesses(&self) {
+        self.guess_step.is_held.set(false);
+    }
+}
+
 impl Decoder {
-    /// Tokens that may be guessed behind one at most; 0 where the device can't choose tokens itself, or was seen to compute guessed ones otherwise.
-    pub fn most_guessed(&self) -> usize {
-        let can = self.most_in_flight() > 0 && self.guess_trust.allows();
+    /// Tokens that may be guessed behind one of `cache` at most; 0 where the device can't choose tokens itself, or was seen to compute guessed ones otherwise,
+    /// or while another cache, which computed guesses, has not called [`KvCache::release_guesses`].
+    pub fn most_guessed(&self, cache: &KvCache) -> usize {
+        let can = self.most_in_flight() > 0 && self.guess_trust.allows() && !self.guess_holder.is_held_against(&cache.guess_step);
         if can { GuessRecording::TOKENS - 1 } else { 0 }
     }
 
     /// Whether a step with so many guesses is recorded and compared, so that the next one takes no more than its own time.
     pub fn is_used_to_guesses(&self, cache: &KvCache, guesses: usize) -> bool {
-        cache.guess_recording.is_some() && self.guess_trust.covers(1 + guesses)
+        cache.guess_step.recording().is_some() && self.guess_trust.covers(1 + guesses)
     }
 
     /// Computes `id` and `guess` behind it in one step, and returns what the device chooses as [`Decoder::decode_greedy`] does: the tokens of the guess that
@@ -71,7 +120,7 @@ impl Decoder {
     ///
     /// Fails with `context-overflow` or `bad-input` before anything is computed.
     pub async fn decode_guessed(&self, cache: &mut KvCache, id: u32, guess: &[u32]) -> Result<Vec<u32>> {
-        let most = self.most_guessed().min(cache.chunk() - 1);
+        let most = self.most_guessed(cache).min(cache.chunk() - 1);
         if guess.is_empty() || guess.len() > most {
             return Err(Error::bad_input(format!(
                 "{} guessed tokens were to be computed on this device, which allows 1 to {most}",
@@ -83,29 +132,28 @@ impl Decoder {
         self.device().settle().await;
         let position = cache.len();
         cache.written = cache.written.max(position + ids.len());
-        if self.record_guesses(cache, id).is_err() {
+        cache.guess_step.is_held.set(true);
+        let Ok(recording) = self.guess_recording(cache, id) else {
             // What guesses need found no room. Answers go on without; a device that is lost says so.
             self.guess_trust.forbid();
             return self.decode_greedy(cache, id, 1).await;
-        }
+        };
         let picked = if self.guess_trust.covers(ids.len()) {
-            let recording = cache.guess_recording.as_deref().ok_or_else(not_recorded)?;
             recording.replay_greedy(self.device(), position, id, guess).await?
         } else {
-            self.decode_both_ways(cache, &ids).await?
+            self.decode_both_ways(cache, &recording, &ids).await?
         };
         cache.len += picked.len();
         if !self.guess_trust.allows() {
-            cache.guess_recording = None;
+            cache.guess_step.forget();
         }
         Ok(picked)
     }
 
     /// Computes `ids` in one step, then each by itself, and compares them. What stays in the cache, and what is chosen, is of the steps of one.
-    async fn decode_both_ways(&self, cache: &mut KvCache, ids: &[u32]) -> Result<Vec<u32>> {
+    async fn decode_both_ways(&self, cache: &mut KvCache, several: &GuessRecording, ids: &[u32]) -> Result<Vec<u32>> {
         let (position, vocab) = (cache.len(), self.config().vocab_size);
         self.recording(cache, ids[0], Choice::Greedy)?;
-        let several = cache.guess_recording.as_deref().ok_or_else(not_recorded)?;
         let rows = several.replay(self.device(), position, ids).await?;
         let single = cache.recordings[Choice::Greedy as usize].as_deref().ok_or_else(not_recorded)?;
         let mut picked: Vec<u32> = Vec::new();
@@ -126,11 +174,13 @@ impl Decoder {
         Ok(picked)
     }
 
-    /// Records the cache's step with guesses, where it was not.
-    fn record_guesses(&self, cache: &mut KvCache, id: u32) -> Result<()> {
-        if cache.guess_recording.is_some() {
-            return Ok(());
+    /// The cache's recorded step with guesses, which is made where it was not.
+    fn guess_recording(&self, cache: &mut KvCache, id: u32) -> Result<Rc<GuessRecording>> {
+        if let Some(recording) = cache.guess_step.recording() {
+            return Ok(recording);
         }
+        // Before: what the other one kept is used again.
+        self.guess_holder.pass_to(&cache.guess_step);
         let (position, weights) = (cache.len(), cache.weights.clone());
         let (rope_tables, tuning) = (cache.rope_tables.clone(), self.device().tuning());
         let layers = &mut cache.layers;
@@ -138,8 +188,9 @@ impl Decoder {
             let step = Step { words, rope_tables: rope_tables.clone(), tuning };
             weights.recorded(layers, &step, GuessRecording::TOKENS, held)
         })?;
-        cache.guess_recording = Some(Box::new(recording));
-        Ok(())
+        let recording = Rc::new(recording);
+        cache.guess_step.recording.replace(Some(recording.clone()));
+        Ok(recording)
     }
 }
 

@@ -82,9 +82,8 @@ pub struct KvCache {
     /// The recorded decode steps, one for each [`eyas_kernels::Choice`], made at the first token of that kind on this cache.
     #[cfg(feature = "gpu")]
     pub(crate) recordings: [Option<Box<eyas_kernels::Recording>>; 2],
-    /// The recorded step with guesses, made at the first of them on this cache.
     #[cfg(feature = "gpu")]
-    pub(crate) guess_recording: Option<Box<eyas_kernels::GuessRecording>>,
+    pub(crate) guess_step: Rc<crate::guessed_step::GuessStep>,
 }
 
 impl std::fmt::Debug for KvCache {
@@ -116,7 +115,7 @@ impl KvCache {
             #[cfg(feature = "gpu")]
             recordings: Default::default(),
             #[cfg(feature = "gpu")]
-            guess_recording: None,
+            guess_step: Rc::default(),
         }
     }
 
@@ -189,7 +188,7 @@ impl KvCache {
             #[cfg(feature = "gpu")]
             recordings: Default::default(),
             #[cfg(feature = "gpu")]
-            guess_recording: None,
+            guess_step: Rc::default(),
         })
     }
 }
