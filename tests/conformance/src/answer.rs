@@ -1,7 +1,12 @@
 //! How tests take an answer.
 
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
 use eyas_core::{Completion, Event, GenerateOptions};
-use eyas_engine::{Engine, Prompt, Request, Session};
+use eyas_engine::{Engine, Generation, Prompt, Request, Session};
 use pollster::block_on;
 
 /// Greedy options with this many tokens at most.
@@ -40,4 +45,27 @@ pub fn answer_with(session: &Session, prompt: Prompt, options: GenerateOptions) 
             }
         }
     }
+}
+
+/// The next event and how often it was waited for; none where that would be more than `patience` times: then the step under way is torn.
+pub fn next_within(generation: &mut Generation, patience: usize) -> Option<(Event, usize)> {
+    let mut next = pin!(generation.next());
+    (0..=patience).find_map(|waits| match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(event) => Some((event.unwrap(), waits)),
+        Poll::Pending => None,
+    })
+}
+
+/// An answer of which so many tokens are told (all, where it has no more), with how often each was waited for.
+pub fn begun(session: &Session, request: &Request, tokens: usize) -> (Generation, Vec<(u32, usize)>) {
+    let mut generation = session.start(request).unwrap();
+    let mut told = Vec::new();
+    while told.len() < tokens {
+        match next_within(&mut generation, usize::MAX - 1).unwrap() {
+            (Event::Delta { token_id, .. }, waits) => told.push((token_id, waits)),
+            (Event::Prefill { .. }, _) => {}
+            (Event::Done(_), _) => break,
+        }
+    }
+    (generation, told)
 }

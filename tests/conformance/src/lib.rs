@@ -12,7 +12,7 @@ mod loading;
 mod place;
 mod watched_files;
 
-pub use answer::{answer, answer_with, greedy};
+pub use answer::{answer, answer_with, begun, greedy, next_within};
 pub use encoder_golden::{EncoderGolden, GoldenPair, GoldenText};
 pub use gguf_edit::GgufEdit;
 pub use golden::{Golden, largest_difference, read_f32s};

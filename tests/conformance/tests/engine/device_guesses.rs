@@ -1,13 +1,8 @@
 //! Guessed tokens on a GPU: the tokens, and the bits of what is computed behind them, are those of steps of one.
 
-use std::{
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
-
-use conformance::{Loading, answer, answer_with, golden_folder, gpu, greedy};
+use conformance::{Loading, answer, answer_with, begun, golden_folder, gpu, greedy, next_within};
 use eyas_core::{Event, GenerateOptions, Quantize, Tuning, TuningSource};
-use eyas_engine::{Engine, Generation, Prompt, Request, Session};
+use eyas_engine::{Engine, Prompt, Request};
 use eyas_kernels::KernelDevice;
 use eyas_model::{Decoder, KvCache, LogitsOf};
 use pollster::block_on;
@@ -141,29 +136,6 @@ fn answers_are_the_same_with_and_without() {
     assert!(accepted > 0, "no guess came true");
 }
 
-/// The next event and how often it was waited for; none where that would be more than `patience` times: then the step under way is torn.
-fn next_within(generation: &mut Generation, patience: usize) -> Option<(Event, usize)> {
-    let mut next = pin!(generation.next());
-    (0..=patience).find_map(|waits| match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(event) => Some((event.unwrap(), waits)),
-        Poll::Pending => None,
-    })
-}
-
-/// An answer in the making of which `tokens` are told, with how often each was waited for.
-fn begun(session: &Session, seed: u32, tokens: usize) -> (Generation, Vec<(u32, usize)>) {
-    let mut generation = session.start(&Request::new(repetitive(seed), greedy(60))).unwrap();
-    let mut told = Vec::new();
-    while told.len() < tokens {
-        match next_within(&mut generation, usize::MAX - 1).unwrap() {
-            (Event::Delta { token_id, .. }, waits) => told.push((token_id, waits)),
-            (Event::Prefill { .. }, _) => {}
-            (Event::Done(_), _) => break,
-        }
-    }
-    (generation, told)
-}
-
 /// An answer given up before a step, and at each wait in the middle of one: the session goes on as if nothing had been.
 #[test]
 fn an_answer_given_up_leaves_nothing_behind() {
@@ -171,10 +143,11 @@ fn an_answer_given_up_leaves_nothing_behind() {
     // The second one looks back through windows, and some of its guesses do not come true.
     for (model, seed) in [("family-qwen3-tied", 1), ("family-gemma2-capped", 5)] {
         let engine = engine_of(model, &gpu);
+        let request = Request::new(repetitive(seed), greedy(60));
         let expected = answer(&engine, repetitive(seed), without(greedy(60))).token_ids;
         let check = |engine: &Engine, tokens: usize, wait: Option<usize>| {
             let session = engine.session();
-            let (mut generation, told) = begun(&session, seed, tokens);
+            let (mut generation, told) = begun(&session, &request, tokens);
             let told: Vec<u32> = told.into_iter().map(|(token_id, _)| token_id).collect();
             assert_eq!(told, expected[..tokens], "{model}");
             if let Some(wait) = wait {
@@ -185,14 +158,14 @@ fn an_answer_given_up_leaves_nothing_behind() {
             assert_eq!(again.token_ids, expected, "{model}, given up behind {tokens} at wait {wait:?}");
         };
         // The model's first guess is computed both ways: eight tokens at once, then each by itself.
-        let (_, told) = begun(&engine.session(), seed, usize::MAX);
+        let (_, told) = begun(&engine.session(), &request, usize::MAX);
         let first = told.iter().position(|(_, waits)| *waits > 1).unwrap();
         assert_eq!(told[first].1, 1 + 8, "{model}");
         for wait in 0..told[first].1 {
             check(&engine_of(model, &gpu), first, Some(wait));
         }
         // Later ones are a step each: tokens follow for which nobody waits.
-        let (_, told) = begun(&engine.session(), seed, usize::MAX);
+        let (_, told) = begun(&engine.session(), &request, usize::MAX);
         assert!(told.iter().all(|(_, waits)| *waits <= 1), "{model}: {told:?}");
         let is_step = |at: usize| told.get(at).is_some_and(|(_, waits)| *waits == 1);
         let (guesses, others): (Vec<usize>, Vec<usize>) =
@@ -253,7 +226,7 @@ fn sessions_that_answer_at_once_do_not_take_the_step_from_each_other() {
     let engine = engine_of("family-qwen3-tied", &gpu);
     let expected = answer(&engine, repetitive(1), without(greedy(60))).token_ids;
     let (first, second) = (engine.session(), engine.session());
-    let (mut generation, told) = begun(&first, 1, 40);
+    let (mut generation, told) = begun(&first, &Request::new(repetitive(1), greedy(60)), 40);
     let other = answer_with(&second, repetitive(1), greedy(60));
     assert_eq!((other.token_ids, other.usage.drafted_tokens), (expected.clone(), 0));
     let mut told: Vec<u32> = told.into_iter().map(|(token_id, _)| token_id).collect();

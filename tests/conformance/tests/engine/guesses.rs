@@ -1,9 +1,8 @@
 //! Guessed tokens change how long an answer takes and nothing of what it says: not the tokens, not a bit of their log-probabilities, not the session.
 
-use conformance::{Loading, answer, answer_with, golden_folder, greedy, repository};
-use eyas_core::{Completion, Event, GenerateOptions, Quantize};
+use conformance::{Loading, answer, answer_with, begun, golden_folder, greedy, repository};
+use eyas_core::{Completion, GenerateOptions, Quantize};
 use eyas_engine::{Engine, Prompt, Request};
-use pollster::block_on;
 
 fn with_guesses(most: usize, options: &GenerateOptions) -> GenerateOptions {
     GenerateOptions { prompt_lookup_tokens: most, ..options.clone() }
@@ -78,15 +77,7 @@ fn an_end_in_the_middle_of_a_guess_leaves_nothing_behind() {
         // Given up after each token.
         for tokens in 1..12 {
             let session = engine.session();
-            let mut generation = session.start(&Request::new(repetitive(seed), greedy(35))).unwrap();
-            let mut told = Vec::new();
-            while told.len() < tokens {
-                match block_on(generation.next()).unwrap() {
-                    Event::Delta { token_id, .. } => told.push(token_id),
-                    Event::Prefill { .. } => {}
-                    Event::Done(_) => break,
-                }
-            }
+            let (generation, told) = begun(&session, &Request::new(repetitive(seed), greedy(35)), tokens);
             drop(generation);
             assert!(session.tokens() <= expected.usage.prompt_tokens + told.len());
             let again = answer_with(&session, repetitive(seed), greedy(35));
