@@ -19,6 +19,7 @@ use super::{
     one_by_one::is_one_by_one,
     product::{Input, Tile},
     room::rows_with_room,
+    split_attention::Part,
 };
 use crate::{Activation, AttentionSpec, KernelBackend, MatrixSpec, QkNorm, ResidualSpec, RopeSpec, RowCopy, Tuning};
 
@@ -144,8 +145,9 @@ pub(super) fn split_attention(rope: RopeSpec, spec: AttentionSpec, tokens: usize
     let Tuning { attention_heads: heads, attention_splits: splits, reduce_lanes: lanes, .. } = tuning;
     let bundle = Bundle::fitting(spec, 1, Bundle { heads, tokens: 1, lanes });
     let [bundles, _, _] = bundle.grid(spec, 1);
+    let part = if tokens == 1 { Part::Whole } else { Part::Attend };
     [
-        (Kernel::SplitAttention { rope, spec, bundle, splits }, [bundles, splits, tokens as u32]),
+        (Kernel::SplitAttention { rope, spec, bundle, splits, part }, [bundles, splits, tokens as u32]),
         (Kernel::JoinAttention { spec, splits }, [(spec.q_width() as u32).div_ceil(64), tokens as u32, 1]),
     ]
 }
@@ -328,16 +330,18 @@ impl KernelBackend for Cube {
         }
         let parts = float(&qkv, tokens, spec.split_words(tuning.attention_splits as usize));
         let y = float(&qkv, tokens, spec.q_width());
-        let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle, &parts.handle];
-        if rope.qk_norm != QkNorm::None {
-            buffers.push(&norm_weights.handle);
-        }
         let [(split, split_grid), (join, join_grid)] = split_attention(rope, spec, tokens, tuning);
-        launch(&qkv, split, split_grid, &buffers);
-        if tokens > 1 {
-            // The first run has put every token's key and value into the cache, where the tokens behind it look for them.
-            launch(&qkv, split, split_grid, &buffers);
+        let norm_weights = Some(&norm_weights.handle).filter(|_| rope.qk_norm != QkNorm::None);
+        let mut buffers = vec![&qkv.handle, &rope_table.handle, &step.handle, &k_cache.handle, &v_cache.handle];
+        if let (Kernel::SplitAttention { bundle, .. }, true) = (split, tokens > 1) {
+            // Every token's key and value must be in the cache, where the tokens behind it look for them.
+            let append = Kernel::SplitAttention { rope, spec, bundle, splits: 1, part: Part::Append };
+            let buffers: Vec<_> = buffers.iter().copied().chain(norm_weights).collect();
+            launch(&qkv, append, [split_grid[0], 1, split_grid[2]], &buffers);
         }
+        buffers.push(&parts.handle);
+        buffers.extend(norm_weights);
+        launch(&qkv, split, split_grid, &buffers);
         launch(&qkv, join, join_grid, &[&parts.handle, &y.handle]);
         (y, parts, k_cache, v_cache)
     }

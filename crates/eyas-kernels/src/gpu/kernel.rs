@@ -75,6 +75,7 @@ pub(super) enum Kernel {
         spec: AttentionSpec,
         bundle: Bundle,
         splits: u32,
+        part: split_attention::Part,
     },
     /// Makes one result of the shares.
     JoinAttention {
@@ -166,8 +167,8 @@ impl Kernel {
             Self::Attention { spec, bundle } => {
                 attention::attention(spec, bundle).body(&cache_index(spec)).body(&bent(spec.softcap()))
             }
-            Self::SplitAttention { rope, spec, bundle, splits } => {
-                split_attention::split(rope, spec, bundle, splits).body(&cache_index(spec)).body(&bent(spec.softcap()))
+            Self::SplitAttention { rope, spec, bundle, splits, part } => {
+                split_attention::split(rope, spec, bundle, splits, part).body(&cache_index(spec)).body(&bent(spec.softcap()))
             }
             Self::JoinAttention { spec, splits } => split_attention::join(spec, splits),
             Self::PickChunk { vocab, row, chunks, adjusts, lanes } => pick_chunk((vocab, row), chunks, adjusts, lanes),

@@ -9,7 +9,28 @@ use super::{
 };
 use crate::{AttentionSpec, QkNorm, RopeSpec};
 
-pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits: u32) -> Wgsl {
+/// What a launch does of the keys and values of the step's own tokens, and of attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// Both, of a single token.
+    Whole,
+    /// It writes keys and values to the cache, and leaves `parts` out. With one share.
+    Append,
+    /// It finds them there.
+    Attend,
+}
+
+/// What writes a token's own key and value to the cache.
+const APPEND: &str = "if (group.x % BUNDLES_PER_KV == 0u && group.z < step[1]) {
+let own = cache_index(kv_head, position);
+for (var i = local; i < HEAD_DIM; i += LANES) {
+k_cache[own + i] = partial[i];
+v_cache[own + i] = qkv[own_value + i];
+}
+}
+";
+
+pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits: u32, part: Part) -> Wgsl {
     let shares = Shares::new(spec, bundle);
     let of_queries = |line: &dyn Fn(u32) -> String| lines(shares.queries, line);
     let query_factor = |q: u32| match rope.qk_norm {
@@ -48,16 +69,25 @@ pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits:
             + &format!("if (local == 0u) {{\nparts[part{q} + HEAD_DIM] = maxima[{q}];\n")
             + &format!("parts[part{q} + HEAD_DIM + 1u] = total{q};\n}}\n")
     });
-    let parts = [
+    let append = if part == Part::Attend { String::new() } else { APPEND.to_owned() };
+    let mut parts = [
         ("QUERY", query),
         ("KEY_FACTOR", key_factor.to_owned()),
         ("OWN_SCORES", own_scores),
         ("TELL_SCORES", tell_scores),
         ("SCORE", sum_of_lanes(shares.key_lanes)),
+        ("APPEND", append),
         ("OWN_VALUES", own_values),
         ("TILES", shares.tiles("weights[i] = bent(score);")),
         ("STORE", store),
     ];
+    if part == Part::Append {
+        for (name, text) in &mut parts {
+            if !matches!(*name, "KEY_FACTOR" | "SCORE" | "APPEND") {
+                text.clear();
+            }
+        }
+    }
     let wgsl = sizes(spec, bundle)
         .size("HALF", rope.rotary_dim / 2)
         .size("Q_WIDTH", spec.q_width())
@@ -68,8 +98,8 @@ pub(super) fn split(rope: RopeSpec, spec: AttentionSpec, bundle: Bundle, splits:
         .buffer("rope_table", "f32")
         .buffer("step", "u32")
         .buffer("k_cache", "f32")
-        .buffer("v_cache", "f32")
-        .buffer("parts", "f32");
+        .buffer("v_cache", "f32");
+    let wgsl = if part == Part::Append { wgsl } else { wgsl.buffer("parts", "f32") };
     normalised(wgsl, rope, bundle).body(&filled(include_str!("wgsl/attention_split.wgsl"), &parts))
 }
 

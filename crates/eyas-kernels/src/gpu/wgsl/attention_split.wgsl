@@ -1,7 +1,7 @@
 // As attention, for each token by itself, whose query, key and value are the product's as it left them: each workgroup normalises and rotates the queries of its
 // bundle, and looks at one of SPLITS shares of the positions before the token's own. Of each head it writes the sum of the values, the largest score and
 // the sum of the weights. The last share begins with the token's own key and value, which the first bundle of each key and value head writes to the cache:
-// no workgroup of the same token reads that row. Where there are several tokens, those before a token must be in the cache, so all of it is run twice.
+// no workgroup of the same token reads that row. Where there are several tokens, those before a token must be in the cache: a run before writes them all.
 const LEAST: f32 = -3.0e38;
 var<workgroup> partial: array<f32, SCRATCH>;
 var<workgroup> weights: array<f32, QUERIES * TILE>;
@@ -55,13 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             partial[i] = rotated(own_key + i, table) * key_factor;
         }
         workgroupBarrier();
-        if (group.x % BUNDLES_PER_KV == 0u && group.z < step[1]) {
-            let own = cache_index(kv_head, position);
-            for (var i = local; i < HEAD_DIM; i += LANES) {
-                k_cache[own + i] = partial[i];
-                v_cache[own + i] = qkv[own_value + i];
-            }
-        }
+        /* APPEND */
         /* OWN_SCORES */
         workgroupBarrier();
         /* TELL_SCORES */
