@@ -77,6 +77,9 @@ const damageWrites = (isHit) => `${HARDWARE}
     return writeBuffer.call(this, buffer, offset, copy);
   };`;
 
+/** Put before the worker's script: a clock by which every step takes 40 ms, so that guesses pay whatever else the machine does. */
+const EVEN_PACE = "{ let now = 0; performance.now = () => (now += 40); }";
+
 /** What is put before the worker's script for a GPU that is at fault, by what is wrong with it. */
 const miscomputing = {
   // Norms are wrong by a tenth.
@@ -84,7 +87,7 @@ const miscomputing = {
   // Products are wrong by a tenth from the 256th row of a matrix on.
   large: changeKernels('(code) => code.replace(/(UNITS \\+ unit\\d+\\] \\+?= |let g = )(sum(\\d+)_\\d+)/g, "$1select(1.0, 0.9, row$3 >= 256u) * $2")'),
   // The fourth token of a step with guesses is wrong by the last bit of its products, where no other step computes eight tokens at a time.
-  guesses: changeKernels('(code) => (code.includes("const TOKENS: u32 = 8u;") ? code.replace("= sum0_3", "= 1.0000001 * sum0_3") : code)'),
+  guesses: EVEN_PACE + changeKernels('(code) => (code.includes("const TOKENS: u32 = 8u;") ? code.replace("= sum0_3", "= 1.0000001 * sum0_3") : code)'),
   // The first run of a pipeline does nothing; of all but the first, which sums up what was uploaded.
   first: skipFirstRuns(0),
   firsttokens: skipFirstRuns(1),
@@ -132,6 +135,9 @@ export async function startLab(options = {}) {
       if (name === "paced.js") {
         return `globalThis.isPaced = true;\n${meteredWorker()}`;
       }
+      if (name === "even.js") {
+        return `${EVEN_PACE}\n${meteredWorker()}`;
+      }
       return name === "worker.js" ? meteredWorker() : undefined;
     },
   });
@@ -153,6 +159,7 @@ export async function startLab(options = {}) {
         window.models = origin;
         measured && localStorage.setItem(...measured);
         window.metered = { worker: "/metered/worker.js", gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm: "/eyas/eyas_cpu_bg.wasm" };
+        window.even = { ...window.metered, worker: "/metered/even.js" };
         // What a promise did, as plain data that crosses to the test.
         window.outcome = (promise) =>
           promise.then(

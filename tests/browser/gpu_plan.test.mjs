@@ -36,7 +36,7 @@ async function measured(page, options) {
     const channel = new BroadcastChannel("gpu-meter");
     let count;
     channel.onmessage = ({ data }) => (count = data.bufferBytes ? data : count);
-    const eyas = await window.slim.load({ ...load, assets: window.metered });
+    const eyas = await window.slim.load({ ...load, assets: window.even });
     let guesses = 0;
     if (eyas.info.kind === "encoder") {
       await eyas.embed(["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z ".repeat(9)]);

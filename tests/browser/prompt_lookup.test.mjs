@@ -84,7 +84,7 @@ test("on the CPU, models with windows say the same with and without guesses, to 
 const answersOnGpu = (page, options) =>
   page.evaluate(async ({ model, fault, tuning, quantize = "none", prompt, maxTokens, mosts }) => {
     const channel = new BroadcastChannel("gpu-meter");
-    const assets = fault ? { ...window.metered, worker: `/metered/miscomputing-${fault}.js` } : window.metered;
+    const assets = fault ? { ...window.even, worker: `/metered/miscomputing-${fault}.js` } : window.even;
     const eyas = await window.slim.load({ model: model ?? `${window.models}/stories/`, device: "gpu", quantize, tuning, prefillChunkTokens: 16, store: "none", assets });
     const answers = [];
     for (const promptLookupTokens of mosts) {
@@ -169,7 +169,7 @@ test("an answer with guesses on the GPU is given up after any token, and the ses
   if (!gpu) return t.skip("this Chromium has no WebGPU adapter");
   const page = await lab.page();
   const { expected, found } = await page.evaluate(async ([model, prompt, tuning]) => {
-    const eyas = await window.slim.load({ model, device: "gpu", tuning, prefillChunkTokens: 16, store: "none", assets: window.metered });
+    const eyas = await window.slim.load({ model, device: "gpu", tuning, prefillChunkTokens: 16, store: "none", assets: window.even });
     const ask = (options = {}) => eyas.chat({ prompt }, { maxTokens: 60, ...options });
     const expected = (await ask({ promptLookupTokens: 0 })).tokenIds;
     const found = [];
