@@ -1,19 +1,37 @@
 //! Whether guessed tokens pay on a device that chooses tokens itself.
 
+use std::{cell::Cell, rc::Rc};
+
 /// Tokens of guesses, one behind the other, that the device must have chosen before a guess is computed: until then it chooses as without guesses, and a
 /// guess that is wrong costs nothing.
 const LEAST_CONFIRMED: usize = 3;
 
+/// Part of what a step with guesses took that the answer after the next begins with. What is too long for a guess is not measured again, and something
+/// else may have made it so long: some answers later a guess is tried again.
+const FADING: f64 = 0.9;
+
+/// What a step with guesses takes of a model, measured by its answers.
+pub(crate) type GuessCost = Rc<Cell<Option<f64>>>;
+
 /// What an answer's guesses have brought so far, and what they cost, measured.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug)]
 pub(crate) struct DeviceGuesses {
     /// Tokens of the latest guesses that came true without being computed as guesses.
     confirmed: usize,
     /// What a step with guesses takes.
     step_ms: Option<f64>,
+    /// What the next answer begins with.
+    kept: GuessCost,
 }
 
 impl DeviceGuesses {
+    /// Of an answer that begins, with what those before it measured.
+    pub(crate) fn new(kept: &GuessCost) -> Self {
+        let step_ms = kept.get();
+        kept.set(step_ms.map(|ms| FADING * ms));
+        Self { confirmed: 0, step_ms, kept: kept.clone() }
+    }
+
     /// Whether to compute a guess of so many tokens where a token takes so long without.
     pub(crate) fn is_worth(&self, guessed: usize, token_ms: Option<f64>) -> bool {
         let could_pay = self.cost(token_ms).is_none_or(|cost| cost < (1 + guessed) as f64);
@@ -31,6 +49,7 @@ impl DeviceGuesses {
     /// Takes note of what a step with guesses took.
     pub(crate) fn measured(&mut self, step_ms: f64) {
         self.step_ms = Some(self.step_ms.map_or(step_ms, |before| f64::midpoint(before, step_ms)));
+        self.kept.set(self.step_ms);
     }
 
     /// Whether a guess paid of which so many tokens came true. After one that did not, the next is waited for as the first was.
@@ -54,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_guess_is_computed_where_others_came_true_and_a_step_costs_less_than_its_tokens() {
-        let mut guesses = DeviceGuesses::default();
+        let mut guesses = DeviceGuesses::new(&GuessCost::default());
         let token = Some(10.0);
         assert!(!guesses.is_worth(7, token));
         guesses.compared(&[1, 2, 3, 4], &[1, 2]);
@@ -75,5 +94,23 @@ mod tests {
         // One that takes longer than all its tokens never pays.
         guesses.measured(1000.0);
         assert!(!guesses.is_worth(7, token));
+    }
+    #[test]
+    fn an_answer_begins_with_what_a_step_took_before_and_tries_again_some_answers_later() {
+        let kept = GuessCost::default();
+        let is_worth = |guesses: &mut DeviceGuesses| {
+            guesses.compared(&[1, 2, 3], &[1, 2, 3]);
+            guesses.is_worth(7, Some(10.0))
+        };
+        let mut first = DeviceGuesses::new(&kept);
+        assert!(is_worth(&mut first));
+        first.measured(100.0);
+        assert!(!is_worth(&mut first));
+        // A tenth less each time: 100, 90, 81, 73 for eight tokens in 80.
+        let tried: Vec<bool> = (0..4).map(|_| is_worth(&mut DeviceGuesses::new(&kept))).collect();
+        assert_eq!(tried, [false, false, false, true]);
+        DeviceGuesses::new(&kept).measured(30.0);
+        let mut last = DeviceGuesses::new(&kept);
+        assert!(is_worth(&mut last) && last.has_paid(4, Some(10.0)));
     }
 }

@@ -43,6 +43,8 @@ struct Loaded {
     clock: Rc<dyn Clock>,
     seeds_given: Cell<u64>,
     unknown_ids: Rc<[u32]>,
+    #[cfg(feature = "gpu")]
+    guess_cost: crate::device_guesses::GuessCost,
 }
 
 impl Engine {
@@ -89,6 +91,8 @@ impl Engine {
             ledger: CacheLedger::default(),
             clock,
             seeds_given: Cell::new(0),
+            #[cfg(feature = "gpu")]
+            guess_cost: Rc::default(),
         }));
         engine.warm_up(cancel).await?;
         phase(LoadPhase::Ready, total_bytes, total_bytes, "");
@@ -252,6 +256,11 @@ impl Engine {
 
     pub(crate) fn prefill_chunk_tokens(&self) -> usize {
         self.0.prefill_chunk_tokens
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn guess_cost(&self) -> &crate::device_guesses::GuessCost {
+        &self.0.guess_cost
     }
 
     pub(crate) fn now_ms(&self) -> f64 {

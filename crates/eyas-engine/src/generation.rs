@@ -69,6 +69,8 @@ impl Generation {
         let first_guess = if engine.decoder().device().is_gpu() { most_guessed } else { FIRST_GUESS };
         let mut lease = lend()?;
         let cached_tokens = lease.keep_prefix(engine.decoder(), &sequence);
+        #[cfg(feature = "gpu")]
+        let device_guesses = crate::device_guesses::DeviceGuesses::new(engine.guess_cost());
 
         Ok(Self {
             engine,
@@ -76,6 +78,8 @@ impl Generation {
             sequence,
             prompt_tokens,
             cached_tokens,
+            #[cfg(feature = "gpu")]
+            device_guesses,
             max_tokens,
             top_logprobs: options.logprobs.then_some(options.top_logprobs),
             signals: None,
@@ -89,8 +93,6 @@ impl Generation {
             came_true: 0,
             ahead: VecDeque::new(),
             pace: Pace::default(),
-            #[cfg(feature = "gpu")]
-            device_guesses: crate::device_guesses::DeviceGuesses::default(),
             logprobs: Vec::new(),
             finish: None,
             is_over: false,
