@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 import { hasGpu, startLab, tuningOf } from "./chromium.mjs";
 
 const NO_GPU = "this Chromium has no WebGPU adapter";
-const TEXT = "16 8 2 4 4 32 4 2 4 32";
+const SIZES = "16 8 2 4 4 32 4 2 4 32";
+const TEXT = `${SIZES} 0`;
 const CUT = tuningOf(TEXT);
 
 let lab;
@@ -36,18 +37,34 @@ test("an adapter is measured by the first load, and later ones take what is kept
   assert.equal(source, "measured");
   assert.equal(first.kept.length, 1);
   const [[key, text]] = first.kept;
-  assert.match(key, /^eyas-tuning:2:./);
+  assert.match(key, /^eyas-tuning:3:./);
   assert.deepEqual(tuningOf(text), sizes);
+  // Clear, or the first of the measurements that are not, which a busy machine makes.
+  assert.match(text, / [01]$/);
 
+  const keep = (text) => page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, text]);
+  const clear = text.replace(/ \d$/, " 0");
+  await keep(clear);
   const second = await loadOn(page);
-  assert.deepEqual(second, { ...first, tuning: { ...sizes, source: "stored" } });
+  assert.deepEqual(second, { ...first, kept: [[key, clear]], tuning: { ...sizes, source: "stored" } });
 
-  // What is kept decides, and what makes no sense is measured anew.
-  await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, TEXT]);
-  const other = await loadOn(page);
-  assert.deepEqual([other.tuning, other.text], [{ ...CUT, source: "stored" }, first.text]);
-  for (const damaged of ["", "no sizes", "16 4 4 32", "1 32 8 8 8 8 2 4", TEXT.replace("16", "3")]) {
-    await page.evaluate(([key, text]) => localStorage.setItem(key, text), [key, damaged]);
+  // What is kept decides where it is clear, or as clear as it will be.
+  for (const unclear of [0, 3]) {
+    await keep(`${SIZES} ${unclear}`);
+    const other = await loadOn(page);
+    assert.deepEqual([other.tuning, other.text, other.kept], [{ ...CUT, source: "stored" }, first.text, [[key, `${SIZES} ${unclear}`]]]);
+  }
+  // Where it is not, the load measures once more.
+  for (const unclear of [1, 2]) {
+    await keep(`${SIZES} ${unclear}`);
+    const again = await loadOn(page);
+    assert.equal(again.tuning.source, "measured");
+    assert.deepEqual({ ...tuningOf(again.kept[0][1]), source: "measured" }, again.tuning);
+    assert.match(again.kept[0][1], new RegExp(` (0|${unclear + 1})$`));
+  }
+  // What makes no sense is measured anew, and so is what an earlier version kept.
+  for (const damaged of ["", "no sizes", "16 4 4 32", "1 32 8 8 8 8 2 4", SIZES, TEXT.replace("16", "3")]) {
+    await keep(damaged);
     const again = await loadOn(page);
     assert.equal(again.tuning.source, "measured", damaged);
     assert.notEqual(again.kept[0][1], damaged);
@@ -87,8 +104,12 @@ test("where the browser keeps nothing, what was measured counts as long as the p
       await eyas.dispose();
       return tuning;
     });
-  const first = await kept();
-  assert.equal(first.source, "measured");
-  assert.deepEqual(await kept(), { ...first, source: "stored" });
+  // Where one is not clear, the next measures again; three at most.
+  const loads = [await kept()];
+  while (loads.at(-1).source === "measured" && loads.length < 5) loads.push(await kept());
+  const { source, ...sizes } = loads.at(-1);
+  assert.equal(source, "stored", JSON.stringify(loads));
+  assert.ok(loads.length >= 2 && loads.length <= 4, JSON.stringify(loads));
+  assert.deepEqual({ ...sizes, source: "measured" }, loads.at(-2));
   await page.close();
 });

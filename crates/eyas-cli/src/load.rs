@@ -51,7 +51,7 @@ pub async fn open_device(wish: Option<Device>) -> Result<KernelDevice> {
 
 async fn calibrated(gpu: KernelDevice) -> Result<KernelDevice> {
     let clock = SystemClock::start();
-    gpu.calibrated(&|| clock.now_ms()).await
+    Ok(gpu.calibrated(&|| clock.now_ms()).await?.0)
 }
 
 /// Loads the model at `path` as the common options say.

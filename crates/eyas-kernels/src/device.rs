@@ -112,14 +112,15 @@ impl KernelDevice {
 
     /// The same device with the workgroup sizes that are fastest on its adapter, by trials of a few milliseconds each, a second in all on a
     /// software adapter; a CPU as it is. `now_ms` is a clock.
-    /// Sizes with which the adapter computes other values, or which it refuses, are not taken. Fails with `device-lost`.
+    /// Sizes with which the adapter computes other values, or which it refuses, are not taken; those that the device has now count where others are not clearly
+    /// faster. Tells besides whether both rounds of measurements told the same. Fails with `device-lost`.
     #[allow(clippy::unused_async, unused_mut, unused_variables, reason = "only a GPU is measured")]
-    pub async fn calibrated(mut self, now_ms: &dyn Fn() -> f64) -> eyas_core::Result<Self> {
+    pub async fn calibrated(mut self, now_ms: &dyn Fn() -> f64) -> eyas_core::Result<(Self, bool)> {
         #[cfg(feature = "gpu")]
         if self.is_gpu() {
-            let sizes = Box::pin(crate::gpu::calibration::fastest(&self, now_ms)).await?;
-            return Ok(self.with_tuning(sizes, TuningSource::Measured));
+            let (sizes, is_clear) = Box::pin(crate::gpu::calibration::fastest(&self, now_ms)).await?;
+            return Ok((self.with_tuning(sizes, TuningSource::Measured), is_clear));
         }
-        Ok(self)
+        Ok((self, true))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use eyas_core::{Error, LoadOptions, Progress, Result as EyasResult, Tuning, TuningReport, TuningSource};
+use eyas_core::{Error, KeptTuning, LoadOptions, Progress, Result as EyasResult, TuningReport, TuningSource};
 use eyas_engine::{EncoderEngine, Engine, EngineInfo, ModelKind, OpenedModel};
 use eyas_kernels::KernelDevice;
 use eyas_store::MANIFEST_NAME;
@@ -99,8 +99,7 @@ impl WasmEngine {
     /// What this load measured on its adapter, for later ones; absent where it measured nothing.
     #[wasm_bindgen(js_name = "keptTuning")]
     pub fn kept_tuning(&self) -> Option<String> {
-        let measured = self.device.0.report().tuning.filter(|tuning| tuning.source == TuningSource::Measured);
-        measured.map(|tuning| tuning.sizes.to_text())
+        self.device.1.filter(|_| cfg!(feature = "gpu")).map(|measured| measured.to_text())
     }
 
     /// Logits at every position of `ids`, row-major `[ids, vocab]`, so that anyone can compare with a reference.
@@ -204,8 +203,8 @@ impl WasmEngine {
     }
 }
 
-/// Gives the device's memory back when it goes, without waiting for garbage collection.
-pub(crate) struct DeviceOwner(KernelDevice);
+/// Gives the device's memory back when it goes, without waiting for garbage collection. What this load measured on it stands behind it.
+pub(crate) struct DeviceOwner(KernelDevice, Option<KeptTuning>);
 
 #[cfg(feature = "parity")]
 impl DeviceOwner {
@@ -219,8 +218,10 @@ impl DeviceOwner {
 pub(crate) enum TuningChoice {
     /// These.
     Fixed(TuningReport),
-    /// The fastest on its adapter.
-    Measured,
+    /// The fastest on its adapter, of which a few loads may have found this, but not clearly.
+    Sought(Option<KeptTuning>),
+    /// What this load has measured.
+    Measured(KeptTuning),
     /// What may be assumed of its adapter.
     Assumed,
 }
@@ -228,11 +229,13 @@ pub(crate) enum TuningChoice {
 impl TuningChoice {
     /// What the options ask for, else what is known, else what will be measured.
     fn of(options: &LoadOptions, known: Option<&str>) -> Self {
-        let known = known.filter(|_| cfg!(feature = "gpu")).and_then(Tuning::from_text); // what makes no sense is measured anew
+        let known = known.filter(|_| cfg!(feature = "gpu")).and_then(KeptTuning::from_text); // what makes no sense is measured anew
         match (options.tuning, known) {
             (Some(sizes), _) => Self::Fixed(TuningReport { sizes, source: TuningSource::Given }),
-            (None, Some(sizes)) => Self::Fixed(TuningReport { sizes, source: TuningSource::Stored }),
-            (None, None) => Self::Measured,
+            (None, Some(known)) if known.is_settled() => {
+                Self::Fixed(TuningReport { sizes: known.sizes, source: TuningSource::Stored })
+            }
+            (None, known) => Self::Sought(known),
         }
     }
 
@@ -245,17 +248,23 @@ impl TuningChoice {
 
 /// Opens this module's device. What was measured becomes the choice for another device of the same load.
 pub(crate) async fn open_device(choice: &mut TuningChoice, relaxed_simd: bool) -> eyas_core::Result<DeviceOwner> {
-    let mut owner = DeviceOwner(device(relaxed_simd).await?);
+    let mut owner = DeviceOwner(device(relaxed_simd).await?, None);
     let device = owner.0.clone();
     owner.0 = match *choice {
         TuningChoice::Fixed(TuningReport { sizes, source }) => device.with_tuning(sizes, source),
-        TuningChoice::Measured => {
+        TuningChoice::Sought(known) if cfg!(feature = "gpu") => {
             let clock = PerformanceClock::new();
-            device.calibrated(&|| eyas_engine::Clock::now_ms(&clock)).await?
+            let device = known.map_or(device.clone(), |known| device.with_tuning(known.sizes, TuningSource::Stored));
+            let (device, is_clear) = device.calibrated(&|| eyas_engine::Clock::now_ms(&clock)).await?;
+            *choice = TuningChoice::Measured(KeptTuning::measured(known, device.tuning(), is_clear));
+            device
         }
-        TuningChoice::Assumed => device,
+        TuningChoice::Measured(KeptTuning { sizes, .. }) => device.with_tuning(sizes, TuningSource::Measured),
+        TuningChoice::Sought(_) | TuningChoice::Assumed => device,
     };
-    *choice = owner.0.report().tuning.map_or(*choice, TuningChoice::Fixed);
+    if let TuningChoice::Measured(measured) = *choice {
+        owner.1 = Some(measured);
+    }
     Ok(owner)
 }
 

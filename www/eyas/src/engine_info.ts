@@ -2,7 +2,8 @@ import type { QuantizeChoice } from "./load_options.js";
 
 /**
  * How kernels are cut into workgroups on a GPU. Sizes change speed, never an answer beyond rounding. A load without the option `tuning` measures what is
- * fastest on its adapter once, which takes some seconds on a software adapter, and keeps it in the page's `localStorage` under the adapter's name.
+ * fastest on its adapter once, which takes some seconds on a software adapter, and keeps it in the page's `localStorage` under the adapter's name. Where a
+ * busy machine made its measurements tell different things, the next load measures again, up to three times in all.
  */
 export interface Tuning {
   /** Threads that share the columns of a matrix·vector product: a power of two up to 64. */

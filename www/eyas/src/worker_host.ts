@@ -34,7 +34,7 @@ type ModelsCall = Extract<Call, { type: "models" }>;
 const UNASKED_BYTES = 8 * 2 ** 20;
 
 /** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast. */
-const TUNING_KEY = "eyas-tuning:2";
+const TUNING_KEY = "eyas-tuning:3";
 
 /** Where the mark of a load is kept: the same load on the same device has the same. */
 function loadMarkKey({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {

@@ -2,6 +2,11 @@
 //!
 //! Each candidate computes the same small operation, on buffers of its own that are gone afterwards. What computes other values than most, or is refused, is
 //! not taken: a driver may compile one cut right and another one wrong.
+//!
+//! All candidates of an operation are measured in two rounds, so that what else the machine does for a while does not befall all measurements of one of them.
+//! Where the rounds tell otherwise, what was found is not clear, and a later load may measure again.
+
+use std::cell::Cell;
 
 use burn::tensor::wgpu::wgpu;
 use eyas_core::{ErrorKind, Result, Tuning, WeightKind};
@@ -27,6 +32,8 @@ const ROPE: RopeSpec = RopeSpec { rotary_dim: HEAD_DIM, qk_norm: QkNorm::None };
 
 /// How much faster than the best so far a candidate must be: less is noise.
 const GAIN: f64 = 0.9;
+/// Where another candidate took less than this part of the chosen one's time in one of the rounds, the choice is not clear.
+const DOUBT: f64 = 0.8;
 /// A candidate that takes so many times as long as the best one is not looked at any further.
 const HOPELESS: f64 = 2.0;
 /// Workgroups that a single token's positions may be shared out over are tried where so many times its workgroups
@@ -40,9 +47,9 @@ const MOST_DISPATCHES: u32 = 1024;
 /// Values of two candidates differ so much at most, as a part of the largest.
 const MOST_DIFFERENCE: f32 = 1e-4;
 
-/// The fastest sizes; those that the device has now count where others are not clearly faster.
-pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> Result<Tuning> {
-    let Some(context) = device.gpu_context() else { return Ok(device.tuning()) };
+/// The fastest sizes, and whether that was clear; those that the device has now count where others are not clearly faster.
+pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> Result<(Tuning, bool)> {
+    let Some(context) = device.gpu_context() else { return Ok((device.tuning(), true)) };
     let mut best = device.tuning();
     let threads = context.device.limits().max_compute_invocations_per_workgroup;
     let operation = Operation::product(context, MATVEC, 1);
@@ -74,7 +81,7 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
     let spec = AttentionSpec::new(8, 8, HEAD_DIM, POSITIONS);
     let operation = Operation::attention(context, spec, TOKENS);
     (best, _) = trials.fastest(&operation, best, &candidates, |tuning| alone(spec, TOKENS, tuning)).await?;
-    Ok(best)
+    Ok((best, trials.is_clear.get()))
 }
 
 /// A kernel, its grid, and which of its operation's buffers it binds.
@@ -196,11 +203,20 @@ struct Dispatch {
     grid: [u32; 3],
 }
 
-/// What a candidate gave: its values, and its time where that was measured to the end.
+/// What a candidate gave.
 struct Outcome {
     candidate: Candidate,
     values: Vec<u32>,
-    dispatch_ms: Option<f64>,
+    /// Dispatches of a measurement.
+    count: u32,
+    /// Milliseconds of a dispatch in each round.
+    rounds_ms: [f64; 2],
+}
+
+impl Outcome {
+    fn least_ms(&self) -> f64 {
+        self.rounds_ms[0].min(self.rounds_ms[1])
+    }
 }
 
 struct Trials<'a> {
@@ -209,6 +225,8 @@ struct Trials<'a> {
     now_ms: &'a dyn Fn() -> f64,
     /// What a submission of nothing takes.
     empty_ms: f64,
+    /// Whether both rounds told the same so far.
+    is_clear: Cell<bool>,
 }
 
 impl<'a> Trials<'a> {
@@ -218,7 +236,7 @@ impl<'a> Trials<'a> {
         now_ms: &'a dyn Fn() -> f64,
         operation: &Operation,
     ) -> Result<Self> {
-        let mut trials = Self { device, context, now_ms, empty_ms: f64::INFINITY };
+        let mut trials = Self { device, context, now_ms, empty_ms: f64::INFINITY, is_clear: Cell::new(true) };
         for _ in 0..2 {
             trials.empty_ms = trials.run(operation, None, 0).await?.0.min(trials.empty_ms);
         }
@@ -239,35 +257,45 @@ impl<'a> Trials<'a> {
         let mut outcomes = Vec::new();
         for tuning in std::iter::once(&first).chain(others.iter().filter(|other| launches(**other) != launches(first))) {
             let Some(outcome) = self.measured(operation, &launches(*tuning), best_ms).await? else { continue };
-            let dispatch_ms = outcome.dispatch_ms;
+            let ms = outcome.rounds_ms[0];
             outcomes.push((*tuning, outcome));
-            match dispatch_ms {
-                Some(ms) if ms < best_ms => (best, best_ms) = (*tuning, ms),
-                None if place(*tuning) > place(best) => break,
-                _ => {}
+            if ms < best_ms {
+                (best, best_ms) = (*tuning, ms);
+            } else if ms > HOPELESS * best_ms && place(*tuning) > place(best) {
+                break;
             }
         }
-        let chosen = chosen(&outcomes).map(|index| outcomes.swap_remove(index));
-        Ok(chosen.map_or((first, None), |(tuning, outcome)| (tuning, Some(outcome))))
+        for (_, outcome) in &mut outcomes {
+            outcome.rounds_ms[1] = self.dispatch_ms(operation, &outcome.candidate, outcome.count).await?;
+        }
+        let Some((chosen, is_clear)) = chosen(&outcomes) else { return Ok((first, None)) };
+        self.is_clear.set(self.is_clear.get() && is_clear);
+        let (tuning, outcome) = outcomes.swap_remove(chosen);
+        Ok((tuning, Some(outcome)))
     }
 
     /// Whether [`CROWD`] times the workgroups of a kernel take clearly less than so many times its time: a GPU computes them side by side then, and
     /// left much of itself idle. The kernel is compiled already, so that this costs an adapter without such room next to nothing.
     async fn has_workgroups_to_spare(&self, operation: &Operation, one: Option<Outcome>) -> Result<bool> {
-        let Some(Outcome { candidate, dispatch_ms: Some(one_ms), .. }) = one else { return Ok(false) };
-        let crowd_ms = self.timed(operation, &candidate.crowded(CROWD), f64::INFINITY).await?;
-        Ok(crowd_ms.is_some_and(|ms| ms < MOST_CROWDED * f64::from(CROWD) * one_ms))
+        let Some(one) = one else { return Ok(false) };
+        let crowd = one.candidate.crowded(CROWD);
+        let (count, first_ms) = self.timed(operation, &crowd, f64::INFINITY).await?;
+        let crowd_ms = [first_ms, self.dispatch_ms(operation, &crowd, count).await?];
+        let has_room = |crowd_ms: f64, one_ms: f64| crowd_ms < MOST_CROWDED * f64::from(CROWD) * one_ms;
+        let is_clear = has_room(crowd_ms[0], one.rounds_ms[0]) == has_room(crowd_ms[1], one.rounds_ms[1]);
+        self.is_clear.set(self.is_clear.get() && is_clear);
+        Ok(has_room(crowd_ms[0].min(crowd_ms[1]), one.least_ms()))
     }
 
-    /// What a kernel gives; none where the device refuses it.
+    /// What a kernel gives in the first round; none where the device refuses it.
     async fn measured(&self, operation: &Operation, launches: &[Launch], best_ms: f64) -> Result<Option<Outcome>> {
         let scope = self.device.begin_upload();
         let candidate = Candidate(launches.iter().map(|launch| self.compiled(operation, launch)).collect());
         // The first run compiles what is left to compile.
         let outcome = match self.run(operation, Some(&candidate), 1).await {
             Ok((_, values)) => {
-                let dispatch_ms = self.timed(operation, &candidate, best_ms).await;
-                dispatch_ms.map(|dispatch_ms| Outcome { candidate, values, dispatch_ms })
+                let timed = self.timed(operation, &candidate, best_ms).await;
+                timed.map(|(count, ms)| Outcome { candidate, values, count, rounds_ms: [ms; 2] })
             }
             Err(error) => Err(error),
         };
@@ -278,21 +306,24 @@ impl<'a> Trials<'a> {
         }
     }
 
-    /// Milliseconds of a dispatch: the better of two measurements. None where it is hopeless.
-    async fn timed(&self, operation: &Operation, candidate: &Candidate, best_ms: f64) -> Result<Option<f64>> {
+    /// How many dispatches last long enough to be measured, or are seen to be hopeless, and the milliseconds of one.
+    async fn timed(&self, operation: &Operation, candidate: &Candidate, best_ms: f64) -> Result<(u32, f64)> {
         let mut count = 1;
         loop {
-            let ms = (self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0);
-            if ms > LEAST_MS && ms > HOPELESS * best_ms * f64::from(count) {
-                return Ok(None);
-            }
-            if ms >= LEAST_MS.max(self.empty_ms) || count == MOST_DISPATCHES {
-                let again_ms = (self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0);
-                return Ok(Some(ms.min(again_ms) / f64::from(count)));
+            let dispatch_ms = self.dispatch_ms(operation, candidate, count).await?;
+            let ms = dispatch_ms * f64::from(count);
+            let is_hopeless = ms > LEAST_MS && dispatch_ms > HOPELESS * best_ms;
+            if is_hopeless || ms >= LEAST_MS.max(self.empty_ms) || count == MOST_DISPATCHES {
+                return Ok((count, dispatch_ms));
             }
             let factor = if ms > 0.0 { (1.25 * LEAST_MS.max(self.empty_ms) / ms).ceil().clamp(2.0, 8.0) } else { 8.0 };
             count = (count * factor as u32).min(MOST_DISPATCHES);
         }
+    }
+
+    /// Milliseconds of one of so many dispatches.
+    async fn dispatch_ms(&self, operation: &Operation, candidate: &Candidate, count: u32) -> Result<f64> {
+        Ok((self.run(operation, Some(candidate), count).await?.0 - self.empty_ms).max(0.0) / f64::from(count))
     }
 
     fn compiled(&self, operation: &Operation, launch: &Launch) -> Dispatch {
@@ -345,13 +376,16 @@ impl<'a> Trials<'a> {
     }
 }
 
-/// Which is the fastest of those that compute what most do; an earlier one unless a later one is clearly faster.
-fn chosen(outcomes: &[(Tuning, Outcome)]) -> Option<usize> {
+/// Which is the fastest of those that compute what most do, an earlier one unless a later one is clearly faster; and whether none of them was so much faster
+/// than that one in either round that it might as well have been another.
+fn chosen(outcomes: &[(Tuning, Outcome)]) -> Option<(usize, bool)> {
     let alike = |values: &[u32]| outcomes.iter().filter(|(_, other)| is_same(values, &other.values)).count();
     let most = outcomes.iter().map(|(_, outcome)| alike(&outcome.values)).max()?;
-    let right = outcomes.iter().enumerate().filter(|(_, (_, outcome))| alike(&outcome.values) == most);
-    let timed = right.filter_map(|(index, (_, outcome))| outcome.dispatch_ms.map(|ms| (index, ms)));
-    timed.reduce(|best, next| if next.1 < GAIN * best.1 { next } else { best }).map(|(index, _)| index)
+    let right = || outcomes.iter().enumerate().filter(|(_, (_, outcome))| alike(&outcome.values) == most);
+    let timed = right().map(|(index, (_, outcome))| (index, outcome));
+    let (chosen, best) = timed.reduce(|best, next| if next.1.least_ms() < GAIN * best.1.least_ms() { next } else { best })?;
+    let beats = |outcome: &Outcome| outcome.rounds_ms.iter().zip(best.rounds_ms).any(|(ms, best_ms)| *ms < DOUBT * best_ms);
+    Some((chosen, !right().any(|(_, (_, outcome))| beats(outcome))))
 }
 
 /// Whether two results are the same but for rounding.
@@ -371,23 +405,43 @@ mod tests {
 
     use super::*;
 
+    fn outcome(reduce_lanes: u32, value: f32, rounds_ms: [f64; 2]) -> (Tuning, Outcome) {
+        let outcome = Outcome { candidate: Candidate(Vec::new()), values: vec![value.to_bits()], count: 1, rounds_ms };
+        (Tuning { reduce_lanes, ..Tuning::SOFTWARE }, outcome)
+    }
+
     #[test]
     fn what_most_compute_is_right_and_the_clearly_faster_is_taken() {
-        let one = |reduce_lanes, value: f32, dispatch_ms| {
-            (
-                Tuning { reduce_lanes, ..Tuning::SOFTWARE },
-                Outcome { candidate: Candidate(Vec::new()), values: vec![value.to_bits()], dispatch_ms },
-            )
-        };
-        let lanes = |outcomes: &[(Tuning, Outcome)]| chosen(outcomes).map(|index| outcomes[index].0.reduce_lanes);
+        let one = |reduce_lanes, value, ms| outcome(reduce_lanes, value, [ms; 2]);
+        let lanes = |outcomes: &[(Tuning, Outcome)]| chosen(outcomes).map(|(index, _)| outcomes[index].0.reduce_lanes);
         assert_eq!(lanes(&[]), None);
-        assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, Some(1.9)), one(32, 1.0, Some(1.0))]), Some(32));
-        assert_eq!(lanes(&[one(4, 1.0, Some(2.0)), one(16, 1.0, None), one(32, 1.0, Some(1.95))]), Some(4));
+        assert_eq!(lanes(&[one(4, 1.0, 2.0), one(16, 1.0, 1.9), one(32, 1.0, 1.0)]), Some(32));
+        assert_eq!(lanes(&[one(4, 1.0, 2.0), one(16, 1.0, 9.0), one(32, 1.0, 1.95)]), Some(4));
         // The first and fastest is the one that is wrong.
-        assert_eq!(lanes(&[one(4, 7.0, Some(1.0)), one(16, 1.0, Some(3.0)), one(32, 1.00001, Some(2.0))]), Some(32));
-        assert_eq!(lanes(&[one(4, f32::NAN, Some(1.0)), one(16, 1.0, Some(3.0))]), Some(16));
+        assert_eq!(lanes(&[one(4, 7.0, 1.0), one(16, 1.0, 3.0), one(32, 1.00001, 2.0)]), Some(32));
+        assert_eq!(lanes(&[one(4, f32::NAN, 1.0), one(16, 1.0, 3.0)]), Some(16));
         // Nobody knows which of two is right.
-        assert_eq!(lanes(&[one(4, 7.0, Some(3.0)), one(16, 1.0, Some(2.9))]), Some(4));
+        assert_eq!(lanes(&[one(4, 7.0, 3.0), one(16, 1.0, 2.9)]), Some(4));
+    }
+
+    #[test]
+    fn a_choice_is_clear_where_both_rounds_tell_the_same() {
+        let found = |rounds_ms: &[[f64; 2]]| {
+            let outcomes: Vec<_> = rounds_ms.iter().zip([4, 16, 32]).map(|(ms, lanes)| outcome(lanes, 1.0, *ms)).collect();
+            chosen(&outcomes).unwrap()
+        };
+        assert_eq!(found(&[[10.0, 30.0]]), (0, true));
+        assert_eq!(found(&[[10.0, 11.0], [20.0, 19.0], [9.5, 10.5]]), (0, true));
+        assert_eq!(found(&[[10.0, 11.0], [20.0, 19.0], [6.0, 6.5]]), (2, true));
+        // All of them took longer in the second round.
+        assert_eq!(found(&[[10.0, 21.0], [5.0, 11.0]]), (1, true));
+        // What was chosen for its better round was much slower than another in the worse one.
+        assert_eq!(found(&[[10.0, 10.5], [8.0, 16.0]]), (1, false));
+        // The first stays, but another was clearly faster while something else took the machine's time.
+        assert_eq!(found(&[[10.0, 40.0], [9.8, 10.0]]), (0, false));
+        // What computes other values is no doubt.
+        let wrong = [outcome(4, 1.0, [10.0, 11.0]), outcome(16, 1.0, [12.0, 12.0]), outcome(32, 7.0, [1.0, 1.0])];
+        assert_eq!(chosen(&wrong), Some((0, true)));
     }
 
     #[test]
@@ -404,9 +458,9 @@ mod tests {
     fn a_calibration_measures_what_the_adapter_computes() {
         let Ok(device) = block_on(KernelDevice::gpu()) else { return println!("skipped: there is no GPU adapter") };
         let start = Instant::now();
-        let device = block_on(device.calibrated(&|| start.elapsed().as_secs_f64() * 1000.0)).unwrap();
+        let (device, is_clear) = block_on(device.calibrated(&|| start.elapsed().as_secs_f64() * 1000.0)).unwrap();
         let report = device.report().tuning.unwrap();
-        println!("{:?} after {:?} on {}", report.sizes, start.elapsed(), device.report().name);
+        println!("{:?} (clear: {is_clear}) after {:?} on {}", report.sizes, start.elapsed(), device.report().name);
         report.sizes.validate().unwrap();
         assert_eq!((report.source, report.sizes), (TuningSource::Measured, device.tuning()));
     }
@@ -418,19 +472,20 @@ mod tests {
         let spec = AttentionSpec::new(8, 2, HEAD_DIM, POSITIONS);
         let operation = Operation::attention(context, spec, CROWD as usize);
         let launch = Launch::new(attention(spec, 1, Tuning::SOFTWARE), &[0, 1, 2, 3, 4]);
-        let has_room = |one_ms: f64, crowd_ms: f64| {
-            // Two runs of nothing, the first of the kernel, two that count, and two of the crowd.
-            let runs_ms = [1.0, 1.0, 99.0, 1.0 + one_ms, 1.0 + one_ms, 1.0 + crowd_ms, 1.0 + crowd_ms];
+        let found = |one_ms: f64, crowd_ms: [f64; 2]| {
+            // Two runs of nothing, the first of the kernel, one that counts, and two of the crowd.
+            let runs_ms = [1.0, 1.0, 99.0, 1.0 + one_ms, 1.0 + crowd_ms[0], 1.0 + crowd_ms[1]];
             let clock = scripted(&runs_ms);
             let trials = block_on(Trials::new(&device, context, &clock, &operation)).unwrap();
             let one = block_on(trials.measured(&operation, std::slice::from_ref(&launch), f64::INFINITY)).unwrap();
-            assert_eq!(one.as_ref().unwrap().dispatch_ms, Some(one_ms));
-            block_on(trials.has_workgroups_to_spare(&operation, one)).unwrap()
+            assert_eq!(one.as_ref().map(Outcome::least_ms), Some(one_ms));
+            (block_on(trials.has_workgroups_to_spare(&operation, one)).unwrap(), trials.is_clear.get())
         };
-        assert!(has_room(30.0, 30.0));
-        assert!(has_room(30.0, 119.0));
-        assert!(!has_room(30.0, 121.0));
-        assert!(!has_room(30.0, 240.0));
+        assert_eq!(found(30.0, [30.0; 2]), (true, true));
+        assert_eq!(found(30.0, [119.0; 2]), (true, true));
+        assert_eq!(found(30.0, [121.0; 2]), (false, true));
+        assert_eq!(found(30.0, [240.0; 2]), (false, true));
+        assert_eq!(found(30.0, [240.0, 110.0]), (true, false));
     }
 
     /// A clock by which the runs of a calibration take so long; those after them, 31 ms.
@@ -451,15 +506,23 @@ mod tests {
         let device = device.with_tuning(Tuning::SOFTWARE, TuningSource::Assumed);
         let tuned = |runs_ms: &[f64]| block_on(fastest(&device, &scripted(runs_ms))).unwrap();
         // All the same.
-        assert_eq!(tuned(&[1.0, 1.0]), Tuning::SOFTWARE);
-        // Two empty runs; then each candidate's first run, and two that count. The third takes half as long.
-        let fast = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
-        assert_eq!(tuned(&fast), Tuning::SOFTWARE.with_matvec(Tuning::MATVEC[2]));
-        // The second is hopeless after one run that counts, and no larger one is tried: the next runs are those of another operation.
-        let hopeless = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 95.0, 99.0, 31.0, 31.0, 99.0, 16.0, 15.0];
-        assert_eq!(tuned(&hopeless), Tuning::SOFTWARE.with_matmul(Tuning::MATMUL[0]));
+        assert_eq!(tuned(&[1.0, 1.0]), (Tuning::SOFTWARE, true));
+        // Two empty runs; then each candidate's first run, and one that counts; then each a second time. The third takes half as long.
+        assert_eq!(Tuning::SOFTWARE.with_matvec(Tuning::MATVEC[0]), Tuning::SOFTWARE);
+        let rounds = |first_round: [f64; 3], second_round: [f64; 3]| {
+            let others = |run_ms: &'static [f64]| Tuning::MATVEC[3..].iter().flat_map(|_| run_ms.iter().copied());
+            let counted = first_round.into_iter().flat_map(|ms| [99.0, ms]);
+            let runs = [1.0, 1.0].into_iter().chain(counted).chain(others(&[99.0, 31.0]));
+            runs.chain(second_round).chain(others(&[31.0])).collect::<Vec<f64>>()
+        };
+        let third = Tuning::SOFTWARE.with_matvec(Tuning::MATVEC[2]);
+        assert_eq!(tuned(&rounds([31.0, 31.0, 16.0], [31.0, 31.0, 15.0])), (third, true));
+        // The second time only that one was slow.
+        assert_eq!(tuned(&rounds([31.0, 31.0, 16.0], [31.0, 31.0, 51.0])), (third, false));
         // A twentieth faster is noise.
-        let noise = [1.0, 1.0, 99.0, 31.0, 31.0, 99.0, 29.5, 29.5];
-        assert_eq!(tuned(&noise), Tuning::SOFTWARE);
+        assert_eq!(tuned(&rounds([31.0, 29.5, 31.0], [31.0, 29.5, 31.0])), (Tuning::SOFTWARE, true));
+        // The second is hopeless after one run that counts, and no larger one is tried: the next runs are the second round, then those of another operation.
+        let hopeless = [1.0, 1.0, 99.0, 31.0, 99.0, 95.0, 31.0, 95.0, 99.0, 31.0, 99.0, 16.0];
+        assert_eq!(tuned(&hopeless), (Tuning::SOFTWARE.with_matmul(Tuning::MATMUL[0]), true));
     }
 }
