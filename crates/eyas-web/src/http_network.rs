@@ -46,8 +46,10 @@ impl Network for HttpNetwork {
 impl HttpNetwork {
     /// The answer to the same request, where the worker sent it before and it did not fail: it waited for the module, and another one may do better now.
     async fn begun(&self, get: &Get) -> Option<JsValue> {
-        let is_plain = get.range().is_none() && !get.head_only;
-        let begun = self.host.begun(&get.url).filter(|_| is_plain)?;
+        if get.range().is_some() || get.head_only {
+            return None;
+        }
+        let begun = self.host.begun(&get.url)?;
         let response = JsFuture::from(begun).await.ok()?;
         (response.unchecked_ref::<Response>().status() < 500).then_some(response)
     }

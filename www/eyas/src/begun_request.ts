@@ -1,3 +1,6 @@
+import type { DevicePlan } from "./device_choice.js";
+import { type LoadCall, savesData, storeOf } from "./load_call.js";
+
 /**
  * A plain request for a model's file, sent while the module that reads it is still on its way. What comes meanwhile waits where the browser keeps what nobody
  * has read yet (64 MB in Chromium).
@@ -33,4 +36,16 @@ export class BegunRequest {
     this.#signal.removeEventListener("abort", this.#end);
     this.#end();
   }
+}
+
+/**
+ * Sends the request for a model that is one file and not kept, before its module is there. Not where something that comes first decides whether it
+ * is fetched at all: what is kept, a budget, a signature, a device that saves data, a GPU that may turn out to compute wrong.
+ */
+export function beginModel({ kind }: DevicePlan, call: LoadCall, signal: AbortSignal): BegunRequest | undefined {
+  const { source, tier } = call;
+  const store = storeOf(call);
+  const isOne = source.kind === "gguf" && !/-\d{5}-of-\d{5}\.gguf$/i.test(new URL(source.url).pathname);
+  const isDecided = kind === "cpu" && store.id === undefined && store.publicKey === undefined && !tier.budget && !savesData(store);
+  return isOne && isDecided ? new BegunRequest(source.url, signal) : undefined;
 }

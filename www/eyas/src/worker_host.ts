@@ -1,9 +1,10 @@
-import { BegunRequest } from "./begun_request.js";
+import { beginModel, type BegunRequest } from "./begun_request.js";
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
 import type { Embedding } from "./embedding.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
 import { EyasError, errorFromData, errorToData } from "./error.js";
 import { eventLoopTurn } from "./event_loop_turn.js";
+import { type LoadCall, loadMarkKey, type PlanCall, savesData, storeOf, UNASKED_BYTES } from "./load_call.js";
 import { answerModels, withoutStore } from "./models_call.js";
 import { cloudMayAnswer, type Plan, planWithoutModel } from "./plan.js";
 import type { Call, FromWorker, ToWorker } from "./protocol.js";
@@ -25,45 +26,11 @@ export interface HostEnvironment {
   fetchModule(url: string, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<WebAssembly.Module>;
 }
 
-type LoadCall = Extract<Call, { type: "load" }>;
-type PlanCall = Extract<Call, { type: "plan" }>;
 type GenerateCall = Extract<Call, { type: "generate" }>;
 type ModelsCall = Extract<Call, { type: "models" }>;
 
-/** On a device that is to save data, larger files are fetched only where a person was asked. */
-const UNASKED_BYTES = 8 * 2 ** 20;
-
 /** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast. */
 const TUNING_KEY = "eyas-tuning:3";
-
-/** Where the mark of a load is kept: the same load on the same device has the same. */
-function loadMarkKey({ source, options }: LoadCall | PlanCall, device: "gpu" | "cpu"): string {
-  const name = source.kind === "files" ? source.files.map((file) => `${file.name} ${file.url ?? file.blob?.size}`).join() : source.url;
-  return `eyas-loading:${name} ${device} ${options.quantize} ${options.contextTokens ?? "auto"}`;
-}
-
-/** What a load asks of the store. Where its download is limited it must find room: what did not fit would be fetched a second time to go on without it. */
-function storeOf({ store, tier }: LoadCall | PlanCall): WireStoreOptions {
-  return { ...store, required: store.required || tier.budget?.downloadBytes !== undefined };
-}
-
-/** Whether this device is to save data, and a load respects that. */
-function savesData({ respectsDataSaver }: WireStoreOptions): boolean {
-  const { connection } = (globalThis.navigator ?? {}) as { connection?: { saveData?: boolean; type?: string } };
-  return respectsDataSaver && (connection?.saveData === true || connection?.type === "cellular");
-}
-
-/**
- * Sends the request for a model that is one file and not kept, before its module is there. Not where something that comes first decides whether it
- * is fetched at all: what is kept, a budget, a signature, a device that saves data, a GPU that may turn out to compute wrong.
- */
-function beginModel({ kind }: DevicePlan, call: LoadCall, signal: AbortSignal): BegunRequest | undefined {
-  const { source, tier } = call;
-  const store = storeOf(call);
-  const isOne = source.kind === "gguf" && !/-\d{5}-of-\d{5}\.gguf$/i.test(new URL(source.url).pathname);
-  const isDecided = kind === "cpu" && store.id === undefined && store.publicKey === undefined && !tier.budget && !savesData(store);
-  return isOne && isDecided ? new BegunRequest(source.url, signal) : undefined;
-}
 
 function aborted(): EyasError {
   return new EyasError("aborted", "the operation was aborted by its caller");
