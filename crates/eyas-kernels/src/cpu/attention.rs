@@ -123,8 +123,7 @@ impl Tile<'_> {
         let first = spec.first_visible(self.position);
         let length = spec.visible_end(self.position + self.count - 1, self.end) - first;
         let queries = self.count * group;
-        scores.clear();
-        scores.resize(queries * length, 0.0);
+        scores.resize(queries * length, 0.0); // all are set below
         for these in triples(queries) {
             let scores = &mut scores[these.start * length..these.end * length];
             match these.len() {

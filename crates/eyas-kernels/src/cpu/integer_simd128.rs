@@ -111,10 +111,10 @@ fn eight(acc: [v128; 2]) -> [f32; GROUP] {
     out
 }
 
-/// The products of N groups of eight rows of 4-bit blocks with one token.
+/// The products of N groups of eight rows of 4-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
 ///
-/// The lower nibbles of a half word are multiplied where they stand, so that they are 1, 16 and 256 times as large, and summed apart: a shift for each block
-/// costs less than one for each vector. A lane sums 8 products of a nibble: at most 8 · 256 · 15 · 32767, less than 2³¹.
+/// The upper nibble of a byte is multiplied where it stands, so that it is 16 times as large, and summed apart: a shift for each block costs less than one
+/// for each vector. A lane sums 16 products of a nibble: at most 16 · 16 · 15 · 32767, less than 2³¹.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [[f32; GROUP]; N] {
     let blocks = x_scales.len();
@@ -123,40 +123,44 @@ pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales
             && x.len() >= blocks * BLOCK
             && x_sums.len() >= blocks
     );
-    let masks = [i16x8_splat(0xf), i16x8_splat(0xf0), i16x8_splat(0xf00)];
+    let (ones, sixteens) = (i16x8_splat(0xf), i16x8_splat(0xf0));
     let mut acc = [[f32x4_splat(0.0); 2]; N];
     for block in 0..blocks {
-        for ((words, scales), acc) in groups.iter().zip(&mut acc) {
-            // Weights are nibbles less 8: the eights are taken off all at once.
-            let mut sums = [[i32x4_splat(x_sums[block] * -8), i32x4_splat(0), i32x4_splat(0)]; 2];
-            // SAFETY: the lengths are checked above; a block has eight vectors of words, 32 integers of x and two vectors of scales.
+        // Weights are nibbles less 8: the eights are taken off all at once.
+        let mut sums = [[[i32x4_splat(x_sums[block] * -8), i32x4_splat(0)]; 2]; N];
+        for octet in 0..4 {
+            // SAFETY: the lengths are checked above; a block has 32 integers of x, and eight vectors of words in each group.
             unsafe {
-                let words = words.as_ptr().add(block * BLOCK);
-                let x = x.as_ptr().add(block * BLOCK);
-                for octet in 0..4 {
-                    let pair = |n: usize| v128_load32_splat(x.add(octet * 8 + 2 * n).cast());
-                    let pairs = [pair(0), pair(1), pair(2), pair(3)];
-                    for (half, sums) in sums.iter_mut().enumerate() {
+                let x = x.as_ptr().add(block * BLOCK + octet * 8);
+                let pairs: [v128; 4] = std::array::from_fn(|n| v128_load32_splat(x.add(2 * n).cast()));
+                for n in 0..N {
+                    let words = groups[n].0.as_ptr().add(block * BLOCK);
+                    for half in 0..2 {
                         let word = vector(words, 2 * octet + half);
-                        for n in 0..3 {
-                            sums[n] = multiply_add(sums[n], v128_and(word, masks[n]), pairs[n]);
-                        }
-                        sums[0] = multiply_add(sums[0], u16x8_shr(word, 12), pairs[3]);
+                        let upper = u16x8_shr(word, 8);
+                        let [low, high] = sums[n][half];
+                        let low = multiply_add(low, v128_and(word, ones), pairs[0]);
+                        let high = multiply_add(high, v128_and(word, sixteens), pairs[1]);
+                        let low = multiply_add(low, v128_and(upper, ones), pairs[2]);
+                        sums[n][half] = [low, multiply_add(high, v128_and(upper, sixteens), pairs[3])];
                     }
-                }
-                let x_scale = f32x4_splat(x_scales[block]);
-                let scales = scales.as_ptr().add(block * GROUP);
-                for (half, [ones, sixteens, large]) in sums.into_iter().enumerate() {
-                    let sum = i32x4_add(ones, i32x4_add(i32x4_shr(sixteens, 4), i32x4_shr(large, 8)));
-                    acc[half] = add_scaled(acc[half], sum, vector(scales, half), x_scale);
                 }
             }
         }
+        let mut whole = [[i32x4_splat(0); 2]; N];
+        for n in 0..N {
+            for half in 0..2 {
+                let [low, high] = sums[n][half];
+                whole[n][half] = i32x4_add(low, i32x4_shr(high, 4));
+            }
+        }
+        // SAFETY: the lengths are checked above.
+        unsafe { add_block_sums(&mut acc, whole, groups, block, x_scales[block]) };
     }
     acc.map(eight)
 }
 
-/// The products of N groups of eight rows of 8-bit blocks with one token.
+/// The products of N groups of eight rows of 8-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q8<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32]) -> [[f32; GROUP]; N] {
     let blocks = x_scales.len();
@@ -166,25 +170,44 @@ pub(super) fn dot_q8<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales
     );
     let mut acc = [[f32x4_splat(0.0); 2]; N];
     for block in 0..blocks {
-        for ((words, scales), acc) in groups.iter().zip(&mut acc) {
-            let mut sums = [i32x4_splat(0); 2];
-            // SAFETY: the lengths are checked above; a block has 32 times eight bytes, 32 integers of x and two vectors of scales.
+        let mut sums = [[i32x4_splat(0); 2]; N];
+        for pair in 0..16 {
+            // SAFETY: the lengths are checked above; a block has 32 integers of x, and 32 times eight bytes in each group.
             unsafe {
-                let bytes = words.as_ptr().add(block * 2 * BLOCK).cast::<i8>();
-                let x = x.as_ptr().add(block * BLOCK);
-                for pair in 0..16 {
-                    let x = v128_load32_splat(x.add(2 * pair).cast());
-                    sums[0] = multiply_add(sums[0], i16x8_load_extend_i8x8(bytes.add(16 * pair)), x);
-                    sums[1] = multiply_add(sums[1], i16x8_load_extend_i8x8(bytes.add(16 * pair + 8)), x);
+                let x = v128_load32_splat(x.as_ptr().add(block * BLOCK + 2 * pair).cast());
+                for n in 0..N {
+                    let bytes = groups[n].0.as_ptr().add(block * 2 * BLOCK).cast::<i8>().add(16 * pair);
+                    sums[n][0] = multiply_add(sums[n][0], i16x8_load_extend_i8x8(bytes), x);
+                    sums[n][1] = multiply_add(sums[n][1], i16x8_load_extend_i8x8(bytes.add(8)), x);
                 }
-                let x_scale = f32x4_splat(x_scales[block]);
-                let scales = scales.as_ptr().add(block * GROUP);
-                acc[0] = add_scaled(acc[0], sums[0], vector(scales, 0), x_scale);
-                acc[1] = add_scaled(acc[1], sums[1], vector(scales, 1), x_scale);
             }
         }
+        // SAFETY: the lengths are checked above.
+        unsafe { add_block_sums(&mut acc, sums, groups, block, x_scales[block]) };
     }
     acc.map(eight)
+}
+
+/// Adds a block's sums of each group, scaled.
+///
+/// # Safety
+/// Each group must have the block's eight scales.
+#[inline(always)]
+unsafe fn add_block_sums<const N: usize>(
+    acc: &mut [[v128; 2]; N],
+    sums: [[v128; 2]; N],
+    groups: [GroupRows; N],
+    block: usize,
+    x_scale: f32,
+) {
+    let x_scale = f32x4_splat(x_scale);
+    for n in 0..N {
+        for half in 0..2 {
+            // SAFETY: the caller's; eight scales are two vectors.
+            let scales = unsafe { vector(groups[n].1.as_ptr().add(block * GROUP), half) };
+            acc[n][half] = add_scaled(acc[n][half], sums[n][half], scales, x_scale);
+        }
+    }
 }
 
 /// Adds the products of an unpacked block with the blocks `x` `[t, 32]` of all tokens to `acc` `[t, 8]`.

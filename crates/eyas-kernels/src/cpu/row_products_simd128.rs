@@ -1,7 +1,7 @@
 //! Products of a few vectors with many rows, in WebAssembly SIMD128 (base instructions only). The rows are read once for all vectors, whose sums stay in
-//! registers: x64 has 16 of them. Four far rows at a time, or whole cache lines: memory answers many requests at once better than one after the other.
-
-use std::ops::Range;
+//! registers: x64 has 16 of them. Four far rows at a time, or whole cache lines: memory answers many requests at once better than one after the other. Loops
+//! over registers count through arrays: an engine's compiler keeps what iterators move in memory.
+#![allow(clippy::needless_range_loop, reason = "loops over registers, which are unrolled")]
 
 use core::arch::wasm32::{f32x4_extract_lane, f32x4_splat, v128, v128_load, v128_load32_splat, v128_store};
 
@@ -16,48 +16,81 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
             && queries.iter().all(|query| query.len() == d)
             && scores.iter().all(|scores| scores.len() == count)
     );
-    let (vectors, part) = (d / 4, count / 4);
-    // One of each quarter, and at last what is left, filled up with the last row: every row is summed in the same order wherever it stands.
-    let quarters = (0..part).map(|r| [r, r + part, r + 2 * part, r + 3 * part]);
-    let rest = (4 * part < count).then(|| [0, 1, 2, 3].map(|n| (4 * part + n).min(count - 1)));
-    for four in quarters.chain(rest) {
-        let mut sums = [[f32x4_splat(0.0); 4]; Q];
-        for i in 0..vectors {
-            // SAFETY: all four rows and all queries have `vectors` whole vectors (checked above); loads need no alignment.
-            unsafe {
-                let parts = four.map(|r| v128_load(rows.as_ptr().add(r * d + 4 * i).cast()));
-                for (sums, query) in sums.iter_mut().zip(queries) {
-                    let query = v128_load(query.as_ptr().add(4 * i).cast());
-                    for (sum, part) in sums.iter_mut().zip(parts) {
-                        *sum = multiply_add(*sum, query, part);
-                    }
-                }
+    // SAFETY: the lengths are checked above.
+    unsafe {
+        let scores = scores.each_mut().map(|scores| scores.as_mut_ptr());
+        dot_vectors(queries.map(<[f32]>::as_ptr), rows.as_ptr(), d, count, scale, scores);
+    }
+    let whole = d / 4 * 4;
+    if whole < d {
+        for (scores, query) in scores.into_iter().zip(queries) {
+            for (score, row) in scores.iter_mut().zip(rows.chunks_exact(d)) {
+                *score += scale * query[whole..].iter().zip(&row[whole..]).map(|(a, b)| a * b).sum::<f32>();
             }
-        }
-        for ((scores, sums), query) in scores.iter_mut().zip(sums).zip(queries) {
-            let total = lane_sums(sums);
-            let mut set = |r: usize, mut product: f32| {
-                if 4 * vectors < d {
-                    product += query[4 * vectors..].iter().zip(&rows[r * d + 4 * vectors..]).map(|(a, b)| a * b).sum::<f32>();
-                }
-                scores[r] = product * scale;
-            };
-            set(four[0], f32x4_extract_lane::<0>(total));
-            set(four[1], f32x4_extract_lane::<1>(total));
-            set(four[2], f32x4_extract_lane::<2>(total));
-            set(four[3], f32x4_extract_lane::<3>(total));
         }
     }
 }
 
-/// Rows of one of the streams that [`add_rows`] reads side by side: 4 KiB where a row is a cache line.
-const STREAM: usize = 64;
+/// [`dot_rows`] of the whole vectors of `count` rows of `d` values.
+///
+/// # Safety
+/// All of that must be there.
+#[inline(always)]
+unsafe fn dot_vectors<const Q: usize>(
+    queries: [*const f32; Q],
+    rows: *const f32,
+    d: usize,
+    count: usize,
+    scale: f32,
+    scores: [*mut f32; Q],
+) {
+    let part = count / 4;
+    // One of each quarter, and at last what is left, filled up with the last row: every row is summed in the same order wherever it stands.
+    for step in 0..part + usize::from(4 * part < count) {
+        let four = if step < part {
+            [step, step + part, step + 2 * part, step + 3 * part]
+        } else {
+            [0, 1, 2, 3].map(|n| (4 * part + n).min(count - 1))
+        };
+        // SAFETY: the caller's; loads need no alignment.
+        unsafe {
+            let rows = four.map(|row| rows.add(row * d).cast::<v128>());
+            let mut sums = [[f32x4_splat(0.0); 4]; Q];
+            for i in 0..d / 4 {
+                let parts = rows.map(|row| v128_load(row.add(i)));
+                for q in 0..Q {
+                    let query = v128_load(queries[q].cast::<v128>().add(i));
+                    for n in 0..4 {
+                        sums[q][n] = multiply_add(sums[q][n], query, parts[n]);
+                    }
+                }
+            }
+            for q in 0..Q {
+                let (total, scores) = (lane_sums(sums[q]), scores[q]);
+                *scores.add(four[0]) = f32x4_extract_lane::<0>(total) * scale;
+                *scores.add(four[1]) = f32x4_extract_lane::<1>(total) * scale;
+                *scores.add(four[2]) = f32x4_extract_lane::<2>(total) * scale;
+                *scores.add(four[3]) = f32x4_extract_lane::<3>(total) * scale;
+            }
+        }
+    }
+}
 
-/// How many there are.
+/// Streams of rows that [`add_rows`] reads side by side.
 const STREAMS: usize = 8;
 
+/// Rows of a stream in the block of rows that begins at `block`, and in the later ones: 4 KiB at first, where a row is a cache line; then more, since a processor
+/// that reads on finds the next page by itself.
+const fn stream_rows(block: usize) -> usize {
+    match block {
+        0 => 64,
+        512 => 192,
+        _ => 256,
+    }
+}
+
 /// `out[at[q]..][..width] += Σ weights[q][r] · rows[first + r]` for rows of so many values that stand one behind the other. The order of the sum is that of
-/// the rows' own numbers, whatever `first` and the count: eight streams of 64 rows side by side.
+/// the rows' own numbers, whatever `first` and the count: eight streams side by side in each block.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn add_rows<const Q: usize>(
     out: &mut [f32],
@@ -75,9 +108,10 @@ pub(super) fn add_rows<const Q: usize>(
     );
     // SAFETY: the lengths are checked above.
     unsafe {
+        let (start, sums) = (weights.map(<[f32]>::as_ptr), at.map(|at| out.as_mut_ptr().add(at)));
         match width {
-            16 => add_vectors::<Q, 4>(out, at, rows, first..end, weights),
-            4 => add_vectors::<Q, 1>(out, at, rows, first..end, weights),
+            16 => add_vectors::<Q, 4>(sums, rows.as_ptr(), first, end, start),
+            4 => add_vectors::<Q, 1>(sums, rows.as_ptr(), first, end, start),
             _ => {
                 for (at, weights) in at.into_iter().zip(weights) {
                     for (row, weight) in rows[first * width..].chunks_exact(width).zip(weights) {
@@ -89,54 +123,49 @@ pub(super) fn add_rows<const Q: usize>(
     }
 }
 
-/// [`add_rows`] for rows of W vectors.
+/// [`add_rows`] for the rows `first..end` of W vectors.
 ///
 /// # Safety
-/// `rows` must hold the rows of `range`, each of `weights` a weight for every one of them, and `out` W vectors behind each of `at`.
+/// All of that must be there.
 #[inline(always)]
 unsafe fn add_vectors<const Q: usize, const W: usize>(
-    out: &mut [f32],
-    at: [usize; Q],
-    rows: &[f32],
-    range: Range<usize>,
-    weights: [&[f32]; Q],
+    out: [*mut f32; Q],
+    rows: *const f32,
+    first: usize,
+    end: usize,
+    weights: [*const f32; Q],
 ) {
-    // SAFETY: the caller's; loads and stores need no alignment, and `add` is called with rows of the range only.
+    // SAFETY: the caller's; loads and stores need no alignment.
     unsafe {
-        let outs = at.map(|at| out.as_mut_ptr().add(at).cast::<v128>());
-        let mut sums: [[v128; W]; Q] = outs.map(|out| std::array::from_fn(|w| v128_load(out.add(w))));
-        let mut add = |r: usize| {
-            let row: [v128; W] = std::array::from_fn(|w| v128_load(rows.as_ptr().cast::<v128>().add(r * W + w)));
-            for (sums, weights) in sums.iter_mut().zip(weights) {
-                let weight = v128_load32_splat(weights.as_ptr().add(r - range.start).cast());
-                for (sum, row) in sums.iter_mut().zip(row) {
-                    *sum = multiply_add(*sum, weight, row);
-                }
-            }
-        };
-        let whole = STREAM * STREAMS;
-        for block in (range.start / whole * whole..range.end).step_by(whole) {
-            let (begin, end) = (range.start.max(block) - block, (range.end - block).min(whole));
-            if end - begin == whole {
-                for r in block..block + STREAM {
-                    for stream in 0..STREAMS {
-                        add(r + stream * STREAM);
-                    }
-                }
-                continue;
-            }
-            for r in 0..STREAM.min(end) {
-                for stream in begin / STREAM..end.div_ceil(STREAM) {
-                    let row = r + stream * STREAM;
-                    if (begin..end).contains(&row) {
-                        add(block + row);
-                    }
-                }
+        let mut sums = [[f32x4_splat(0.0); W]; Q];
+        for q in 0..Q {
+            for w in 0..W {
+                sums[q][w] = v128_load(out[q].cast::<v128>().add(w));
             }
         }
-        for (out, sums) in outs.into_iter().zip(sums) {
-            for (w, sum) in sums.into_iter().enumerate() {
-                v128_store(out.add(w), sum);
+        let mut block = 0;
+        while block < end {
+            let length = stream_rows(block);
+            let (from, to) = (first.saturating_sub(block), (end - block).min(length * STREAMS));
+            for at in 0..length {
+                // Streams whose row at this place comes before the row `bound` of the block.
+                let before = |bound: usize| bound / length + usize::from(at < bound % length);
+                for stream in before(from)..before(to) {
+                    let row = block + at + stream * length;
+                    let parts: [v128; W] = core::array::from_fn(|w| v128_load(rows.cast::<v128>().add(row * W + w)));
+                    for q in 0..Q {
+                        let weight = v128_load32_splat(weights[q].add(row - first).cast());
+                        for w in 0..W {
+                            sums[q][w] = multiply_add(sums[q][w], weight, parts[w]);
+                        }
+                    }
+                }
+            }
+            block += length * STREAMS;
+        }
+        for q in 0..Q {
+            for w in 0..W {
+                v128_store(out[q].cast::<v128>().add(w), sums[q][w]);
             }
         }
     }
