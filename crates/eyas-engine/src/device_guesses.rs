@@ -6,8 +6,8 @@ use std::{cell::Cell, rc::Rc};
 /// guess that is wrong costs nothing.
 const LEAST_CONFIRMED: usize = 3;
 
-/// Part of what a step with guesses took that the answer after the next begins with. What is too long for a guess is not measured again, and something
-/// else may have made it so long: some answers later a guess is tried again.
+/// Part of what a step with guesses took that is kept where a guess was left out for it. What is too long for a guess is not measured again, and something
+/// else may have made it so long: some such answers later a guess is tried again.
 const FADING: f64 = 0.9;
 
 /// What a step with guesses takes of a model, measured by its answers.
@@ -20,6 +20,8 @@ pub(crate) struct DeviceGuesses {
     confirmed: usize,
     /// What a step with guesses takes.
     step_ms: Option<f64>,
+    /// Whether this answer measured that.
+    is_own: bool,
     /// What the next answer begins with.
     kept: GuessCost,
 }
@@ -27,15 +29,17 @@ pub(crate) struct DeviceGuesses {
 impl DeviceGuesses {
     /// Of an answer that begins, with what those before it measured.
     pub(crate) fn new(kept: &GuessCost) -> Self {
-        let step_ms = kept.get();
-        kept.set(step_ms.map(|ms| FADING * ms));
-        Self { confirmed: 0, step_ms, kept: kept.clone() }
+        Self { confirmed: 0, step_ms: kept.get(), is_own: false, kept: kept.clone() }
     }
 
     /// Whether to compute a guess of so many tokens where a token takes so long without.
     pub(crate) fn is_worth(&self, guessed: usize, token_ms: Option<f64>) -> bool {
+        let has_cause = guessed > 0 && self.confirmed >= LEAST_CONFIRMED && token_ms.is_some();
         let could_pay = self.cost(token_ms).is_none_or(|cost| cost < (1 + guessed) as f64);
-        guessed > 0 && self.confirmed >= LEAST_CONFIRMED && token_ms.is_some() && could_pay
+        if has_cause && !could_pay && !self.is_own {
+            self.kept.set(self.step_ms.map(|ms| FADING * ms));
+        }
+        has_cause && could_pay
     }
 
     /// Takes note of what the device chose where `guess` was expected.
@@ -48,7 +52,10 @@ impl DeviceGuesses {
 
     /// Takes note of what a step with guesses took.
     pub(crate) fn measured(&mut self, step_ms: f64) {
-        self.step_ms = Some(self.step_ms.map_or(step_ms, |before| f64::midpoint(before, step_ms)));
+        // What was kept may have faded: the first of an answer's own takes its place.
+        let before = self.step_ms.filter(|_| self.is_own);
+        self.step_ms = Some(before.map_or(step_ms, |before| f64::midpoint(before, step_ms)));
+        self.is_own = true;
         self.kept.set(self.step_ms);
     }
 
@@ -95,6 +102,7 @@ mod tests {
         guesses.measured(1000.0);
         assert!(!guesses.is_worth(7, token));
     }
+
     #[test]
     fn an_answer_begins_with_what_a_step_took_before_and_tries_again_some_answers_later() {
         let kept = GuessCost::default();
@@ -106,6 +114,10 @@ mod tests {
         assert!(is_worth(&mut first));
         first.measured(100.0);
         assert!(!is_worth(&mut first));
+        // Answers that had nothing to guess leave it as it is.
+        for _ in 0..40 {
+            assert!(!DeviceGuesses::new(&kept).is_worth(7, Some(10.0)));
+        }
         // A tenth less each time: 100, 90, 81, 73 for eight tokens in 80.
         let tried: Vec<bool> = (0..4).map(|_| is_worth(&mut DeviceGuesses::new(&kept))).collect();
         assert_eq!(tried, [false, false, false, true]);

@@ -129,10 +129,12 @@ impl Decoder {
         }
         let ids = [&[id], guess].concat();
         self.check_step(cache, &ids, ids.len())?;
+        // Before anything is waited for, so that no other cache takes it meanwhile.
+        cache.guess_step.is_held.set(true);
+        self.guess_holder.pass_to(&cache.guess_step);
         self.device().settle().await;
         let position = cache.len();
         cache.written = cache.written.max(position + ids.len());
-        cache.guess_step.is_held.set(true);
         let Ok(recording) = self.guess_recording(cache, id) else {
             // What guesses need found no room. Answers go on without; a device that is lost says so.
             self.guess_trust.forbid();
@@ -144,9 +146,6 @@ impl Decoder {
             self.decode_both_ways(cache, &recording, &ids).await?
         };
         cache.len += picked.len();
-        if !self.guess_trust.allows() {
-            cache.guess_step.forget();
-        }
         Ok(picked)
     }
 
@@ -160,6 +159,9 @@ impl Decoder {
         for (index, (id, row)) in ids.iter().zip(rows.chunks_exact(vocab)).enumerate() {
             let logits = single.replay(self.device(), position + index, *id).await?;
             self.guess_trust.compare(index + 1, row, &logits);
+            if !self.guess_trust.allows() {
+                cache.guess_step.forget();
+            }
             // Only what follows a token that was itself chosen is an answer.
             if picked.len() == index && picked.last().is_none_or(|last| last == id) {
                 if first_not_finite(&logits[..self.choices()]).is_some() {
@@ -179,8 +181,6 @@ impl Decoder {
         if let Some(recording) = cache.guess_step.recording() {
             return Ok(recording);
         }
-        // Before: what the other one kept is used again.
-        self.guess_holder.pass_to(&cache.guess_step);
         let (position, weights) = (cache.len(), cache.weights.clone());
         let (rope_tables, tuning) = (cache.rope_tables.clone(), self.device().tuning());
         let layers = &mut cache.layers;

@@ -99,7 +99,7 @@ impl WasmEngine {
     /// What this load measured on its adapter, for later ones; absent where it measured nothing.
     #[wasm_bindgen(js_name = "keptTuning")]
     pub fn kept_tuning(&self) -> Option<String> {
-        self.device.1.filter(|_| cfg!(feature = "gpu")).map(|measured| measured.to_text())
+        self.device.measured.filter(|_| cfg!(feature = "gpu")).map(|measured| measured.to_text())
     }
 
     /// Logits at every position of `ids`, row-major `[ids, vocab]`, so that anyone can compare with a reference.
@@ -162,7 +162,7 @@ impl WasmEngine {
         let device = open_device(choice, options.relaxed_simd).await?;
         cancel.token.check()?;
         let files = model_files(source, opening).await?;
-        let kernels = device.0.clone();
+        let kernels = device.device.clone();
         let (opened, kind) = OpenedModel::open(files).await?;
         let model = match kind {
             ModelKind::Encoder => {
@@ -203,13 +203,17 @@ impl WasmEngine {
     }
 }
 
-/// Gives the device's memory back when it goes, without waiting for garbage collection. What this load measured on it stands behind it.
-pub(crate) struct DeviceOwner(KernelDevice, Option<KeptTuning>);
+/// Gives the device's memory back when it goes, without waiting for garbage collection.
+pub(crate) struct DeviceOwner {
+    device: KernelDevice,
+    /// What this load measured on it.
+    measured: Option<KeptTuning>,
+}
 
 #[cfg(feature = "parity")]
 impl DeviceOwner {
     pub(crate) fn device(&self) -> &KernelDevice {
-        &self.0
+        &self.device
     }
 }
 
@@ -248,9 +252,9 @@ impl TuningChoice {
 
 /// Opens this module's device. What was measured becomes the choice for another device of the same load.
 pub(crate) async fn open_device(choice: &mut TuningChoice, relaxed_simd: bool) -> eyas_core::Result<DeviceOwner> {
-    let mut owner = DeviceOwner(device(relaxed_simd).await?, None);
-    let device = owner.0.clone();
-    owner.0 = match *choice {
+    let mut owner = DeviceOwner { device: device(relaxed_simd).await?, measured: None };
+    let device = owner.device.clone();
+    owner.device = match *choice {
         TuningChoice::Fixed(TuningReport { sizes, source }) => device.with_tuning(sizes, source),
         TuningChoice::Sought(known) if cfg!(feature = "gpu") => {
             let clock = PerformanceClock::new();
@@ -263,7 +267,7 @@ pub(crate) async fn open_device(choice: &mut TuningChoice, relaxed_simd: bool) -
         TuningChoice::Sought(_) | TuningChoice::Assumed => device,
     };
     if let TuningChoice::Measured(measured) = *choice {
-        owner.1 = Some(measured);
+        owner.measured = Some(measured);
     }
     Ok(owner)
 }
@@ -271,7 +275,7 @@ pub(crate) async fn open_device(choice: &mut TuningChoice, relaxed_simd: bool) -
 impl Drop for DeviceOwner {
     fn drop(&mut self) {
         #[cfg(feature = "gpu")]
-        if let Some(context) = self.0.gpu_context() {
+        if let Some(context) = self.device.gpu_context() {
             context.device.destroy();
         }
     }

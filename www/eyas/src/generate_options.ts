@@ -36,7 +36,7 @@ export interface GenerateOptions {
   /**
    * Tokens guessed at most from repetitions in prompt and answer, at most 15 (default 7; 0 is off). The answer is the same, and sooner there where it
    * repeats something; the usage tells how many came true. On a GPU at most 7, and for greedy answers without penalties, biases and log-probabilities only;
-   * none where its driver computes several tokens otherwise than one, which the first guess finds out.
+   * none where its driver computes several tokens otherwise than one, which the first guesses find out.
    */
   promptLookupTokens?: number;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. */

@@ -29,7 +29,7 @@ export interface HostEnvironment {
 type GenerateCall = Extract<Call, { type: "generate" }>;
 type ModelsCall = Extract<Call, { type: "models" }>;
 
-/** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast. */
+/** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast, or the text its form. */
 const TUNING_KEY = "eyas-tuning:3";
 
 function aborted(): EyasError {

@@ -34,7 +34,7 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
 /// [`dot_rows`] of the whole vectors of `count` rows of `d` values.
 ///
 /// # Safety
-/// All of that must be there.
+/// `rows` must point at so many rows, each of `queries` at `d` values, and each of `scores` at `count`.
 #[inline(always)]
 unsafe fn dot_vectors<const Q: usize>(
     queries: [*const f32; Q],
@@ -126,7 +126,7 @@ pub(super) fn add_rows<const Q: usize>(
 /// [`add_rows`] for the rows `first..end` of W vectors.
 ///
 /// # Safety
-/// All of that must be there.
+/// `rows` must point at `end` rows, each of `weights` at one for every row from `first` on, and each of `out` at W vectors.
 #[inline(always)]
 unsafe fn add_vectors<const Q: usize, const W: usize>(
     out: [*mut f32; Q],
@@ -146,8 +146,12 @@ unsafe fn add_vectors<const Q: usize, const W: usize>(
         let mut block = 0;
         while block < end {
             let length = stream_rows(block);
+            if block + length * STREAMS <= first {
+                block += length * STREAMS;
+                continue;
+            }
             let (from, to) = (first.saturating_sub(block), (end - block).min(length * STREAMS));
-            for at in 0..length {
+            for at in 0..length.min(to) {
                 // Streams whose row at this place comes before the row `bound` of the block.
                 let before = |bound: usize| bound / length + usize::from(at < bound % length);
                 for stream in before(from)..before(to) {

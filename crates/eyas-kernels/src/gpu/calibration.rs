@@ -74,6 +74,8 @@ pub(crate) async fn fastest(device: &KernelDevice, now_ms: &dyn Fn() -> f64) -> 
         let candidates = Tuning::ATTENTION_SPLITS.map(|attention_splits| Tuning { attention_splits, ..best });
         let operation = Operation::append_attention(context, spec);
         (best, _) = trials.fastest(&operation, best, &candidates, |tuning| append_launches(spec, tuning)).await?;
+    } else {
+        best.attention_splits = 1; // whatever an earlier measurement took for room
     }
 
     let candidates = Tuning::ATTENTION_TOKENS.map(|attention_tokens| Tuning { attention_tokens, ..best });

@@ -59,7 +59,7 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
     let bidirectional = features().prop_map(|features| Features { is_bidirectional: true, ..features });
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
     // Some are behind what is read side by side.
-    let position = prop_oneof![8 => 0_usize..200, 1 => 480_usize..560, 1 => 1000_usize..1100];
+    let position = prop_oneof![8 => 0_usize..200, 1 => 480_usize..560, 1 => 1000_usize..1100, 1 => 2030_usize..2070];
     // A single token's attention may be cut in a way of its own.
     let steps = prop_oneof![Just((1_usize, 0_usize)), (1_usize..14, 0_usize..5)];
     ((1_usize..4, 1_usize..9), 1_usize..40, position, steps, features, any::<u64>()).prop_map(

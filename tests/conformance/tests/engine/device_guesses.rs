@@ -216,7 +216,11 @@ fn the_recorded_step_passes_from_cache_to_cache() {
     assert_eq!(decoder.most_guessed(&second), 0);
     drop(first);
     assert_eq!(guessed(&mut second).unwrap(), expected);
-    assert_eq!(allocated.is_some(), allocated_bytes(&decoder).is_some());
+    // One cache less, and still one recording.
+    match (allocated, allocated_bytes(&decoder)) {
+        (Some(before), Some(after)) => assert!(after < before, "{before} bytes with two caches, {after} with one"),
+        _ => println!("skipped: this driver does not tell what is allocated"),
+    }
 }
 
 /// Of two answers at once the one that guessed first goes on guessing; both are what they would be alone.
