@@ -15,7 +15,8 @@ pub struct KeptTuning {
 }
 
 impl KeptTuning {
-    /// What another measurement makes of what was kept `before`. It begins with those sizes, and so has left them only for clearly faster ones.
+    /// What another measurement makes of what was kept `before`. It begins with those sizes, and so has left them only for clearly faster ones,
+    /// or where the adapter turned out to have no room for shares of positions.
     pub fn measured(before: Option<Self>, sizes: Tuning, is_clear: bool) -> Self {
         let unclear = if is_clear { 0 } else { 1 + before.map_or(0, |before| before.unclear) };
         Self { sizes, unclear }

@@ -32,7 +32,8 @@ impl DeviceGuesses {
         Self { confirmed: 0, step_ms: kept.get(), is_own: false, kept: kept.clone() }
     }
 
-    /// Whether to compute a guess of so many tokens where a token takes so long without.
+    /// Whether to compute a guess of so many tokens where a token takes so long without. Where only an earlier answer's measured time speaks against it, the next
+    /// answer begins with a part of that time.
     pub(crate) fn is_worth(&self, guessed: usize, token_ms: Option<f64>) -> bool {
         let has_cause = guessed > 0 && self.confirmed >= LEAST_CONFIRMED && token_ms.is_some();
         let could_pay = self.cost(token_ms).is_none_or(|cost| cost < (1 + guessed) as f64);

@@ -1,4 +1,6 @@
-//! Integer products of row groups in WebAssembly SIMD128 (base instructions only). See `row_groups` for the layouts.
+//! Integer products of row groups in WebAssembly SIMD128 (base instructions only). See `row_groups` for the layouts. Loops over registers count through arrays, as
+//! in `row_products_simd128`.
+#![allow(clippy::needless_range_loop, reason = "loops over registers, which are unrolled")]
 
 use core::arch::wasm32::{
     f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_splat, i16x8_load_extend_i8x8,
