@@ -12,10 +12,14 @@ after(() => lab.close());
 
 const STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day,";
 
-/** The log-probabilities of the most probable first tokens behind some beginnings of the story, by id, and the device's name. */
-function firstTokens(page, options) {
-  return page.evaluate(async ([options, story]) => {
-    const eyas = await window.eyas.load({ model: `${window.models}/stories/`, device: "cpu", store: "none", ...options });
+/** The log-probabilities of the most probable first tokens behind some beginnings of the story, by id, and the device's name; `front` goes before the worker's own text. */
+function firstTokens(page, options, front = "") {
+  return page.evaluate(async ([options, story, front]) => {
+    const text = await (await fetch("/eyas/worker.js")).text();
+    const asset = (name) => new URL(`/eyas/${name}`, location.href).href;
+    const assets = { worker: URL.createObjectURL(new Blob([front, text], { type: "text/javascript" })), gpuWasm: asset("eyas_gpu_bg.wasm"), cpuWasm: asset("eyas_cpu_bg.wasm") };
+    const { load } = front ? await import("/eyas/slim.js") : window.eyas;
+    const eyas = await load({ model: `${window.models}/stories/`, device: "cpu", store: "none", ...options, ...(front && { assets }) });
     const firsts = [];
     for (const length of [20, 45, 80, story.length]) {
       const { logprobs } = await eyas.chat({ prompt: story.slice(0, length) }, { maxTokens: 1, logprobs: true, topLogprobs: 8 });
@@ -24,7 +28,7 @@ function firstTokens(page, options) {
     const { name } = eyas.info.device;
     await eyas.dispose();
     return { name, firsts };
-  }, [options, STORY]);
+  }, [options, STORY, front]);
 }
 
 /** The root mean square of the differences between log-probabilities that both have. */
@@ -60,23 +64,30 @@ test("weights of other kinds are multiplied alike with relaxed SIMD and without 
   await page.close();
 });
 
+test("whichever instruction suits the processor, the log-probabilities are the same", async (t) => {
+  if (!haveStories) return t.skip(NO_STORIES);
+  const page = await lab.page();
+  if (!(await hasRelaxedSimd(page))) return t.skip(NO_RELAXED_SIMD);
+  // The module's own answer on what suits this processor is replaced, and what it is asked is told.
+  const prefers = (pairs) => `{ const { Instance } = WebAssembly; WebAssembly.Instance = new Proxy(Instance, { construct(target, given) {
+    const made = new target(...given), { prefers_pairs } = made.exports; if (!prefers_pairs) return made;
+    return { exports: { ...made.exports, prefers_pairs: (...bytes) => { if (![0, 1].includes(prefers_pairs(...bytes))) throw new Error("neither"); return ${pairs}; } } }; } }); }`;
+  const [quads, pairs] = [await firstTokens(page, { quantize: "q4" }, prefers(0)), await firstTokens(page, { quantize: "q4" }, prefers(1))];
+  assert.deepEqual([quads.name, pairs.name], ["CPU (WASM relaxed SIMD)", "CPU (WASM relaxed SIMD)"]);
+  assert.deepEqual(pairs.firsts, quads.firsts);
+  assert.deepEqual((await firstTokens(page, { quantize: "q4" })).firsts, quads.firsts, "and by the one that it chooses");
+  const { name } = await firstTokens(page, { quantize: "q4" }, prefers("undefined.asked"));
+  assert.equal(name, "CPU (WASM SIMD)", "the module is asked");
+  await page.close();
+});
+
 test("a browser that can't compile the module with the kernels goes on without it", async (t) => {
   if (!haveStories) return t.skip(NO_STORIES);
-  // The bytes are compiled in the worker, so its own text gets a line in front.
   const page = await lab.page();
-  const name = await page.evaluate(async () => {
-    const refuse = `{ const { Module } = WebAssembly; WebAssembly.Module = new Proxy(Module, { construct(target, [bytes]) {
-      if (bytes.byteLength < 65536) throw new WebAssembly.CompileError("no relaxed SIMD here"); return new target(bytes); } }); }`;
-    const text = await (await fetch("/eyas/worker.js")).text();
-    const worker = URL.createObjectURL(new Blob([refuse, text], { type: "text/javascript" }));
-    const slim = await import("/eyas/slim.js");
-    const assets = { worker, gpuWasm: new URL("/eyas/eyas_gpu_bg.wasm", location.href).href, cpuWasm: new URL("/eyas/eyas_cpu_bg.wasm", location.href).href };
-    const eyas = await slim.load({ model: `${window.models}/stories/`, device: "cpu", quantize: "q4", store: "none", assets });
-    const { text: answer } = await eyas.chat({ prompt: "Once upon a time" }, { maxTokens: 8 });
-    const { name } = eyas.info.device;
-    await eyas.dispose();
-    return [name, answer.length > 0];
-  });
-  assert.deepEqual(name, ["CPU (WASM SIMD)", true]);
+  const refuse = `{ const { Module } = WebAssembly; WebAssembly.Module = new Proxy(Module, { construct(target, [bytes]) {
+    if (bytes.byteLength < 65536) throw new WebAssembly.CompileError("no relaxed SIMD here"); return new target(bytes); } }); }`;
+  const refused = await firstTokens(page, { quantize: "q4" }, refuse);
+  const base = await firstTokens(page, { quantize: "q4", relaxedSimd: false });
+  assert.deepEqual(refused, { name: "CPU (WASM SIMD)", firsts: base.firsts });
   await page.close();
 });

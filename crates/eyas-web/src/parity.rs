@@ -9,15 +9,15 @@ use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
 use crate::engine::{TuningChoice, open_device};
 
-/// Runs `share` (0 to 1) of every operation's random cases, each with the next way to cut workgroups, and on a CPU with relaxed SIMD or without it, and
-/// returns how many there were. Throws with the operation, the value and the case where one differs.
+/// Runs `share` (0 to 1) of every operation's random cases, each with the next way to cut workgroups, and on a CPU with this way of relaxed SIMD ("quads" or
+/// "pairs") or, where none is given, without it, and returns how many there were. Throws with the operation, the value and the case where one differs.
 #[wasm_bindgen]
-pub async fn parity(share: f64, seed: u8, relaxed_simd: bool) -> Result<u32, JsError> {
-    let owner = open_device(&mut TuningChoice::Assumed, relaxed_simd).await.map_err(|error| JsError::new(&error.to_string()))?;
-    let device = owner.device();
-    if relaxed_simd && !device.report().name.contains("relaxed") {
-        return Err(JsError::new("this browser has no relaxed SIMD, or its kernels could not be put in place"));
+pub async fn parity(share: f64, seed: u8, relaxed_simd: Option<String>) -> Result<u32, JsError> {
+    let owner = open_device(&mut TuningChoice::Assumed, false).await.map_err(|error| JsError::new(&error.to_string()))?;
+    if let Some(way) = relaxed_simd {
+        force(&way).map_err(|what| JsError::new(&what))?;
     }
+    let device = owner.device();
     let tunings = if device.is_gpu() { Tuning::variants() } else { vec![device.tuning()] };
     let devices: Vec<_> = tunings.into_iter().map(|tuning| device.clone().with_tuning(tuning, TuningSource::Given)).collect();
     let mut cases = 0;
@@ -25,4 +25,21 @@ pub async fn parity(share: f64, seed: u8, relaxed_simd: bool) -> Result<u32, JsE
         cases += check_suite(&suite, &devices, share, seed).await.map_err(|what| JsError::new(&what))?;
     }
     Ok(cases)
+}
+
+#[cfg(not(feature = "gpu"))]
+fn force(way: &str) -> Result<(), String> {
+    use eyas_kernels::relaxed_simd::Way;
+
+    let way = match way {
+        "quads" => Way::Quads,
+        "pairs" => Way::Pairs,
+        _ => return Err(format!("relaxed SIMD has no way called {way}")),
+    };
+    if crate::relaxed_simd::force(way) { Ok(()) } else { Err("this browser has no relaxed SIMD".into()) }
+}
+
+#[cfg(feature = "gpu")]
+fn force(_: &str) -> Result<(), String> {
+    Err("relaxed SIMD is for CPUs".into())
 }

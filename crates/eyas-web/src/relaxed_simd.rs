@@ -3,35 +3,66 @@
 
 use std::cell::OnceCell;
 
-use eyas_kernels::relaxed_simd::{EXPORTS, MODULE, install};
+use eyas_kernels::relaxed_simd::{MODULE, PREFERS_PAIRS, Way, install};
 use js_sys::{Function, Object, Reflect, Uint8Array, WebAssembly};
 use wasm_bindgen::{JsCast, JsValue};
 
+/// Where a way's functions stand in the function table.
+type Places = [u32; Way::Quads.exports().len()];
+
+/// The kernels in the function table.
+#[derive(Clone, Copy)]
+struct Instantiated {
+    /// The places of each of [`Way::ALL`].
+    places: [Places; Way::ALL.len()],
+    /// The way that this processor is better at.
+    preferred: Way,
+}
+
 thread_local! {
-    /// Where the kernels stand in the function table, or that the browser has none of the instructions; filled at the first wish.
-    static PLACES: OnceCell<Option<[u32; EXPORTS.len()]>> = const { OnceCell::new() };
+    /// The kernels, or that the browser has none of the instructions; filled at the first wish.
+    static KERNELS: OnceCell<Option<Instantiated>> = const { OnceCell::new() };
 }
 
 /// Makes products with 4-bit weights use the kernels where they are `wanted` and can be had, in this whole module: a worker has one model.
 pub(crate) fn choose(wanted: bool) {
-    let places = if wanted { PLACES.with(|places| *places.get_or_init(|| instantiate().ok())) } else { None };
-    // SAFETY: these are the exports of that module, instantiated on this memory, and nothing takes them out of the table.
+    install_way(kernels().filter(|_| wanted).map(|kernels| (kernels, kernels.preferred)));
+}
+
+/// Makes products with 4-bit weights go that way; returns whether the browser has the instructions.
+#[cfg(feature = "parity")]
+pub(crate) fn force(way: Way) -> bool {
+    install_way(kernels().map(|kernels| (kernels, way)));
+    kernels().is_some()
+}
+
+fn install_way(chosen: Option<(Instantiated, Way)>) {
+    let places = chosen.and_then(|(kernels, way)| Some(kernels.places[Way::ALL.iter().position(|each| *each == way)?]));
+    // SAFETY: these are that way's exports of that module, instantiated on this memory, and nothing takes them out of the table.
     unsafe { install(places) };
 }
 
-fn instantiate() -> Result<[u32; EXPORTS.len()], JsValue> {
+fn kernels() -> Option<Instantiated> {
+    KERNELS.with(|kernels| *kernels.get_or_init(|| instantiate().ok()))
+}
+
+fn instantiate() -> Result<Instantiated, JsValue> {
     let module = WebAssembly::Module::new(&Uint8Array::from(MODULE))?; // refused where the instructions are not known
     let (env, imports) = (Object::new(), Object::new());
     Reflect::set(&env, &JsValue::from_str("memory"), &wasm_bindgen::memory())?;
     Reflect::set(&imports, &JsValue::from_str("env"), &env)?;
     let exports = WebAssembly::Instance::new(&module, &imports)?.exports();
+    let function = |name| Reflect::get(&exports, &JsValue::from_str(name))?.dyn_into::<Function>();
+    let prefers_pairs = function(PREFERS_PAIRS)?.call2(&JsValue::UNDEFINED, &127.into(), &255.into())?;
     let table: WebAssembly::Table = wasm_bindgen::function_table().unchecked_into();
-    let first = table.grow(EXPORTS.len() as u32)?;
-    let mut places = [0; EXPORTS.len()];
-    for ((place, at), name) in places.iter_mut().zip(first..).zip(EXPORTS) {
-        let function: Function = Reflect::get(&exports, &JsValue::from_str(name))?.dyn_into()?;
-        table.set(at, &function)?;
-        *place = at;
+    let mut places = [Places::default(); Way::ALL.len()];
+    let mut free = table.grow(places.as_flattened().len() as u32)?;
+    for (places, way) in places.iter_mut().zip(Way::ALL) {
+        for (place, name) in places.iter_mut().zip(way.exports()) {
+            table.set(free, &function(name)?)?;
+            *place = free;
+            free += 1;
+        }
     }
-    Ok(places)
+    Ok(Instantiated { places, preferred: if prefers_pairs.as_f64() == Some(1.0) { Way::Pairs } else { Way::Quads } })
 }

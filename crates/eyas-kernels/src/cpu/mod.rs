@@ -49,7 +49,7 @@ pub(crate) fn name() -> &'static str {
 /// What puts the kernels for relaxed SIMD in place; empty natively.
 pub mod relaxed_simd {
     #[cfg(target_arch = "wasm32")]
-    pub use super::relaxed::{EXPORTS, MODULE, install};
+    pub use super::relaxed::{MODULE, PREFERS_PAIRS, Way, install};
 }
 
 /// How many steps there are from the least to the largest integer that a product's input is rounded to, for weights of this kind.

@@ -13,16 +13,40 @@ use super::{
     row_groups::{GROUP, GroupRows, RowGroups},
 };
 
-/// The module with the kernels; it imports `env.memory` and exports [`EXPORTS`].
+/// The module with the kernels; it imports `env.memory` and exports those of every [`Way`] and [`PREFERS_PAIRS`].
 pub static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/relaxed.wasm"));
 
-/// The exports that [`install`] wants in this module's function table, in this order.
-pub const EXPORTS: [&str; 2] = ["dot_q4", "add_q4_block"];
+/// The export that tells which [`Way`] this processor is better at: called with 127 and 255 it returns 1 for pairs, and 0 for quads.
+pub const PREFERS_PAIRS: &str = "prefers_pairs";
+
+/// The instruction that products are made of. The results are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Four products are added at once.
+    Quads,
+    /// Two products are added at once, to sums of 16 bits.
+    Pairs,
+}
+
+impl Way {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Quads, Self::Pairs];
+
+    /// Its exports, in the order in which [`install`] wants them.
+    #[must_use]
+    pub const fn exports(self) -> [&'static str; 2] {
+        match self {
+            Self::Quads => ["dot_q4_by_quads", "add_q4_block_by_quads"],
+            Self::Pairs => ["dot_q4_by_pairs", "add_q4_block_by_pairs"],
+        }
+    }
+}
 
 /// Places of the exports in the function table; 0, which no function has, where they are not there.
 static PLACES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-type DotQ4 = unsafe extern "C" fn(*mut f32, *const u32, *const f32, *const i8, *const f32, *const i32, usize, usize);
+type DotQ4 =
+    unsafe extern "C" fn(*mut f32, *const u32, *const f32, *const i8, *const f32, *const i32, usize, usize, usize) -> usize;
 type AddQ4Block = unsafe extern "C" fn(*mut f32, *const u32, *const f32, *const i8, *const f32, *const i32, usize, *mut u8);
 
 /// The kernels in this module's function table.
@@ -35,7 +59,7 @@ pub(super) struct Kernels {
 /// Makes products with 4-bit weights use the kernels at these places of the function table, or no longer, for this whole module.
 ///
 /// # Safety
-/// The functions there must be [`EXPORTS`] of [`MODULE`], instantiated on this module's memory, and stay there.
+/// The functions there must be a [`Way`]'s exports of [`MODULE`], instantiated on this module's memory, and stay there.
 pub unsafe fn install(places: Option<[u32; 2]>) {
     for (place, given) in PLACES.iter().zip(places.unwrap_or_default()) {
         place.store(given as usize, Ordering::Relaxed);
@@ -76,7 +100,7 @@ impl Rounded for i8 {
     }
 }
 
-/// Adds the products of one token with the whole groups; returns how many these are.
+/// Adds the products of one token with the first of the whole groups; returns how many these are.
 pub(super) fn add_token_products(kernels: Kernels, groups: RowGroups, input: &QuantizedInput<i8>, out: &mut [f32]) -> usize {
     let (count, blocks) = (groups.spec.rows / GROUP, input.scales.len());
     assert!(
@@ -89,8 +113,7 @@ pub(super) fn add_token_products(kernels: Kernels, groups: RowGroups, input: &Qu
     let (words, scales) = (groups.words.as_ptr(), groups.scales.as_ptr());
     let x = (input.values.as_ptr(), input.scales.as_ptr(), input.sums.as_ptr());
     // SAFETY: the lengths are checked above.
-    unsafe { (kernels.dot_q4)(out.as_mut_ptr(), words, scales, x.0, x.1, x.2, count, blocks) };
-    count
+    unsafe { (kernels.dot_q4)(out.as_mut_ptr(), words, scales, x.0, x.1, x.2, count, blocks, BLOCK / 8) }
 }
 
 /// Adds the products of all tokens with a whole group to `acc` `[t, 8]`.
