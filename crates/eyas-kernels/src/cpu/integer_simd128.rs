@@ -4,8 +4,8 @@
 
 use core::arch::wasm32::{
     f32x4_abs, f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_max, f32x4_mul, f32x4_splat, i16x8_load_extend_i8x8,
-    i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane, i32x4_shr, i32x4_shuffle,
-    i32x4_splat, i32x4_sub, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
+    i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8, i32x4_extract_lane, i32x4_shuffle, i32x4_splat,
+    i32x4_sub, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
 };
 
 use eyas_core::BLOCK;
@@ -115,8 +115,8 @@ fn eight(acc: [v128; 2]) -> [f32; GROUP] {
 
 /// The products of N groups of eight rows of 4-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
 ///
-/// The upper nibble of a byte is multiplied where it stands, so that it is 16 times as large, and summed apart: a shift for each block costs less than one
-/// for each vector. A lane sums 16 products of a nibble: at most 16 · 16 · 15 · 32767, less than 2³¹.
+/// Nibbles are shifted down one by one: the upper ones of bytes could be multiplied where they stand, and be summed apart, but then four groups have twice as
+/// many sums as there are registers.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [[f32; GROUP]; N] {
     let blocks = x_scales.len();
@@ -125,39 +125,31 @@ pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales
             && x.len() >= blocks * BLOCK
             && x_sums.len() >= blocks
     );
-    let (ones, sixteens) = (i16x8_splat(0xf), i16x8_splat(0xf0));
     let mut acc = [[f32x4_splat(0.0); 2]; N];
+    let mut words = groups.map(|(words, _)| words.as_ptr().cast::<v128>());
+    let mut x = x.as_ptr();
     for block in 0..blocks {
         // Weights are nibbles less 8: the eights are taken off all at once.
-        let mut sums = [[[i32x4_splat(x_sums[block] * -8), i32x4_splat(0)]; 2]; N];
-        for octet in 0..4 {
+        let mut sums = [[i32x4_splat(x_sums[block] * -8); 2]; N];
+        for _ in 0..4 {
             // SAFETY: the lengths are checked above; a block has 32 integers of x, and eight vectors of words in each group.
             unsafe {
-                let x = x.as_ptr().add(block * BLOCK + octet * 8);
                 let pairs: [v128; 4] = std::array::from_fn(|n| v128_load32_splat(x.add(2 * n).cast()));
+                x = x.add(8);
                 for n in 0..N {
-                    let words = groups[n].0.as_ptr().add(block * BLOCK);
                     for half in 0..2 {
-                        let word = vector(words, 2 * octet + half);
-                        let upper = u16x8_shr(word, 8);
-                        let [low, high] = sums[n][half];
-                        let low = multiply_add(low, v128_and(word, ones), pairs[0]);
-                        let high = multiply_add(high, v128_and(word, sixteens), pairs[1]);
-                        let low = multiply_add(low, v128_and(upper, ones), pairs[2]);
-                        sums[n][half] = [low, multiply_add(high, v128_and(upper, sixteens), pairs[3])];
+                        let [a, b, c, d] = nibbles(v128_load(words[n].add(half)));
+                        let sum = multiply_add(sums[n][half], a, pairs[0]);
+                        let sum = multiply_add(sum, b, pairs[1]);
+                        let sum = multiply_add(sum, c, pairs[2]);
+                        sums[n][half] = multiply_add(sum, d, pairs[3]);
                     }
+                    words[n] = words[n].add(2);
                 }
             }
         }
-        let mut whole = [[i32x4_splat(0); 2]; N];
-        for n in 0..N {
-            for half in 0..2 {
-                let [low, high] = sums[n][half];
-                whole[n][half] = i32x4_add(low, i32x4_shr(high, 4));
-            }
-        }
         // SAFETY: the lengths are checked above.
-        unsafe { add_block_sums(&mut acc, whole, groups, block, x_scales[block]) };
+        unsafe { add_block_sums(&mut acc, sums, groups, block, x_scales[block]) };
     }
     acc.map(eight)
 }

@@ -114,8 +114,7 @@ fn add_float_product(rows: &Rows, x: &[f32], out: &mut [f32]) {
 
 /// Groups that a product with one token reads side by side, each from its own part of the matrix: a processor fetches ahead within a page and has a bounded
 /// number of instructions in flight, so that one stream of consecutive weights leaves it waiting at every page. How many pay was measured (performance.md).
-const Q4_STREAMS: usize = 6;
-const Q8_STREAMS: usize = 4;
+const STREAMS: usize = 4;
 
 /// Integer weights: activations are rounded once, then eight rows at a time are multiplied with all tokens.
 fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
@@ -129,11 +128,7 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
         return add_groups(groups, from, input.tokens, add, out);
     }
     let input = QuantizedInput::new(x, groups.spec.cols);
-    let from = match (input.tokens, groups.spec.kind) {
-        (1, WeightKind::Q4) => add_streams::<Q4_STREAMS>(groups, &input, out),
-        (1, _) => add_streams::<Q8_STREAMS>(groups, &input, out),
-        _ => 0,
-    };
+    let from = if input.tokens == 1 { add_streams(groups, &input, out) } else { 0 };
     add_groups(groups, from, input.tokens, |group, acc| add_group(group, groups.spec.kind, &input, acc), out);
 }
 
@@ -158,17 +153,17 @@ fn add_groups(groups: RowGroups, from: usize, tokens: usize, add: impl Fn(GroupR
     }
 }
 
-/// Adds the products of one token with the first of the whole groups, N of them side by side; returns how many these are.
-fn add_streams<const N: usize>(groups: RowGroups, input: &QuantizedInput<i16>, out: &mut [f32]) -> usize {
-    let part = groups.spec.rows / GROUP / N;
+/// Adds the products of one token with the first of the whole groups, [`STREAMS`] of them side by side; returns how many these are.
+fn add_streams(groups: RowGroups, input: &QuantizedInput<i16>, out: &mut [f32]) -> usize {
+    let part = groups.spec.rows / GROUP / STREAMS;
     for group in 0..part {
-        let at: [usize; N] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
+        let at: [usize; STREAMS] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
         let products = token_products(at.map(|row| groups.group(row)), groups.spec.kind, input);
         for (row, products) in at.into_iter().zip(products) {
             out[row..].iter_mut().zip(products).for_each(|(out, product)| *out += product);
         }
     }
-    part * N
+    part * STREAMS
 }
 
 /// The products of one token with N groups.
