@@ -21,11 +21,11 @@ const executablePath = [process.env.EYAS_CHROMIUM, "/usr/bin/chromium", "/usr/bi
 const PLAIN = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 /** How a software adapter's kernels are cut, as a visit before has measured it: a second that most tests have no use for. */
-const MEASURED = ["eyas-tuning:3:google swiftshader", "1 32 8 16 4 16 8 2 1 4 0"];
+const MEASURED = ["eyas-tuning:google swiftshader", "4: 1 32 8 16 4 16 8 2 1 4 0"];
 
 const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "matmulBits", "attentionHeads", "attentionTokens", "attentionSplits", "reduceLanes"];
-/** The sizes that a text tells, as it is kept; how many measurements were not clear stands behind them. */
-export const tuningOf = (text) => Object.fromEntries(text.split(" ").slice(0, TUNING.length).map((size, index) => [TUNING[index], Number(size)]));
+/** The sizes that a text tells, as it is kept, behind its version; how many measurements were not clear stands behind them. */
+export const tuningOf = (text) => Object.fromEntries(text.split(" ").slice(1, 1 + TUNING.length).map((size, index) => [TUNING[index], Number(size)]));
 /** What is kept for software adapters in every page of the lab. */
 export const SOFTWARE_TUNING = tuningOf(MEASURED[1]);
 const NO_GPU = ["--disable-features=WebGPU", "--disable-gpu"];

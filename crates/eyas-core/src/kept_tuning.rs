@@ -2,6 +2,9 @@
 
 use crate::Tuning;
 
+/// What a text begins with. The number changes where kernels change what is fast, or the text its form: what was kept before is then measured anew.
+const VERSION: &str = "4: ";
+
 /// Loads that measure an adapter at most, where none of them is clear.
 const MOST_UNCLEAR: u32 = 3;
 
@@ -27,14 +30,14 @@ impl KeptTuning {
         self.unclear == 0 || self.unclear >= MOST_UNCLEAR
     }
 
-    /// As one line: the sizes, and the number of unclear measurements.
+    /// As one line: the version of this, the sizes, and the number of unclear measurements.
     pub fn to_text(&self) -> String {
-        format!("{} {}", self.sizes.to_text(), self.unclear)
+        format!("{VERSION}{} {}", self.sizes.to_text(), self.unclear)
     }
 
-    /// Reads [`Self::to_text`]; none where a text is none of its own.
+    /// Reads [`Self::to_text`]; none where a text is none of its own, or of another version.
     pub fn from_text(text: &str) -> Option<Self> {
-        let (sizes, unclear) = text.rsplit_once(' ')?;
+        let (sizes, unclear) = text.strip_prefix(VERSION)?.rsplit_once(' ')?;
         Some(Self { sizes: Tuning::from_text(sizes)?, unclear: unclear.parse().ok()? })
     }
 }
@@ -64,10 +67,12 @@ mod tests {
             assert_eq!(KeptTuning::from_text(&kept.to_text()), Some(kept));
         }
         let sizes = Tuning::SOFTWARE.to_text();
-        assert_eq!(KeptTuning { sizes: Tuning::SOFTWARE, unclear: 2 }.to_text(), format!("{sizes} 2"));
-        for wrong in
-            ["", "1", &sizes, &format!("{sizes} "), &format!("{sizes} -1"), &format!("{sizes} x"), &format!("{sizes} 1 1")]
-        {
+        assert_eq!(KeptTuning { sizes: Tuning::SOFTWARE, unclear: 2 }.to_text(), format!("4: {sizes} 2"));
+        for unclear in ["", " ", " -1", " x", " 1 1"] {
+            let wrong = format!("4: {sizes}{unclear}");
+            assert_eq!(KeptTuning::from_text(&wrong), None, "{wrong:?}");
+        }
+        for wrong in ["", "1", "4: ", "4: 1", &format!("{sizes} 1"), &format!("3: {sizes} 1"), &format!("4:{sizes} 1")] {
             assert_eq!(KeptTuning::from_text(wrong), None, "{wrong:?}");
         }
     }

@@ -29,8 +29,8 @@ export interface HostEnvironment {
 type GenerateCall = Extract<Call, { type: "generate" }>;
 type ModelsCall = Extract<Call, { type: "models" }>;
 
-/** Under which, with an adapter's name, is kept what was measured on it. The number changes where kernels change what is fast, or the text its form. */
-const TUNING_KEY = "eyas-tuning:3";
+/** Under which, with an adapter's name, is kept what was measured on it. */
+const TUNING_KEY = "eyas-tuning";
 
 function aborted(): EyasError {
   return new EyasError("aborted", "the operation was aborted by its caller");
