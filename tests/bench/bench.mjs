@@ -4,6 +4,7 @@ import os from "node:os";
 import { join, relative } from "node:path";
 
 import { dist, root } from "../browser/chromium.mjs";
+import { runBeside } from "./beside.mjs";
 import { addDerived, measuredRatios } from "./derived.mjs";
 import { startBenchLab } from "./lab.mjs";
 import { runLarge } from "./large.mjs";
@@ -86,6 +87,10 @@ async function main() {
   }
   if (options.peers !== undefined) {
     return runPeers({ names: options.peers, repeats: options.repeats, devices: options.devices, results: RESULTS });
+  }
+  if (options.beside !== undefined) {
+    const { q4, q8 } = modelFiles();
+    return runBeside({ before: options.beside, models: { q4, q8 }, repeats: options.repeats, json: options.json, results: RESULTS });
   }
   if (options.large) {
     const { devices, repeats, json } = options;

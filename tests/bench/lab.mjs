@@ -43,8 +43,8 @@ async function launchWithAdapter(open) {
   throw new Error("unreachable: the last flags return");
 }
 
-/** Starts the lab. `models` maps a name to a GGUF file or a folder; a page loads them from `lab.url(name)`. */
-export async function startBenchLab(models) {
+/** Starts the lab. `models` maps a name to a GGUF file or a folder; a page loads them from `lab.url(name)`. `builds` maps names to other builds of the package. */
+export async function startBenchLab(models, builds = {}) {
   const metered = () => [join(browserTests, "gpu_meter.js"), join(here, "page/heap_meter.js"), join(dist, "worker.js")].map((file) => readFileSync(file, "utf8")).join("\n");
   const mounts = Object.fromEntries(Object.entries(models).map(([name, path]) => [`model-${name}`, path.endsWith(".gguf") ? dirname(path) : path]));
   const server = await startFileServer({
@@ -53,6 +53,7 @@ export async function startBenchLab(models) {
     bench: join(here, "page"),
     metered: (name) => (name === "worker.js" ? metered() : undefined),
     ...mounts,
+    ...Object.fromEntries(Object.entries(builds).map(([name, folder]) => [`build-${name}`, folder])),
   });
   const open = async (browser) => {
     const page = await browser.newPage();

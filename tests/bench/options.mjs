@@ -1,6 +1,6 @@
 // The command line of the benchmark.
 import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export const HELP = `pkg-scripts/bench [options]
@@ -19,6 +19,7 @@ into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/res
   --write-baseline   with --ratios: write what was measured as the new baseline
   --large            what loading a random model of some 505 MB takes and holds, from the network and from the store, beside a plain
                      read of the same bytes; minutes, with a software GPU many
+  --beside DIR       this package and another build of it (its www/eyas/dist), in turns on the CPU: what a change brought
   --adapter DIR      write the folder that the peers' benchmark takes by --add, and end
   --peers[=NAMES]    run the peers' benchmark ($EYAS_SHARED/bench/peers) with this package beside NAMES (default
                      wllama-cpu,tjs-wasm,llamacpp-native), where it and its models ($BENCH) are there, and end
@@ -42,6 +43,7 @@ const OPTIONS = {
   ratios: { type: "boolean", default: false },
   "write-baseline": { type: "boolean", default: false },
   large: { type: "boolean", default: false },
+  beside: { type: "string" },
   adapter: { type: "string" },
   peers: { type: "string" },
   help: { type: "boolean", default: false },
@@ -77,11 +79,15 @@ export function readOptions(given) {
   if (["quick", "long", "ratios", "large"].filter((name) => values[name]).length > 1) {
     throw new UsageError("--quick, --long, --ratios and --large are runs of their own; give one");
   }
+  const beside = values.beside === undefined ? undefined : resolve(values.beside);
+  if (beside !== undefined && !existsSync(join(beside, "eyas_cpu_bg.wasm"))) {
+    throw new UsageError(`--beside must be a folder with a built package, found ${values.beside}`);
+  }
   if (values["write-baseline"] && !values.ratios) {
     throw new UsageError("--write-baseline goes with --ratios");
   }
   if (values.ratios && model !== undefined) {
     throw new UsageError("--ratios compares the model of random weights with its baseline; leave --model out");
   }
-  return { ...values, devices, repeats, model, writeBaseline: values["write-baseline"] };
+  return { ...values, devices, repeats, model, beside, writeBaseline: values["write-baseline"] };
 }

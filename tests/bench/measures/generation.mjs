@@ -11,15 +11,24 @@ const LEAST_FRESH_TOKENS = 8;
 /** Linux counts CPU time in hundredths of a second; less than five of them say nothing. */
 const LEAST_CPU_SECONDS = 0.05;
 
-/** Loads a model in a fresh page, where `window.eyas` then is; returns what the engine says of it. `onPage` gets the page before anything is loaded. */
-export async function openModel(lab, { model, device, contextTokens, assets = "assets", onPage = () => {} }) {
+/**
+ * Loads a model in a fresh page, where `window.eyas` then is; returns what the engine says of it. `build` names another of the lab's builds; `onPage` gets the
+ * page before anything is loaded.
+ */
+export async function openModel(lab, { model, device, contextTokens, relaxedSimd, assets = "assets", build, onPage = () => {} }) {
   const page = await lab.page();
   await onPage(page);
-  const loaded = await within(240, `loading ${model}`, page.evaluate(async ([url, device, contextTokens, assets]) => {
+  if (build !== undefined) {
+    await page.evaluate(async (folder) => {
+      window.slim = await import(`${folder}/slim.js`);
+      window.assets = { worker: `${folder}/worker.js`, gpuWasm: `${folder}/eyas_gpu_bg.wasm`, cpuWasm: `${folder}/eyas_cpu_bg.wasm` };
+    }, `/build-${build}`);
+  }
+  const loaded = await within(240, `loading ${model}`, page.evaluate(async ([url, device, contextTokens, relaxedSimd, assets]) => {
     const start = performance.now();
-    window.eyas = await window.slim.load({ model: url, device, contextTokens, assets: window[assets] });
+    window.eyas = await window.slim.load({ model: url, device, contextTokens, relaxedSimd, assets: window[assets] });
     return { ms: performance.now() - start, info: window.eyas.info };
-  }, [lab.url(model), device, contextTokens, assets]));
+  }, [lab.url(model), device, contextTokens, relaxedSimd, assets]));
   return { page, ...loaded };
 }
 
