@@ -11,7 +11,7 @@ into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/res
   --quick            fewer prompts, contexts and repeats: under about 2 minutes instead of 10
   --long             nothing but decoding at 128 and at 2,048 tokens of context; with a software GPU some minutes a repeat
   --device LIST      cpu, gpu or cpu,gpu (default: both, where there is a WebGPU adapter)
-  --repeats N        repeats in fresh pages (default 3, with --quick and --long 1)
+  --repeats N        repeats in fresh pages (default 3, with --quick and --long 1; with --beside rounds, 7)
   --model PATH       a .gguf file, or a folder in Hugging Face's form
   --json FILE        also write all runs there
   --ratios           a short run that prints ratios beside tests/bench/baseline.json; fails only where a count of GPU
@@ -76,11 +76,11 @@ export function readOptions(given) {
   if (model !== undefined && !(existsSync(model) && (model.endsWith(".gguf") || statSync(model).isDirectory()))) {
     throw new UsageError(`--model must be a .gguf file or a folder with a model, found ${values.model}`);
   }
-  if (["quick", "long", "ratios", "large"].filter((name) => values[name]).length > 1) {
-    throw new UsageError("--quick, --long, --ratios and --large are runs of their own; give one");
+  if (["quick", "long", "ratios", "large", "beside", "adapter"].filter((name) => values[name]).length > 1) {
+    throw new UsageError("--quick, --long, --ratios, --large, --beside and --adapter are runs of their own; give one");
   }
   const beside = values.beside === undefined ? undefined : resolve(values.beside);
-  if (beside !== undefined && !existsSync(join(beside, "eyas_cpu_bg.wasm"))) {
+  if (beside !== undefined && !["slim.js", "worker.js", "eyas_cpu_bg.wasm"].every((file) => existsSync(join(beside, file)))) {
     throw new UsageError(`--beside must be a folder with a built package, found ${values.beside}`);
   }
   if (values["write-baseline"] && !values.ratios) {

@@ -169,7 +169,7 @@ test("command lines", () => {
   assert.equal(readOptions(["--peers"]).peers, "");
   assert.equal(readOptions(["--peers", "--quick"]).peers, "");
   assert.equal(readOptions(["--peers", "wllama-cpu"]).peers, "wllama-cpu");
-  for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--beside", "/nonexistent"], ["--fast"], ["--write-baseline"], ["--quick", "--long"], ["--long", "--ratios"], ["stray"]]) {
+  for (const wrong of [["--device", "tpu"], ["--repeats", "0"], ["--repeats", "x"], ["--model", "/nonexistent.gguf"], ["--beside", "/nonexistent"], ["--beside", "/tmp", "--large"], ["--fast"], ["--write-baseline"], ["--quick", "--long"], ["--long", "--ratios"], ["stray"]]) {
     assert.throws(() => readOptions(wrong), UsageError, wrong.join(" "));
   }
 });

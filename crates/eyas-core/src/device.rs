@@ -20,7 +20,7 @@ pub enum DeviceKind {
 pub struct DeviceReport {
     /// The kind of device.
     pub kind: DeviceKind,
-    /// The adapter's name, or "CPU (WASM SIMD)", "CPU (WASM relaxed SIMD)" and the like.
+    /// The adapter's name, or "CPU (WASM SIMD)", "CPU (WASM relaxed SIMD, pairs)" and the like.
     pub name: String,
     /// Whether the GPU adapter is a software implementation.
     pub is_fallback_adapter: bool,

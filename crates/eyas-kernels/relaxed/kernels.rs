@@ -63,8 +63,8 @@ impl Sums for Quads {
     }
 }
 
-/// Two products make a sum of 16 bits (`i16x8.relaxed_dot_i8x16_i7x16_s`): a single instruction of any processor with SSSE3, where [`Quads`] takes five unless
-/// there is AVX-VNNI. A block has eight of them for each lane, which are at most 8 · 2 · 127 · 15 = 30,480.
+/// Two products make a sum of 16 bits (`i16x8.relaxed_dot_i8x16_i7x16_s`, and an addition): a single instruction of any x64 processor with SSSE3, where V8
+/// makes five of [`Quads`] unless there is AVX-VNNI. A block has eight of them for each lane, which are at most 8 · 2 · 127 · 15 = 30,480.
 #[derive(Clone, Copy)]
 struct Pairs(v128);
 
@@ -85,8 +85,8 @@ impl Sums for Pairs {
     }
 }
 
-/// Whether pairs are what this processor is better at. A sum of four products of 127 and a byte of 255, which is out of the second operand's range, tells how the
-/// instruction is done: 129,540 by AVX-VNNI, -508 where bytes have signs, and something else where two sums of 16 bits, both of which are cut off, are added.
+/// Whether this processor has no single instruction for quads, as far as that shows. A sum of four products of 127 and a byte of 255, which is out of the second operand's range, tells how the
+/// instruction is done: 129,540 by AVX-VNNI, -508 where both operands have signs, as on ARM, and something else where two sums of 16 bits, both of which are cut off, are added.
 #[unsafe(no_mangle)]
 pub extern "C" fn prefers_pairs(seven_bits: i8, eight_bits: u8) -> bool {
     let sums = i32x4_relaxed_dot_i8x16_i7x16_add(i8x16_splat(seven_bits), u8x16_splat(eight_bits), i32x4_splat(0));

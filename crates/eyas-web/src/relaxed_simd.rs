@@ -26,7 +26,7 @@ thread_local! {
 
 /// Makes products with 4-bit weights use the kernels where they are `wanted` and can be had, in this whole module: a worker has one model.
 pub(crate) fn choose(wanted: bool) {
-    install_way(kernels().filter(|_| wanted).map(|kernels| (kernels, kernels.preferred)));
+    install_way(if wanted { kernels() } else { None }.map(|kernels| (kernels, kernels.preferred)));
 }
 
 /// Makes products with 4-bit weights go that way; returns whether the browser has the instructions.
@@ -37,9 +37,8 @@ pub(crate) fn force(way: Way) -> bool {
 }
 
 fn install_way(chosen: Option<(Instantiated, Way)>) {
-    let places = chosen.and_then(|(kernels, way)| Some(kernels.places[Way::ALL.iter().position(|each| *each == way)?]));
     // SAFETY: these are that way's exports of that module, instantiated on this memory, and nothing takes them out of the table.
-    unsafe { install(places) };
+    unsafe { install(chosen.map(|(kernels, way)| (way, kernels.places[way as usize]))) };
 }
 
 fn kernels() -> Option<Instantiated> {

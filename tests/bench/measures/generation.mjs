@@ -26,7 +26,7 @@ export async function openModel(lab, { model, device, contextTokens, relaxedSimd
   }
   const loaded = await within(240, `loading ${model}`, page.evaluate(async ([url, device, contextTokens, relaxedSimd, assets]) => {
     const start = performance.now();
-    window.eyas = await window.slim.load({ model: url, device, contextTokens, relaxedSimd, assets: window[assets] });
+    window.eyas = await window.slim.load({ model: url, device, contextTokens, assets: window[assets], ...(relaxedSimd !== undefined && { relaxedSimd }) });
     return { ms: performance.now() - start, info: window.eyas.info };
   }, [lab.url(model), device, contextTokens, relaxedSimd, assets]));
   return { page, ...loaded };

@@ -37,7 +37,7 @@ export interface TuningReport extends Tuning {
 export interface DeviceReport {
   /** A GPU through WebGPU, or the CPU through WebAssembly; `none` where the model could not be loaded and the cloud answers. */
   kind: "gpu" | "cpu" | "none";
-  /** The adapter's name, "CPU (WASM SIMD)" or "CPU (WASM relaxed SIMD)". */
+  /** The adapter's name, "CPU (WASM SIMD)", "CPU (WASM relaxed SIMD, quads)" or "CPU (WASM relaxed SIMD, pairs)". */
   name: string;
   /** Whether the GPU adapter is a software implementation. */
   isFallbackAdapter: boolean;

@@ -115,8 +115,8 @@ fn eight(acc: [v128; 2]) -> [f32; GROUP] {
 
 /// The products of N groups of eight rows of 4-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
 ///
-/// Nibbles are shifted down one by one: the upper ones of bytes could be multiplied where they stand, and be summed apart, but then four groups have twice as
-/// many sums as there are registers.
+/// Nibbles are shifted down one by one: the upper ones of bytes could be multiplied where they stand, and be summed apart, but then four groups have 16
+/// sums, and x64 has no more registers.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [[f32; GROUP]; N] {
     let blocks = x_scales.len();

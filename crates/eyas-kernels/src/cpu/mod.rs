@@ -40,8 +40,8 @@ pub(crate) use attention::value_strip;
 /// What this CPU path is called in reports.
 pub(crate) fn name() -> &'static str {
     #[cfg(target_arch = "wasm32")]
-    if relaxed::is_installed() {
-        return "CPU (WASM relaxed SIMD)";
+    if let Some(name) = relaxed::name() {
+        return name;
     }
     vector::NAME
 }

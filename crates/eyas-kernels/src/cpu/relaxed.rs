@@ -1,7 +1,7 @@
 //! Products with 4-bit weights by the kernels for relaxed SIMD, which are a module of their own (`relaxed/kernels.rs`): it is instantiated where the browser
 //! has the instructions, on this module's memory, and called through this module's function table.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use core::arch::wasm32::{i8x16_narrow_i16x8, i8x16_shuffle, i16x8_narrow_i32x4, v128, v128_store};
 
@@ -29,7 +29,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// Every way.
+    /// Every way, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::Quads, Self::Pairs];
 
     /// Its exports, in the order in which [`install`] wants them.
@@ -45,6 +45,9 @@ impl Way {
 /// Places of the exports in the function table; 0, which no function has, where they are not there.
 static PLACES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
+/// Whether these are those of [`Way::Pairs`].
+static ARE_PAIRS: AtomicBool = AtomicBool::new(false);
+
 type DotQ4 =
     unsafe extern "C" fn(*mut f32, *const u32, *const f32, *const i8, *const f32, *const i32, usize, usize, usize) -> usize;
 type AddQ4Block = unsafe extern "C" fn(*mut f32, *const u32, *const f32, *const i8, *const f32, *const i32, usize, *mut u8);
@@ -59,11 +62,20 @@ pub(super) struct Kernels {
 /// Makes products with 4-bit weights use the kernels at these places of the function table, or no longer, for this whole module.
 ///
 /// # Safety
-/// The functions there must be a [`Way`]'s exports of [`MODULE`], instantiated on this module's memory, and stay there.
-pub unsafe fn install(places: Option<[u32; 2]>) {
-    for (place, given) in PLACES.iter().zip(places.unwrap_or_default()) {
+/// The functions there must be that [`Way`]'s exports of [`MODULE`], instantiated on this module's memory, and stay there.
+pub unsafe fn install(kernels: Option<(Way, [u32; 2])>) {
+    let places = kernels.map_or([0; 2], |(_, places)| places);
+    for (place, given) in PLACES.iter().zip(places) {
         place.store(given as usize, Ordering::Relaxed);
     }
+    ARE_PAIRS.store(matches!(kernels, Some((Way::Pairs, _))), Ordering::Relaxed);
+}
+
+/// What this CPU path is called in reports, where the kernels are installed.
+pub(super) fn name() -> Option<&'static str> {
+    let name =
+        if ARE_PAIRS.load(Ordering::Relaxed) { "CPU (WASM relaxed SIMD, pairs)" } else { "CPU (WASM relaxed SIMD, quads)" };
+    is_installed().then_some(name)
 }
 
 /// Whether the kernels are installed.
