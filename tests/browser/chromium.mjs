@@ -24,8 +24,8 @@ const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshade
 const MEASURED = ["eyas-tuning:google swiftshader", "4: 1 32 8 16 4 16 8 2 1 4 0"];
 
 const TUNING = ["matvecLanes", "matvecRows", "matvecThreadRows", "matmulRows", "matmulTokens", "matmulBits", "attentionHeads", "attentionTokens", "attentionSplits", "reduceLanes"];
-/** The sizes that a text tells, as it is kept, behind its version; how many measurements were not clear stands behind them. */
-export const tuningOf = (text) => Object.fromEntries(text.split(" ").slice(1, 1 + TUNING.length).map((size, index) => [TUNING[index], Number(size)]));
+/** The sizes that a text tells, as it is kept (behind a version, and before how many measurements were not clear) or by themselves. */
+export const tuningOf = (text) => Object.fromEntries(text.replace(/^\d+: /, "").split(" ").slice(0, TUNING.length).map((size, index) => [TUNING[index], Number(size)]));
 /** What is kept for software adapters in every page of the lab. */
 export const SOFTWARE_TUNING = tuningOf(MEASURED[1]);
 const NO_GPU = ["--disable-features=WebGPU", "--disable-gpu"];

@@ -72,7 +72,7 @@ test("a model from a URL continues text, is stopped, and goes on", async (t) => 
   await loadModel(page, "folder", `${lab.models.origin}/stories/`);
   await page.waitForSelector("#conversation:not([hidden])");
   await page.waitForFunction(() => /memory/.test(document.querySelector("#chat-status").textContent));
-  assert.match(await page.locator("#chat-status").textContent(), /CPU \(WASM (relaxed )?SIMD\), because the caller asked for the CPU · .* of memory/);
+  assert.match(await page.locator("#chat-status").textContent(), /CPU \(WASM (SIMD|relaxed SIMD, (pairs|quads))\), because the caller asked for the CPU · .* of memory/);
   await page.locator("#message").fill("Once upon a time");
   await page.locator("#max-tokens").fill("400");
   // The model is faster than a test's round trips: the page itself presses Stop when it sees the first words.
@@ -222,7 +222,7 @@ test("without WebGPU the demo says that it runs on the CPU, and why", async () =
   const browser = await launch({ gpu: false });
   const page = await openDemo({}, browser);
   await ready(page);
-  assert.match(await page.locator("#nano-status").textContent(), /CPU \(WASM (relaxed )?SIMD\), because .*WebGPU/);
+  assert.match(await page.locator("#nano-status").textContent(), /CPU \(WASM (SIMD|relaxed SIMD, (pairs|quads))\), because .*WebGPU/);
   await browser.close();
 });
 
