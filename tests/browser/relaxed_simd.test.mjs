@@ -29,13 +29,15 @@ function firstTokens(page, options, front = "") {
       firsts.push(Object.fromEntries(logprobs[0].top.map(({ id, logprob }) => [id, logprob])));
     }
     const said = [];
+    let drafted;
     for (const promptLookupTokens of [0, 8]) {
-      const { logprobs } = await eyas.chat({ prompt: `${story} ${story}` }, { maxTokens: 32, logprobs: true, promptLookupTokens });
+      const { logprobs, usage } = await eyas.chat({ prompt: `${story} ${story}` }, { maxTokens: 32, logprobs: true, promptLookupTokens });
+      drafted = usage.draftedTokens;
       said.push(logprobs.map(({ id, logprob }) => [id, logprob]));
     }
     const { name } = eyas.info.device;
     await eyas.dispose();
-    return { name, firsts, said };
+    return { name, firsts, said, drafted };
   }, [options, STORY, front]);
 }
 
@@ -83,6 +85,7 @@ test("whichever instruction suits the processor, the log-probabilities are the s
     return { exports: { ...made.exports, prefers_pairs: (...bytes) => { if (bytes.join() !== "127,255") throw new Error("other bytes"); return ${pairs}; } } }; } }); }`;
   const [quads, pairs, own] = [await firstTokens(page, { quantize: "q4" }, prefers(0)), await firstTokens(page, { quantize: "q4" }, prefers(1)), await firstTokens(page, { quantize: "q4" }, prefers("prefers_pairs(...bytes)"))];
   assert.deepEqual([quads.name, pairs.name], ["CPU (WASM relaxed SIMD, quads)", "CPU (WASM relaxed SIMD, pairs)"]);
+  assert.ok(quads.drafted > 0, `${quads.drafted} tokens were guessed`);
   assert.deepEqual(quads.said[1], quads.said[0], "guesses change nothing");
   assert.deepEqual({ ...pairs, name: quads.name }, quads);
   const plain = await firstTokens(page, { quantize: "q4" });

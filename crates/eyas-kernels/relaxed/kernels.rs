@@ -85,8 +85,9 @@ impl Sums for Pairs {
     }
 }
 
-/// Whether this processor has no single instruction for quads, as far as that shows. A sum of four products of 127 and a byte of 255, which is out of the second operand's range, tells how the
-/// instruction is done: 129,540 by AVX-VNNI, -508 where both operands have signs, as on ARM, and something else where two sums of 16 bits, both of which are cut off, are added.
+/// Whether this processor has no single instruction for quads, as far as that shows. A sum of four products of 127 and a byte of 255, which is out of the second
+/// operand's range, tells how the instruction is done: 129,540 by AVX-VNNI, -508 where both operands have signs, as on ARM, and something else where two sums
+/// of 16 bits, both of which are cut off, are added.
 #[unsafe(no_mangle)]
 pub extern "C" fn prefers_pairs(seven_bits: i8, eight_bits: u8) -> bool {
     let sums = i32x4_relaxed_dot_i8x16_i7x16_add(i8x16_splat(seven_bits), u8x16_splat(eight_bits), i32x4_splat(0));
@@ -114,7 +115,7 @@ struct Input {
 }
 
 impl Input {
-    /// The input from a token and block of 32 on.
+    /// The input from the block of 32 with this number on.
     #[inline(always)]
     unsafe fn at_block(self, index: usize) -> Self {
         // SAFETY: the caller's.
