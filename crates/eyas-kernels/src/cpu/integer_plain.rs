@@ -56,14 +56,14 @@ fn add_scaled(acc: &mut [f32; GROUP], sums: [i32; GROUP], scales: &[f32], x_scal
     }
 }
 
-/// The products of N groups of eight rows of 4-bit blocks with one token.
-pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], _x_sums: &[i32]) -> [[f32; GROUP]; N] {
-    groups.map(|group| dot(group, BLOCK, unpack_q4, x, x_scales))
+/// Adds the products of one token with groups of eight rows of 4-bit blocks to `out` `[groups, 8]`. How many are read side by side is the same here.
+pub(super) fn dot_q4<const N: usize>(groups: GroupRows, x: &[i16], x_scales: &[f32], _x_sums: &[i32], out: &mut [f32]) {
+    dot(groups, BLOCK, unpack_q4, x, x_scales, out);
 }
 
-/// The products of N groups of eight rows of 8-bit blocks with one token.
-pub(super) fn dot_q8<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32]) -> [[f32; GROUP]; N] {
-    groups.map(|group| dot(group, 2 * BLOCK, unpack_q8, x, x_scales))
+/// Adds the products of one token with groups of eight rows of 8-bit blocks to `out` `[groups, 8]`. How many are read side by side is the same here.
+pub(super) fn dot_q8<const N: usize>(groups: GroupRows, x: &[i16], x_scales: &[f32], out: &mut [f32]) {
+    dot(groups, 2 * BLOCK, unpack_q8, x, x_scales, out);
 }
 
 fn dot(
@@ -72,15 +72,20 @@ fn dot(
     unpack: fn(&[u32], &mut [i16; BLOCK * GROUP]),
     x: &[i16],
     x_scales: &[f32],
-) -> [f32; GROUP] {
-    let mut acc = [0.0; GROUP];
+    out: &mut [f32],
+) {
+    let blocks = x_scales.len();
     let mut weights = [0; BLOCK * GROUP];
-    let blocks = words.chunks_exact(block_words).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
-    for (((words, scales), x), x_scale) in blocks {
-        unpack(words, &mut weights);
-        add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
+    let groups = words.chunks_exact(blocks * block_words).zip(scales.chunks_exact(blocks * GROUP));
+    for (out, (words, scales)) in out.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
+        let mut acc = [0.0; GROUP];
+        let blocks = words.chunks_exact(block_words).zip(scales.chunks_exact(GROUP)).zip(x.chunks_exact(BLOCK)).zip(x_scales);
+        for (((words, scales), x), x_scale) in blocks {
+            unpack(words, &mut weights);
+            add_scaled(&mut acc, block_product(&weights, x), scales, *x_scale);
+        }
+        out.iter_mut().zip(acc).for_each(|(out, sum)| *out += sum);
     }
-    acc
 }
 
 /// Adds the products of an unpacked block with the blocks `x` `[t, 32]` of all tokens to `acc` `[t, 8]`.

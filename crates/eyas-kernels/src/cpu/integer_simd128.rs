@@ -102,104 +102,123 @@ fn add_scaled(acc: v128, sums: v128, scales: v128, x_scale: v128) -> v128 {
     f32x4_add(acc, f32x4_mul(f32x4_convert_i32x4(sums), f32x4_mul(scales, x_scale)))
 }
 
-#[inline(always)]
-fn eight(acc: [v128; 2]) -> [f32; GROUP] {
-    let mut out = [0.0; GROUP];
-    // SAFETY: the output is two vectors.
-    unsafe {
-        v128_store(out.as_mut_ptr().cast(), acc[0]);
-        v128_store(out.as_mut_ptr().cast::<v128>().add(1), acc[1]);
-    }
-    out
-}
-
-/// The products of N groups of eight rows of 4-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
+/// Adds the products of one token with groups of eight rows of 4-bit blocks to `out` `[groups, 8]`. N groups, each from its own part of the matrix, take turns, so
+/// that they share what is loaded of the token; N must divide their number.
 ///
 /// Nibbles are shifted down one by one: the upper ones of bytes could be multiplied where they stand, and be summed apart, but then four groups have 16
 /// sums, and x64 has no more registers.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
-pub(super) fn dot_q4<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32], x_sums: &[i32]) -> [[f32; GROUP]; N] {
-    let blocks = x_scales.len();
-    assert!(
-        groups.iter().all(|(words, scales)| words.len() >= blocks * BLOCK && scales.len() >= blocks * GROUP)
-            && x.len() >= blocks * BLOCK
-            && x_sums.len() >= blocks
-    );
-    let mut acc = [[f32x4_splat(0.0); 2]; N];
-    let mut words = groups.map(|(words, _)| words.as_ptr().cast::<v128>());
-    let mut x = x.as_ptr();
-    for block in 0..blocks {
-        // Weights are nibbles less 8: the eights are taken off all at once.
-        let mut sums = [[i32x4_splat(x_sums[block] * -8); 2]; N];
-        for _ in 0..4 {
-            // SAFETY: the lengths are checked above; a block has 32 integers of x, and eight vectors of words in each group.
-            unsafe {
-                let pairs: [v128; 4] = std::array::from_fn(|n| v128_load32_splat(x.add(2 * n).cast()));
-                x = x.add(8);
-                for n in 0..N {
-                    for half in 0..2 {
-                        let [a, b, c, d] = nibbles(v128_load(words[n].add(half)));
-                        let sum = multiply_add(sums[n][half], a, pairs[0]);
-                        let sum = multiply_add(sum, b, pairs[1]);
-                        let sum = multiply_add(sum, c, pairs[2]);
-                        sums[n][half] = multiply_add(sum, d, pairs[3]);
+pub(super) fn dot_q4<const N: usize>((words, scales): GroupRows, x: &[i16], x_scales: &[f32], x_sums: &[i32], out: &mut [f32]) {
+    let (blocks, part) = (x_scales.len(), out.len() / GROUP / N);
+    assert!(out.len() == part * N * GROUP && words.len() >= part * N * blocks * BLOCK);
+    assert!(x.len() >= blocks * BLOCK && x_sums.len() >= blocks);
+    for group in 0..part {
+        let groups: [usize; N] = std::array::from_fn(|n| group + n * part);
+        let mut scaled = ScaledSums::new(scales, groups, blocks);
+        // SAFETY: the lengths are checked above.
+        let mut words = groups.map(|group| unsafe { words.as_ptr().add(group * blocks * BLOCK) }.cast::<v128>());
+        let mut x = x.as_ptr();
+        for block in 0..blocks {
+            // Weights are nibbles less 8: the eights are taken off all at once.
+            let mut sums = [[i32x4_splat(x_sums[block] * -8); 2]; N];
+            for _ in 0..4 {
+                // SAFETY: the lengths are checked above; a block has 32 integers of x, and eight vectors of words in each group.
+                unsafe {
+                    let pairs: [v128; 4] = std::array::from_fn(|n| v128_load32_splat(x.add(2 * n).cast()));
+                    x = x.add(8);
+                    for n in 0..N {
+                        for half in 0..2 {
+                            let [a, b, c, d] = nibbles(v128_load(words[n].add(half)));
+                            let sum = multiply_add(sums[n][half], a, pairs[0]);
+                            let sum = multiply_add(sum, b, pairs[1]);
+                            let sum = multiply_add(sum, c, pairs[2]);
+                            sums[n][half] = multiply_add(sum, d, pairs[3]);
+                        }
+                        words[n] = words[n].add(2);
                     }
-                    words[n] = words[n].add(2);
                 }
             }
+            // SAFETY: this is one of the groups' blocks.
+            unsafe { scaled.add(sums, x_scales[block]) };
         }
-        // SAFETY: the lengths are checked above.
-        unsafe { add_block_sums(&mut acc, sums, groups, block, x_scales[block]) };
+        scaled.add_to(out, groups);
     }
-    acc.map(eight)
 }
 
-/// The products of N groups of eight rows of 8-bit blocks with one token. The groups take turns, so that they share what is loaded of the token.
+/// Adds the products of one token with groups of eight rows of 8-bit blocks to `out` `[groups, 8]`. N groups, each from its own part of the matrix, take turns, so
+/// that they share what is loaded of the token; N must divide their number.
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
-pub(super) fn dot_q8<const N: usize>(groups: [GroupRows; N], x: &[i16], x_scales: &[f32]) -> [[f32; GROUP]; N] {
-    let blocks = x_scales.len();
-    assert!(
-        groups.iter().all(|(words, scales)| words.len() >= blocks * 2 * BLOCK && scales.len() >= blocks * GROUP)
-            && x.len() >= blocks * BLOCK
-    );
-    let mut acc = [[f32x4_splat(0.0); 2]; N];
-    for block in 0..blocks {
-        let mut sums = [[i32x4_splat(0); 2]; N];
-        for pair in 0..16 {
-            // SAFETY: the lengths are checked above; a block has 32 integers of x, and 32 times eight bytes in each group.
-            unsafe {
-                let x = v128_load32_splat(x.as_ptr().add(block * BLOCK + 2 * pair).cast());
-                for n in 0..N {
-                    let bytes = groups[n].0.as_ptr().add(block * 2 * BLOCK).cast::<i8>().add(16 * pair);
-                    sums[n][0] = multiply_add(sums[n][0], i16x8_load_extend_i8x8(bytes), x);
-                    sums[n][1] = multiply_add(sums[n][1], i16x8_load_extend_i8x8(bytes.add(8)), x);
+pub(super) fn dot_q8<const N: usize>((words, scales): GroupRows, x: &[i16], x_scales: &[f32], out: &mut [f32]) {
+    let (blocks, part) = (x_scales.len(), out.len() / GROUP / N);
+    assert!(out.len() == part * N * GROUP && words.len() >= part * N * blocks * 2 * BLOCK && x.len() >= blocks * BLOCK);
+    for group in 0..part {
+        let groups: [usize; N] = std::array::from_fn(|n| group + n * part);
+        let mut scaled = ScaledSums::new(scales, groups, blocks);
+        // SAFETY: the lengths are checked above.
+        let bytes = groups.map(|group| unsafe { words.as_ptr().add(group * blocks * 2 * BLOCK) }.cast::<i8>());
+        for block in 0..blocks {
+            let mut sums = [[i32x4_splat(0); 2]; N];
+            for pair in 0..16 {
+                // SAFETY: the lengths are checked above; a block has 32 integers of x, and 32 times eight bytes in each group.
+                unsafe {
+                    let x = v128_load32_splat(x.as_ptr().add(block * BLOCK + 2 * pair).cast());
+                    for n in 0..N {
+                        let bytes = bytes[n].add(block * 8 * BLOCK + 16 * pair);
+                        sums[n][0] = multiply_add(sums[n][0], i16x8_load_extend_i8x8(bytes), x);
+                        sums[n][1] = multiply_add(sums[n][1], i16x8_load_extend_i8x8(bytes.add(8)), x);
+                    }
                 }
             }
+            // SAFETY: this is one of the groups' blocks.
+            unsafe { scaled.add(sums, x_scales[block]) };
         }
-        // SAFETY: the lengths are checked above.
-        unsafe { add_block_sums(&mut acc, sums, groups, block, x_scales[block]) };
+        scaled.add_to(out, groups);
     }
-    acc.map(eight)
 }
 
-/// Adds a block's sums of each group, scaled.
-///
-/// # Safety
-/// Each group must have the block's eight scales.
-#[inline(always)]
-unsafe fn add_block_sums<const N: usize>(
-    acc: &mut [[v128; 2]; N],
-    sums: [[v128; 2]; N],
-    groups: [GroupRows; N],
-    block: usize,
-    x_scale: f32,
-) {
-    let x_scale = f32x4_splat(x_scale);
-    for n in 0..N {
-        for half in 0..2 {
-            // SAFETY: the caller's; eight scales are two vectors.
-            let scales = unsafe { vector(groups[n].1.as_ptr().add(block * GROUP), half) };
-            acc[n][half] = add_scaled(acc[n][half], sums[n][half], scales, x_scale);
+/// What the blocks of N groups amount to so far, and where the scales of the next ones are.
+struct ScaledSums<const N: usize> {
+    acc: [[v128; 2]; N],
+    scales: [*const v128; N],
+}
+
+impl<const N: usize> ScaledSums<N> {
+    /// Nothing yet of these groups, which have so many blocks each.
+    #[inline(always)]
+    fn new(scales: &[f32], groups: [usize; N], blocks: usize) -> Self {
+        let scales = groups.map(|group| scales[group * blocks * GROUP..][..blocks * GROUP].as_ptr().cast());
+        Self { acc: [[f32x4_splat(0.0); 2]; N], scales }
+    }
+
+    /// Adds a block's sums.
+    ///
+    /// # Safety
+    /// The groups must have one more block.
+    #[inline(always)]
+    unsafe fn add(&mut self, sums: [[v128; 2]; N], x_scale: f32) {
+        let x_scale = f32x4_splat(x_scale);
+        for n in 0..N {
+            for half in 0..2 {
+                // SAFETY: the caller's; eight scales are two vectors.
+                let scales = unsafe { v128_load(self.scales[n].add(half)) };
+                self.acc[n][half] = add_scaled(self.acc[n][half], sums[n][half], scales, x_scale);
+            }
+            self.scales[n] = self.scales[n].wrapping_add(2);
+        }
+    }
+
+    /// Adds the groups' products to `out`.
+    #[inline(always)]
+    fn add_to(self, out: &mut [f32], groups: [usize; N]) {
+        for n in 0..N {
+            let out = &mut out[groups[n] * GROUP..][..GROUP];
+            for half in 0..2 {
+                // SAFETY: eight values are two vectors.
+                unsafe {
+                    let out = out.as_mut_ptr().cast::<v128>().add(half);
+                    v128_store(out, f32x4_add(v128_load(out), self.acc[n][half]));
+                }
+            }
         }
     }
 }

@@ -135,6 +135,9 @@ fn add_integer_product(groups: RowGroups, x: &[f32], out: &mut [f32]) {
 /// Adds the products of all tokens with the groups from `from` on. `add` adds those with one whole group to `[t, 8]`.
 fn add_groups(groups: RowGroups, from: usize, tokens: usize, add: impl Fn(GroupRows, &mut [[f32; GROUP]]), out: &mut [f32]) {
     let rows = groups.spec.rows;
+    if from * GROUP >= rows {
+        return;
+    }
     let mut acc = vec![[0.0; GROUP]; tokens];
     let (mut words, mut scales) = (Vec::new(), Vec::new());
     for row in (from * GROUP..rows).step_by(GROUP) {
@@ -155,31 +158,29 @@ fn add_groups(groups: RowGroups, from: usize, tokens: usize, add: impl Fn(GroupR
 
 /// Adds the products of one token with the first of the whole groups, [`STREAMS`] of them side by side; returns how many these are.
 fn add_streams(groups: RowGroups, input: &QuantizedInput<i16>, out: &mut [f32]) -> usize {
-    let part = groups.spec.rows / GROUP / STREAMS;
-    for group in 0..part {
-        let at: [usize; STREAMS] = std::array::from_fn(|stream| (group + stream * part) * GROUP);
-        let products = token_products(at.map(|row| groups.group(row)), groups.spec.kind, input);
-        for (row, products) in at.into_iter().zip(products) {
-            out[row..].iter_mut().zip(products).for_each(|(out, product)| *out += product);
-        }
-    }
-    part * STREAMS
+    let count = groups.spec.rows / GROUP / STREAMS * STREAMS;
+    add_token_products::<STREAMS>((groups.words, groups.scales), groups.spec.kind, input, &mut out[..count * GROUP]);
+    count
 }
 
-/// The products of one token with N groups.
-fn token_products<const N: usize>(groups: [GroupRows; N], kind: WeightKind, input: &QuantizedInput<i16>) -> [[f32; GROUP]; N] {
+/// Adds the products of one token with whole groups to `out` `[groups, 8]`, N of them side by side; N must divide their number.
+fn add_token_products<const N: usize>(
+    (words, scales): GroupRows,
+    kind: WeightKind,
+    input: &QuantizedInput<i16>,
+    out: &mut [f32],
+) {
     if kind == WeightKind::Q4 {
-        integer::dot_q4(groups, &input.values, &input.scales, &input.sums)
+        integer::dot_q4::<N>((words, scales), &input.values, &input.scales, &input.sums, out);
     } else {
-        integer::dot_q8(groups, &input.values, &input.scales)
+        integer::dot_q8::<N>((words, scales), &input.values, &input.scales, out);
     }
 }
 
 /// Adds the products of all tokens with a group to `acc` `[t, 8]`.
 fn add_group((words, scales): GroupRows, kind: WeightKind, input: &QuantizedInput<i16>, acc: &mut [[f32; GROUP]]) {
     if let [acc] = acc {
-        [*acc] = token_products([(words, scales)], kind, input);
-        return;
+        return add_token_products::<1>((words, scales), kind, input, acc);
     }
     let mut weights = [0_i16; BLOCK * GROUP];
     let block_words = words.chunks_exact(GROUP * kind.words_per_row(BLOCK));
