@@ -1,5 +1,5 @@
 //! Products of a few vectors with many rows, in WebAssembly SIMD128 (base instructions only). The rows are read once for all vectors, whose sums stay in
-//! registers: x64 has 16 of them. Four far rows at a time, or whole cache lines: memory answers many requests at once better than one after the other. Loops
+//! registers: x64 has 16 of them. Far rows at a time, or whole cache lines: memory answers many requests at once better than one after the other. Loops
 //! over registers count through arrays: an engine's compiler keeps what iterators move in memory.
 #![allow(clippy::needless_range_loop, reason = "loops over registers, which are unrolled")]
 
@@ -18,8 +18,13 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     );
     // SAFETY: the lengths are checked above.
     unsafe {
-        let scores = scores.each_mut().map(|scores| scores.as_mut_ptr());
-        dot_vectors(queries.map(<[f32]>::as_ptr), rows.as_ptr(), d, count, scale, scores);
+        let (queries, scores) = (queries.map(<[f32]>::as_ptr), scores.each_mut().map(|scores| scores.as_mut_ptr()));
+        // As many sums as there are registers for, beside the operands.
+        if Q < 3 {
+            dot_vectors::<Q, 4>(queries, rows.as_ptr(), d, count, scale, scores);
+        } else {
+            dot_vectors::<Q, 2>(queries, rows.as_ptr(), d, count, scale, scores);
+        }
     }
     let whole = d / 4 * 4;
     if whole < d {
@@ -31,12 +36,12 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     }
 }
 
-/// [`dot_rows`] of the whole vectors of `count` rows of `d` values.
+/// [`dot_rows`] of the whole vectors of `count` rows of `d` values, N of them at a time.
 ///
 /// # Safety
 /// `rows` must point at so many rows, each of `queries` at `d` values, and each of `scores` at `count`.
 #[inline(always)]
-unsafe fn dot_vectors<const Q: usize>(
+unsafe fn dot_vectors<const Q: usize, const N: usize>(
     queries: [*const f32; Q],
     rows: *const f32,
     d: usize,
@@ -44,33 +49,35 @@ unsafe fn dot_vectors<const Q: usize>(
     scale: f32,
     scores: [*mut f32; Q],
 ) {
-    let part = count / 4;
-    // One of each quarter, and at last what is left, filled up with the last row: every row is summed in the same order wherever it stands.
-    for step in 0..part + usize::from(4 * part < count) {
-        let four = if step < part {
-            [step, step + part, step + 2 * part, step + 3 * part]
-        } else {
-            [0, 1, 2, 3].map(|n| (4 * part + n).min(count - 1))
-        };
+    let part = count / N;
+    // One of each part, and at last what is left, filled up with the last row: every row is summed in the same order wherever it stands.
+    for step in 0..part + usize::from(N * part < count) {
+        let these: [usize; N] =
+            core::array::from_fn(|n| if step < part { step + n * part } else { (N * part + n).min(count - 1) });
         // SAFETY: the caller's; loads need no alignment.
         unsafe {
-            let rows = four.map(|row| rows.add(row * d).cast::<v128>());
-            let mut sums = [[f32x4_splat(0.0); 4]; Q];
+            let rows = these.map(|row| rows.add(row * d).cast::<v128>());
+            let mut sums = [[f32x4_splat(0.0); N]; Q];
             for i in 0..d / 4 {
                 let parts = rows.map(|row| v128_load(row.add(i)));
                 for q in 0..Q {
                     let query = v128_load(queries[q].cast::<v128>().add(i));
-                    for n in 0..4 {
+                    for n in 0..N {
                         sums[q][n] = multiply_add(sums[q][n], query, parts[n]);
                     }
                 }
             }
             for q in 0..Q {
-                let (total, scores) = (lane_sums(sums[q]), scores[q]);
-                *scores.add(four[0]) = f32x4_extract_lane::<0>(total) * scale;
-                *scores.add(four[1]) = f32x4_extract_lane::<1>(total) * scale;
-                *scores.add(four[2]) = f32x4_extract_lane::<2>(total) * scale;
-                *scores.add(four[3]) = f32x4_extract_lane::<3>(total) * scale;
+                let total = lane_sums(core::array::from_fn(|n| sums[q][n % N]));
+                let totals = [
+                    f32x4_extract_lane::<0>(total),
+                    f32x4_extract_lane::<1>(total),
+                    f32x4_extract_lane::<2>(total),
+                    f32x4_extract_lane::<3>(total),
+                ];
+                for n in 0..N {
+                    *scores[q].add(these[n]) = totals[n] * scale;
+                }
             }
         }
     }
@@ -151,17 +158,26 @@ unsafe fn add_vectors<const Q: usize, const W: usize>(
                 continue;
             }
             let (from, to) = (first.saturating_sub(block), (end - block).min(length * STREAMS));
-            for at in 0..length.min(to) {
-                // Streams whose row at this place comes before the row `bound` of the block.
-                let before = |bound: usize| bound / length + usize::from(at < bound % length);
-                for stream in before(from)..before(to) {
+            // At a place in the streams, those have a row to add that begin behind `from` and before `to` there: the same ones between these three bounds.
+            let (skipped, reached) = (from % length, to % length);
+            let bounds = [0, skipped.min(reached), skipped.max(reached), length];
+            for span in 0..3 {
+                let begin = bounds[span];
+                let (stream, last) = (from / length + usize::from(begin < skipped), to / length + usize::from(begin < reached));
+                for at in begin..bounds[span + 1] {
                     let row = block + at + stream * length;
-                    let parts: [v128; W] = core::array::from_fn(|w| v128_load(rows.cast::<v128>().add(row * W + w)));
-                    for q in 0..Q {
-                        let weight = v128_load32_splat(weights[q].add(row - first).cast());
-                        for w in 0..W {
-                            sums[q][w] = multiply_add(sums[q][w], weight, parts[w]);
+                    let mut parts = rows.cast::<v128>().wrapping_add(row * W);
+                    let mut weights = weights.map(|weights| weights.wrapping_add(row).wrapping_sub(first));
+                    for _ in stream..last {
+                        let part: [v128; W] = core::array::from_fn(|w| v128_load(parts.add(w)));
+                        for q in 0..Q {
+                            let weight = v128_load32_splat(weights[q].cast());
+                            for w in 0..W {
+                                sums[q][w] = multiply_add(sums[q][w], weight, part[w]);
+                            }
+                            weights[q] = weights[q].wrapping_add(length);
                         }
+                        parts = parts.wrapping_add(length * W);
                     }
                 }
             }
