@@ -56,12 +56,12 @@ fn add_scaled(acc: &mut [f32; GROUP], sums: [i32; GROUP], scales: &[f32], x_scal
     }
 }
 
-/// Adds the products of one token with groups of eight rows of 4-bit blocks to `out` `[groups, 8]`. How many are read side by side is the same here.
+/// Adds the products of one token with groups of eight rows of 4-bit blocks to `out` `[groups, 8]`. N makes no difference here.
 pub(super) fn dot_q4<const N: usize>(groups: GroupRows, x: &[i16], x_scales: &[f32], _x_sums: &[i32], out: &mut [f32]) {
     dot(groups, BLOCK, unpack_q4, x, x_scales, out);
 }
 
-/// Adds the products of one token with groups of eight rows of 8-bit blocks to `out` `[groups, 8]`. How many are read side by side is the same here.
+/// Adds the products of one token with groups of eight rows of 8-bit blocks to `out` `[groups, 8]`. N makes no difference here.
 pub(super) fn dot_q8<const N: usize>(groups: GroupRows, x: &[i16], x_scales: &[f32], out: &mut [f32]) {
     dot(groups, 2 * BLOCK, unpack_q8, x, x_scales, out);
 }
@@ -75,6 +75,7 @@ fn dot(
     out: &mut [f32],
 ) {
     let blocks = x_scales.len();
+    assert!(words.len() >= out.len() / GROUP * blocks * block_words && out.len().is_multiple_of(GROUP));
     let mut weights = [0; BLOCK * GROUP];
     let groups = words.chunks_exact(blocks * block_words).zip(scales.chunks_exact(blocks * GROUP));
     for (out, (words, scales)) in out.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {

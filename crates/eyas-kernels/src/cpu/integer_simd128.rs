@@ -110,13 +110,11 @@ fn add_scaled(acc: v128, sums: v128, scales: v128, x_scale: v128) -> v128 {
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q4<const N: usize>((words, scales): GroupRows, x: &[i16], x_scales: &[f32], x_sums: &[i32], out: &mut [f32]) {
     let (blocks, part) = (x_scales.len(), out.len() / GROUP / N);
-    assert!(out.len() == part * N * GROUP && words.len() >= part * N * blocks * BLOCK);
-    assert!(x.len() >= blocks * BLOCK && x_sums.len() >= blocks);
+    assert!(out.len() == part * N * GROUP && x.len() >= blocks * BLOCK && x_sums.len() >= blocks);
     for group in 0..part {
         let groups: [usize; N] = std::array::from_fn(|n| group + n * part);
         let mut scaled = ScaledSums::new(scales, groups, blocks);
-        // SAFETY: the lengths are checked above.
-        let mut words = groups.map(|group| unsafe { words.as_ptr().add(group * blocks * BLOCK) }.cast::<v128>());
+        let mut words = groups.map(|group| words[group * blocks * BLOCK..][..blocks * BLOCK].as_ptr().cast::<v128>());
         let mut x = x.as_ptr();
         for block in 0..blocks {
             // Weights are nibbles less 8: the eights are taken off all at once.
@@ -150,12 +148,11 @@ pub(super) fn dot_q4<const N: usize>((words, scales): GroupRows, x: &[i16], x_sc
 #[inline(never)] // alone in a function, an engine keeps its sums in registers
 pub(super) fn dot_q8<const N: usize>((words, scales): GroupRows, x: &[i16], x_scales: &[f32], out: &mut [f32]) {
     let (blocks, part) = (x_scales.len(), out.len() / GROUP / N);
-    assert!(out.len() == part * N * GROUP && words.len() >= part * N * blocks * 2 * BLOCK && x.len() >= blocks * BLOCK);
+    assert!(out.len() == part * N * GROUP && x.len() >= blocks * BLOCK);
     for group in 0..part {
         let groups: [usize; N] = std::array::from_fn(|n| group + n * part);
         let mut scaled = ScaledSums::new(scales, groups, blocks);
-        // SAFETY: the lengths are checked above.
-        let bytes = groups.map(|group| unsafe { words.as_ptr().add(group * blocks * 2 * BLOCK) }.cast::<i8>());
+        let bytes = groups.map(|group| words[group * blocks * 2 * BLOCK..][..blocks * 2 * BLOCK].as_ptr().cast::<i8>());
         for block in 0..blocks {
             let mut sums = [[i32x4_splat(0); 2]; N];
             for pair in 0..16 {

@@ -18,7 +18,7 @@ use crate::MatrixSpec;
 /// Rows of a whole group.
 pub(super) const GROUP: usize = 8;
 
-/// Words and scales of a whole group.
+/// Words and scales of whole groups, one behind the other.
 pub(super) type GroupRows<'a> = (&'a [u32], &'a [f32]);
 
 /// Rows of the group that begins at `row`.

@@ -19,7 +19,7 @@ pub(super) fn dot_rows<const Q: usize>(queries: [&[f32]; Q], rows: &[f32], scale
     // SAFETY: the lengths are checked above.
     unsafe {
         let (queries, scores) = (queries.map(<[f32]>::as_ptr), scores.each_mut().map(|scores| scores.as_mut_ptr()));
-        // As many sums as there are registers for, beside the operands.
+        // No more sums than there are registers for, beside the operands.
         if Q < 3 {
             dot_vectors::<Q, 4>(queries, rows.as_ptr(), d, count, scale, scores);
         } else {
@@ -158,7 +158,7 @@ unsafe fn add_vectors<const Q: usize, const W: usize>(
                 continue;
             }
             let (from, to) = (first.saturating_sub(block), (end - block).min(length * STREAMS));
-            // At a place in the streams, those have a row to add that begin behind `from` and before `to` there: the same ones between these three bounds.
+            // At each place in the streams, `stream..last` have a row within `from..to`; which ones these are changes at the two bounds in the middle only.
             let (skipped, reached) = (from % length, to % length);
             let bounds = [0, skipped.min(reached), skipped.max(reached), length];
             for span in 0..3 {

@@ -102,72 +102,64 @@ pub(super) fn scale(values: &mut [f32], factor: f32) {
 /// 1.5 · 2²³: a float of at most 2²² in size that is added to it is rounded to an integer, which then stands in the sum's lowest bits.
 pub(super) const ROUNDING: f32 = 12_582_912.0;
 
+/// Constants of [`exp`].
+static EXP: [f32; 13] = [
+    88.0,
+    -87.0,
+    core::f32::consts::LOG2_E,
+    ROUNDING,
+    // ln 2 in two parts, the first of which has few enough bits for n times it to be exact.
+    0.693_359_4,
+    2.121_944_4e-4,
+    // 1 / 0!, which is 1 / 1! too, 1 / 2!, and so on.
+    1.0,
+    0.5,
+    1.0 / 6.0,
+    1.0 / 24.0,
+    1.0 / 120.0,
+    1.0 / 720.0,
+    1.0 / 5040.0,
+];
+
 /// `exp` of each lane, within 2 units in the last place for -87 to 88; what lies below gives about 10⁻³⁸.
 ///
-/// Its constants are read from memory, and an engine must not know them: it would keep them in registers from turn to turn of a loop, and the loop's own sum in memory.
-#[derive(Clone, Copy)]
-struct Exp(&'static [f32; 13]);
-
-impl Exp {
-    const CONSTANTS: [f32; 13] = [
-        88.0,
-        -87.0,
-        core::f32::consts::LOG2_E,
-        ROUNDING,
-        // ln 2 in two parts, the first of which has few enough bits for n times it to be exact.
-        0.693_359_4,
-        2.121_944_4e-4,
-        // 1 / 0! and 1 / 1!, and so on.
-        1.0,
-        0.5,
-        1.0 / 6.0,
-        1.0 / 24.0,
-        1.0 / 120.0,
-        1.0 / 720.0,
-        1.0 / 5040.0,
-    ];
-
-    #[inline(always)]
-    fn new() -> Self {
-        Self(std::hint::black_box(&Self::CONSTANTS))
-    }
-
-    /// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`; eʳ by its series up to r⁷ / 7!, whose rest is below 6·10⁻⁹; 2ⁿ is put together from bits.
-    #[inline(always)]
-    fn of(self, x: v128) -> v128 {
-        // SAFETY: the load needs no alignment.
-        let [most, least, log2_e, rounding, ln_2, ln_2_rest, one, c2, c3, c4, c5, c6, c7] =
-            self.0.each_ref().map(|constant| unsafe { v128_load32_splat(std::ptr::from_ref(constant).cast()) });
-        // Unlike `f32x4_min` these are one instruction each on x64; what is no number stays none.
-        let x = f32x4_pmax(f32x4_pmin(x, most), least);
-        let rounded = multiply_add(rounding, x, log2_e);
-        let n = f32x4_sub(rounded, rounding);
-        let r = f32x4_sub(x, f32x4_mul(n, ln_2));
-        let r = f32x4_add(r, f32x4_mul(n, ln_2_rest));
-        // By twos and fours: the terms wait for each other less than one behind the other.
-        let square = f32x4_mul(r, r);
-        let low = multiply_add(f32x4_add(one, r), multiply_add(c2, c3, r), square);
-        let high = multiply_add(multiply_add(c4, c5, r), multiply_add(c6, c7, r), square);
-        let series = multiply_add(low, high, f32x4_mul(square, square));
-        // n stands in the lowest bits, and what is above its nine goes.
-        let power = i32x4_shl(i32x4_add(rounded, i32x4_splat(127)), 23);
-        f32x4_mul(series, power)
-    }
+/// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`; eʳ by its series up to r⁷ / 7!, whose rest is below 6·10⁻⁹; 2ⁿ is put together from bits.
+#[inline(always)]
+fn exp(x: v128) -> v128 {
+    // Unknown to the compiler, constants are loaded where they are needed: known, they were all in registers from turn to turn of a loop, and the loop's sum was not.
+    let constants = std::hint::black_box(&EXP);
+    // SAFETY: each reference is to four bytes; the load needs no alignment.
+    let [most, least, log2_e, rounding, ln_2, ln_2_rest, one, c2, c3, c4, c5, c6, c7] =
+        constants.each_ref().map(|constant| unsafe { v128_load32_splat(std::ptr::from_ref(constant).cast()) });
+    // Unlike `f32x4_min` these are one instruction each on x64; what is no number stays none.
+    let x = f32x4_pmax(f32x4_pmin(x, most), least);
+    let rounded = multiply_add(rounding, x, log2_e);
+    let n = f32x4_sub(rounded, rounding);
+    let r = f32x4_sub(x, f32x4_mul(n, ln_2));
+    let r = f32x4_add(r, f32x4_mul(n, ln_2_rest));
+    // By twos and fours: the terms wait for each other less than one behind the other.
+    let square = f32x4_mul(r, r);
+    let low = multiply_add(f32x4_add(one, r), multiply_add(c2, c3, r), square);
+    let high = multiply_add(multiply_add(c4, c5, r), multiply_add(c6, c7, r), square);
+    let series = multiply_add(low, high, f32x4_mul(square, square));
+    // n stands in the lowest bits, and what is above its nine goes.
+    let power = i32x4_shl(i32x4_add(rounded, i32x4_splat(127)), 23);
+    f32x4_mul(series, power)
 }
 
 /// Makes `exp(x - max)` of every `x`, and returns their sum; no `x` may be above `max`.
 pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
     let mut total = f32x4_splat(0.0);
-    let (max, exp) = (f32x4_splat(max), Exp::new());
+    let max = f32x4_splat(max);
     let (whole, rest) = values.as_chunks_mut::<4>();
     for four in whole {
-        let weights = exp.of(f32x4_sub(load(four), max));
+        let weights = exp(f32x4_sub(load(four), max));
         total = f32x4_add(total, weights);
         store(four, weights);
     }
     let mut total = sum(total);
     for value in rest {
-        *value = f32x4_extract_lane::<0>(exp.of(f32x4_sub(f32x4_splat(*value), max)));
+        *value = f32x4_extract_lane::<0>(exp(f32x4_sub(f32x4_splat(*value), max)));
         total += *value;
     }
     total
@@ -176,8 +168,7 @@ pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
 /// `out = gate · sigmoid(gate) · up`.
 #[inline(never)] // in a caller that is optimised for size it would be too
 pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
-    let exp = Exp::new();
-    let silu = |gate: v128| f32x4_div(gate, f32x4_add(f32x4_splat(1.0), exp.of(f32x4_neg(gate))));
+    let silu = |gate: v128| f32x4_div(gate, f32x4_add(f32x4_splat(1.0), exp(f32x4_neg(gate))));
     let whole = out.len() / 4 * 4;
     for i in (0..whole).step_by(4) {
         store(&mut out[i..], f32x4_mul(silu(load(&gate[i..])), load(&up[i..])));
@@ -189,7 +180,6 @@ pub(super) fn silu_product(gate: &[f32], up: &[f32], out: &mut [f32]) {
 
 /// `0.5 x (1 + erf(x / √2))` of every `x`; erf by formula 7.1.26 of Abramowitz and Stegun, within 1.5·10⁻⁷.
 pub(super) fn gelu(values: &mut [f32]) {
-    let exp = Exp::new();
     let gelu = |x: v128| {
         let z = f32x4_mul(f32x4_abs(x), f32x4_splat(core::f32::consts::FRAC_1_SQRT_2));
         let t = f32x4_div(f32x4_splat(1.0), multiply_add(f32x4_splat(1.0), f32x4_splat(0.327_591_1), z));
@@ -197,7 +187,7 @@ pub(super) fn gelu(values: &mut [f32]) {
         for coefficient in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6, 0.0] {
             series = multiply_add(f32x4_splat(coefficient), series, t);
         }
-        let erf = f32x4_sub(f32x4_splat(1.0), f32x4_mul(series, exp.of(f32x4_neg(f32x4_mul(z, z)))));
+        let erf = f32x4_sub(f32x4_splat(1.0), f32x4_mul(series, exp(f32x4_neg(f32x4_mul(z, z)))));
         // 0.5 x (1 + erf(x)) is 0.5 (x + |x| erf(|x|)), since erf is odd.
         f32x4_mul(f32x4_splat(0.5), multiply_add(x, f32x4_abs(x), erf))
     };
