@@ -75,7 +75,8 @@ fn dot(
     out: &mut [f32],
 ) {
     let blocks = x_scales.len();
-    assert!(words.len() >= out.len() / GROUP * blocks * block_words && out.len().is_multiple_of(GROUP));
+    let count = out.len() / GROUP;
+    assert!(out.len() == count * GROUP && words.len() >= count * blocks * block_words && scales.len() >= count * blocks * GROUP);
     let mut weights = [0; BLOCK * GROUP];
     let groups = words.chunks_exact(blocks * block_words).zip(scales.chunks_exact(blocks * GROUP));
     for (out, (words, scales)) in out.as_chunks_mut::<GROUP>().0.iter_mut().zip(groups) {
