@@ -53,7 +53,19 @@ fn check(name: &str) {
 #[test]
 fn every_operation_is_tested() {
     let names: Vec<_> = suites().iter().map(|suite| suite.name).collect();
-    assert_eq!(names, ["products", "embedding", "norm", "layer norm", "activation", "residual", "softcap", "attention", "copy"]);
+    let tested = [
+        "products",
+        "embedding",
+        "norm",
+        "layer norm",
+        "activation",
+        "residual",
+        "softcap",
+        "attention",
+        "attention across blocks",
+        "copy",
+    ];
+    assert_eq!(names, tested);
 }
 
 #[test]
@@ -94,6 +106,11 @@ fn softcap() {
 #[test]
 fn attention() {
     check("attention");
+}
+
+#[test]
+fn attention_across_blocks() {
+    check("attention across blocks");
 }
 
 #[test]

@@ -76,6 +76,33 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
     )
 }
 
+/// Steps around the places at which the CPU begins to read other streams of values, with heads of whole vectors and of whole cache lines; with a window the rows that
+/// are seen begin anywhere between them.
+pub(super) fn attention_across_blocks() -> impl Strategy<Value = Attention> {
+    let halves = prop::sample::select(vec![2_usize, 8, 32]);
+    let positions = (prop::sample::select(vec![62_usize, 510, 702, 2046, 2302, 2900]), 0_usize..4);
+    let window = prop::option::of((400_usize..2600, 0_usize..20));
+    (1_usize..4, halves, positions, 2_usize..6, window, any::<u64>()).prop_map(
+        |(group, half, (near, beyond), tokens, window, seed)| Attention {
+            kv_heads: 1,
+            group,
+            half,
+            position: near + beyond,
+            tokens,
+            padding: 0,
+            features: Features {
+                rotary_half: half,
+                qk_norm: QkNorm::None,
+                softcap: None,
+                scale: None,
+                window,
+                is_bidirectional: false,
+            },
+            seed,
+        },
+    )
+}
+
 impl Attention {
     pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
         let Self { kv_heads, group, half, position, tokens, padding, ref features, seed } = *self;

@@ -83,6 +83,7 @@ pub fn suites() -> Vec<Suite> {
         suite("residual", 20, rows::residual().prop_map(Case::Residual).boxed()),
         suite("softcap", 10, rows::softcap().prop_map(Case::Softcap).boxed()),
         suite("attention", 50, attention::attention().prop_map(Case::Attention).boxed()),
+        suite("attention across blocks", 20, attention::attention_across_blocks().prop_map(Case::Attention).boxed()),
         suite("copy", 10, rows::copy().prop_map(Case::Copy).boxed()),
     ]
 }
