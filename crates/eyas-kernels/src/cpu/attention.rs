@@ -86,7 +86,7 @@ const TILE: usize = 8;
 /// See [`crate::attention`].
 pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: usize, spec: AttentionSpec) -> Vec<f32> {
     let mut out = vec![0.0; q.len()];
-    let mut scores = Vec::new();
+    let (mut scores, mut factors) = (Vec::new(), Vec::new());
     let group = spec.heads / spec.kv_heads;
     let tile_tokens = (TILE / group).max(1);
     let (tokens, width, head) = (q.len() / spec.q_width(), spec.q_width(), spec.context * spec.head_dim);
@@ -95,7 +95,7 @@ pub(super) fn attention(q: &[f32], k_cache: &[f32], v_cache: &[f32], position: u
         for start in (0..tokens).step_by(tile_tokens) {
             let count = tile_tokens.min(tokens - start);
             let tile = Tile { keys, values, position: position + start, count, end: position + tokens, kv_head, spec };
-            tile.attend(&q[start * width..], &mut out[start * width..], &mut scores);
+            tile.attend(&q[start * width..], &mut out[start * width..], (&mut scores, &mut factors));
         }
     }
     out
@@ -116,8 +116,8 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Attends from the rows `q` to the rows `out`, both `[t, q_width]`. `scores` is scratch.
-    fn attend(&self, q: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+    /// Attends from the rows `q` to the rows `out`, both `[t, q_width]`, which are zeros. `scores` and `factors` are scratch.
+    fn attend(&self, q: &[f32], out: &mut [f32], (scores, factors): (&mut Vec<f32>, &mut Vec<f32>)) {
         let spec = self.spec;
         let group = spec.heads / spec.kv_heads;
         let first = spec.first_visible(self.position);
@@ -132,13 +132,14 @@ impl Tile<'_> {
                 _ => self.score::<3>(q, these.start, first, scores),
             }
         }
+        factors.clear();
         for (query, scores) in scores.chunks_exact_mut(length).enumerate() {
             let here = self.position + query / group;
             let (before, from) = scores.split_at_mut(spec.first_visible(here) - first);
             let (seen, after) = from.split_at_mut(spec.visible_end(here, self.end) - spec.first_visible(here));
             before.fill(0.0);
             after.fill(0.0);
-            softmax(seen, spec);
+            factors.push(1.0 / exponentials(seen, spec));
         }
         for these in triples(queries) {
             let weights = &scores[these.start * length..these.end * length];
@@ -147,6 +148,9 @@ impl Tile<'_> {
                 2 => self.mix::<2>(weights, these.start, first, out),
                 _ => self.mix::<3>(weights, these.start, first, out),
             }
+        }
+        for (query, factor) in factors.iter().enumerate() {
+            vector::scale(&mut out[self.at(query)..][..spec.head_dim], *factor);
         }
     }
 
@@ -219,14 +223,13 @@ fn parts<const N: usize>(slice: &mut [f32]) -> [&mut [f32]; N] {
     std::array::from_fn(|_| rest.split_off_mut(..length).unwrap_or_default())
 }
 
-/// Scores to weights that sum to one.
+/// Makes `exp(score - largest score)` of every score, and returns their sum: what the softmax divides by.
 #[inline(never)] // in a caller that is optimised for size it would be too
-fn softmax(scores: &mut [f32], spec: AttentionSpec) {
+fn exponentials(scores: &mut [f32], spec: AttentionSpec) -> f32 {
     if let Some(cap) = spec.softcap() {
         for score in &mut *scores {
             *score = norm::softcap(*score, cap);
         }
     }
-    let factor = 1.0 / vector::exp_below(scores, vector::largest(scores));
-    vector::scale(scores, factor);
+    vector::exp_below(scores, vector::largest(scores))
 }
