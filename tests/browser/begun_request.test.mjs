@@ -71,6 +71,16 @@ function whole(request, response) {
   response.end(model.subarray(from, end));
 }
 
+/** The file by its first 1, 2, 4 and so on bytes, each as it comes. */
+async function dribbled(request, response) {
+  response.writeHead(200, { etag: '"1"', "content-length": model.length });
+  for (let [from, size] = [0, 1]; from < model.length; [from, size] = [from + size, size * 2]) {
+    response.write(model.subarray(from, from + size));
+    await pause(2);
+  }
+  response.end();
+}
+
 /** Half of the file, and nothing more. */
 function half(_, response) {
   response.writeHead(200, { etag: '"1"', "content-length": model.length });
@@ -87,11 +97,11 @@ before(async () => {
 after(() => Promise.all([lab.close(), server.close()]));
 
 /** Begins a load in a fresh page; `outcome` is what becomes of it. */
-async function begin(options) {
+async function begin(options, worker = "/eyas/worker.js") {
   const page = await lab.page();
-  await page.evaluate(([origin, options]) => {
+  await page.evaluate(([origin, options, worker]) => {
     window.controller = new AbortController();
-    const assets = { ...window.metered, worker: "/eyas/worker.js", cpuWasm: `${origin}/cpu.wasm` };
+    const assets = { ...window.metered, worker, cpuWasm: `${origin}/cpu.wasm` };
     const load = window.slim.load({ model: `${origin}/model.gguf`, device: "cpu", signal: window.controller.signal, assets, ...options });
     window.ended = window.outcome(
       load.then(async (eyas) => {
@@ -101,7 +111,7 @@ async function begin(options) {
         return { tokenIds, storage };
       }),
     );
-  }, [server.origin, options]);
+  }, [server.origin, options, worker]);
   return { page, outcome: () => page.evaluate(() => window.ended) };
 }
 
@@ -121,6 +131,27 @@ test("a model that is not kept is asked for before its module is there, once, an
   const kept = await begin({});
   assert.deepEqual((await kept.outcome()).value.tokenIds, value.tokenIds);
   await kept.page.close();
+});
+
+test("a body is read into the worker's own buffer, or as the browser gives it, and is the same model", async () => {
+  const answers = [];
+  for (const answer of [whole, dribbled]) {
+    for (const mode of ["byob", "default"]) {
+      for (const options of [{ store: "none" }, {}]) {
+        server.reset(answer);
+        server.open();
+        const { page, outcome } = await begin(options, `/metered/readers-${mode}.js`);
+        const { value, error } = await outcome();
+        assert.equal(error, undefined, `${mode}: ${JSON.stringify(error)}`);
+        assert.equal(value.storage.fetchedBytes, model.length);
+        answers.push(value.tokenIds);
+        await page.close();
+      }
+    }
+  }
+  for (const answer of answers) {
+    assert.deepEqual(answer, answers[0]);
+  }
 });
 
 for (const [name, options, code] of [

@@ -80,6 +80,17 @@ const damageWrites = (isHit) => `${HARDWARE}
 /** Put before the worker's script: a clock by which every step takes 40 ms, so that guesses pay whatever else the machine does. */
 const EVEN_PACE = "{ let now = 0; performance.now = () => (now += 40); }";
 
+/** Put before the worker's script: a browser whose bodies have readers of one mode only, `byob` or `default`. */
+const readersOf = (mode) => `{
+  const { getReader } = ReadableStream.prototype;
+  ReadableStream.prototype.getReader = function (options) {
+    if ((options?.mode ?? "default") !== "${mode}") {
+      throw new TypeError("no reader of this mode");
+    }
+    return getReader.call(this, options);
+  };
+}`;
+
 /** What is put before the worker's script for a GPU that is at fault, by what is wrong with it. */
 const miscomputing = {
   // Norms are wrong by a tenth.
@@ -131,6 +142,10 @@ export async function startLab(options = {}) {
       const fault = /^miscomputing-([a-z]+)\.js$/.exec(name)?.[1];
       if (fault) {
         return `{ ${miscomputing[fault]} }\n${readFileSync(join(dist, "worker.js"), "utf8")}`;
+      }
+      const mode = /^readers-([a-z]+)\.js$/.exec(name)?.[1];
+      if (mode) {
+        return `${readersOf(mode)}\n${meteredWorker()}`;
       }
       if (name === "paced.js") {
         return `globalThis.isPaced = true;\n${meteredWorker()}`;

@@ -3,21 +3,38 @@
 use eyas_core::{Error, ErrorKind, Result};
 use eyas_store::{Answer, Get, Network};
 use eyas_weights::LocalFuture;
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Headers, ReadableStreamDefaultReader, Request, RequestCredentials, RequestInit, Response, WorkerGlobalScope};
+use web_sys::{Headers, Request, RequestCredentials, RequestInit, Response, WorkerGlobalScope};
 
 use crate::{cancel_handle::Cancel, js_error::describe, store_host::StoreHost};
 
 #[wasm_bindgen]
 extern "C" {
+    /// A response's body (Streams, ReadableStream).
+    type Body;
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn reader(this: &Body, options: &JsValue) -> std::result::Result<BodyReader, JsValue>;
+
+    /// A ReadableStreamBYOBReader, or a ReadableStreamDefaultReader, which does not look at `read`'s argument.
+    type BodyReader;
+    #[wasm_bindgen(method)]
+    fn read(this: &BodyReader, into: Option<Uint8Array>) -> Promise;
+    #[wasm_bindgen(method)]
+    fn cancel(this: &BodyReader) -> Promise;
+
     /// What a reader of a body gives (Streams, ReadableStreamReadResult).
     type ReadResult;
-    /// Absent at the end.
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &ReadResult) -> bool;
+    /// Absent, or without a byte, at the end.
     #[wasm_bindgen(method, getter)]
     fn value(this: &ReadResult) -> Option<Uint8Array>;
 }
+
+/// What a body is read into at a time, at most: one buffer that is used again, where a browser by itself makes a new one, of up to some MB, for each piece.
+const PIECE_BYTES: u32 = 1 << 20;
 
 const HINT: &str = "the network is down, the server does not exist, or it does not allow this origin (CORS)";
 
@@ -92,17 +109,50 @@ fn is_own_origin(url: &str) -> bool {
     origin.is_some_and(|origin| url.strip_prefix(&origin).is_some_and(|path| path.starts_with('/')))
 }
 
+/// Reads a body piece by piece.
+struct PieceReader {
+    body: BodyReader,
+    /// Whether it reads into a buffer of the caller's, which not every browser does.
+    takes_buffers: bool,
+    /// That of the last piece.
+    buffer: Option<ArrayBuffer>,
+}
+
+impl PieceReader {
+    /// Absent where somebody else reads the body.
+    fn new(body: &Body) -> Option<Self> {
+        let options = Object::new();
+        Reflect::set(&options, &JsValue::from_str("mode"), &JsValue::from_str("byob")).ok()?;
+        let (body, takes_buffers) = match body.reader(&options) {
+            Ok(reader) => (reader, true),
+            Err(_) => (body.reader(&JsValue::UNDEFINED).ok()?, false),
+        };
+        Some(Self { body, takes_buffers, buffer: None })
+    }
+
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> std::result::Result<Option<Vec<u8>>, JsValue> {
+        // Reading takes the buffer away, and gives it back with the bytes.
+        let into = self.takes_buffers.then(|| self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(PIECE_BYTES)));
+        let read = JsFuture::from(self.body.read(into.map(|buffer| Uint8Array::new(&buffer)))).await?;
+        let read = read.unchecked_into::<ReadResult>();
+        let Some(bytes) = read.value().filter(|_| !read.done()) else { return Ok(None) };
+        self.buffer = self.takes_buffers.then(|| bytes.buffer());
+        Ok(Some(bytes.to_vec()))
+    }
+}
+
 struct HttpAnswer {
     url: String,
     response: Response,
-    reader: Option<ReadableStreamDefaultReader>,
+    reader: Option<PieceReader>,
     received_bytes: u64,
     cancel: Cancel,
 }
 
 impl HttpAnswer {
     fn new(url: String, response: Response, cancel: Cancel) -> Self {
-        let reader = response.body().and_then(|body| body.get_reader().dyn_into().ok());
+        let reader = response.body().and_then(|body| PieceReader::new(body.unchecked_ref()));
         Self { url, response, reader, received_bytes: 0, cancel }
     }
 }
@@ -118,8 +168,8 @@ impl Answer for HttpAnswer {
 
     fn piece(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
-            let Some(reader) = &self.reader else { return Ok(None) };
-            let next = JsFuture::from(reader.read()).await;
+            let Some(reader) = &mut self.reader else { return Ok(None) };
+            let next = reader.next().await;
             self.cancel.token.check()?;
             let next = next.map_err(|error| {
                 download_failed(
@@ -127,9 +177,8 @@ impl Answer for HttpAnswer {
                     &format!("the connection broke after {} bytes: {}", self.received_bytes, describe(&error)),
                 )
             })?;
-            let piece = next.unchecked_into::<ReadResult>().value().map(|bytes| bytes.to_vec());
-            self.received_bytes += piece.as_ref().map_or(0, Vec::len) as u64;
-            Ok(piece)
+            self.received_bytes += next.as_ref().map_or(0, Vec::len) as u64;
+            Ok(next)
         })
     }
 }
@@ -138,7 +187,7 @@ impl Drop for HttpAnswer {
     fn drop(&mut self) {
         if let Some(reader) = &self.reader {
             // An error in closing concerns nobody, but a rejection that nobody awaits would be reported.
-            let closing = reader.cancel();
+            let closing = reader.body.cancel();
             spawn_local(async move {
                 let _ = JsFuture::from(closing).await;
             });

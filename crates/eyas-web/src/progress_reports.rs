@@ -12,6 +12,8 @@ use crate::{clock::PerformanceClock, js_value};
 
 /// Each report costs as much as the packing of some hundred KB. So of weights that come quickly only these parts of all bytes are told.
 const PARTS: u64 = 128;
+/// And not more often than a page is drawn.
+const LEAST_MS: f64 = 16.0;
 /// Where they come slowly, what is new is told after so long.
 const MOST_MS: f64 = 100.0;
 
@@ -39,7 +41,7 @@ impl MeteredProgress {
     }
 }
 
-/// Tells a page's callback how far a load is: what it says stays behind what there is by less than a 128th of all bytes.
+/// Tells a page's callback how far a load is: what it says stays behind what there is by less than a 128th of all bytes, or by a frame.
 pub(crate) struct ProgressReports<'a> {
     on_progress: &'a Function,
     clock: PerformanceClock,
@@ -58,7 +60,8 @@ impl<'a> ProgressReports<'a> {
         let now_ms = eyas_engine::Clock::now_ms(&self.clock);
         let is_soon = |(phase, bytes, ms): (LoadPhase, u64, f64)| {
             let more_bytes = progress.loaded_bytes.saturating_sub(bytes);
-            phase == progress.phase && more_bytes < progress.total_bytes / PARTS && now_ms < ms + MOST_MS
+            let after_ms = if more_bytes < progress.total_bytes / PARTS { MOST_MS } else { LEAST_MS };
+            phase == progress.phase && now_ms < ms + after_ms
         };
         let is_between = progress.phase == LoadPhase::Weights && progress.loaded_bytes < progress.total_bytes;
         if is_between && self.last.get().is_some_and(is_soon) {
