@@ -1,5 +1,5 @@
 // A model that is one file and not kept is asked for while its module is still on its way: once, and only where nothing that is read first decides
-// whether it is fetched.
+// whether it is fetched. And how its body is read.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -11,11 +11,16 @@ import { writeRandomModel } from "../bench/random_model.mjs";
 import { dist, startLab } from "./chromium.mjs";
 
 const SHAPE = { layers: 2, hidden: 64, heads: 2, kvHeads: 1, feedForward: 96, vocab: 320, context: 256 };
+/** Larger than what a body is read into at a time. */
+const LARGE_SHAPE = { ...SHAPE, hidden: 256, heads: 4, vocab: 16_384 };
 const KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="; // of RFC 8032, section 7.1
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const wasm = readFileSync(join(dist, "eyas_cpu_bg.wasm"));
 let lab;
+let small;
+let large;
+/** What the server serves. */
 let model;
 let server;
 
@@ -71,14 +76,25 @@ function whole(request, response) {
   response.end(model.subarray(from, end));
 }
 
-/** The file by its first 1, 2, 4 and so on bytes, each as it comes. */
-async function dribbled(request, response) {
+/** The file in pieces of very different sizes, each as it comes. */
+async function dribbled(_, response) {
   response.writeHead(200, { etag: '"1"', "content-length": model.length });
-  for (let [from, size] = [0, 1]; from < model.length; [from, size] = [from + size, size * 2]) {
+  for (let [from, turn] = [0, 0]; from < model.length; turn += 1) {
+    const size = [1, 3_000_000, 5, 700_000, 1 << 20, 70_000][turn % 6];
     response.write(model.subarray(from, from + size));
-    await pause(2);
+    from += size;
+    await pause(5);
   }
   response.end();
+}
+
+/** Half of the file at first, whose connection then breaks; the rest of it after that. */
+function broken(request, response) {
+  if (asked().length > 1) {
+    return whole(request, response);
+  }
+  half(request, response);
+  setTimeout(() => response.destroy(), 50);
 }
 
 /** Half of the file, and nothing more. */
@@ -89,8 +105,11 @@ function half(_, response) {
 
 before(async () => {
   const folder = mkdtempSync(join(tmpdir(), "eyas-begun-"));
-  writeRandomModel(join(folder, "model.gguf"), SHAPE, "q4_0");
-  model = readFileSync(join(folder, "model.gguf"));
+  [small, large] = [SHAPE, LARGE_SHAPE].map((shape) => {
+    writeRandomModel(join(folder, "model.gguf"), shape, "q4_0");
+    return readFileSync(join(folder, "model.gguf"));
+  });
+  model = small;
   rmSync(folder, { recursive: true });
   [lab, server] = await Promise.all([startLab(), startGatedServer()]);
 });
@@ -134,23 +153,43 @@ test("a model that is not kept is asked for before its module is there, once, an
 });
 
 test("a body is read into the worker's own buffer, or as the browser gives it, and is the same model", async () => {
-  const answers = [];
-  for (const answer of [whole, dribbled]) {
-    for (const mode of ["byob", "default"]) {
-      for (const options of [{ store: "none" }, {}]) {
-        server.reset(answer);
-        server.open();
-        const { page, outcome } = await begin(options, `/metered/readers-${mode}.js`);
-        const { value, error } = await outcome();
-        assert.equal(error, undefined, `${mode}: ${JSON.stringify(error)}`);
-        assert.equal(value.storage.fetchedBytes, model.length);
-        answers.push(value.tokenIds);
-        await page.close();
+  model = large;
+  assert.ok(model.length > 4 << 20, `${model.length} bytes`);
+  try {
+    const answers = [];
+    for (const answer of [whole, dribbled, broken]) {
+      for (const mode of ["byob", "default"]) {
+        for (const options of [{ store: "none" }, {}]) {
+          server.reset(answer);
+          server.open();
+          const { page, outcome } = await begin(options, `/metered/readers-${mode}.js`);
+          const { value, error } = await outcome();
+          assert.equal(error, undefined, `${mode}, ${answer.name}: ${JSON.stringify(error)}`);
+          assert.equal(value.tokenIds.length, 8);
+          answers.push(value.tokenIds);
+          await page.close();
+        }
       }
     }
+    for (const answer of answers) {
+      assert.deepEqual(answer, answers[0]);
+    }
+  } finally {
+    model = small;
   }
-  for (const answer of answers) {
-    assert.deepEqual(answer, answers[0]);
+});
+
+test("an abort ends a body in either reader", async () => {
+  for (const mode of ["byob", "default"]) {
+    server.reset(half);
+    server.open();
+    const { page, outcome } = await begin({ store: "none" }, `/metered/readers-${mode}.js`);
+    await until(() => asked().length > 0);
+    await pause(200);
+    await page.evaluate(() => window.controller.abort());
+    assert.ok((await outcome()).error);
+    await until(() => server.closed === 1);
+    await page.close();
   }
 });
 
@@ -207,13 +246,7 @@ test("an answer that says that there is no model, or that the server is broken, 
 });
 
 test("a connection that breaks meanwhile is made anew", async () => {
-  server.reset((request, response) => {
-    if (asked().length > 1) {
-      return whole(request, response);
-    }
-    half(request, response);
-    setTimeout(() => response.destroy(), 50);
-  });
+  server.reset(broken);
   const { page, outcome } = await begin({ store: "none" });
   await until(() => server.closed === 1);
   server.open();

@@ -10,10 +10,12 @@ use wasm_bindgen::JsValue;
 
 use crate::{clock::PerformanceClock, js_value};
 
-/// Each report costs as much as the packing of some hundred KB. So of weights that come quickly only these parts of all bytes are told.
+/// Each report costs as much as the packing of some hundred KB. So of weights that come quickly only these parts of all bytes are told,
 const PARTS: u64 = 128;
-/// And not more often than a page is drawn.
+/// and not more often than a page is drawn,
 const LEAST_MS: f64 = 16.0;
+/// unless they are one of these: what has come stays untold where nothing more comes.
+const LARGE_PARTS: u64 = 16;
 /// Where they come slowly, what is new is told after so long.
 const MOST_MS: f64 = 100.0;
 
@@ -41,7 +43,8 @@ impl MeteredProgress {
     }
 }
 
-/// Tells a page's callback how far a load is: what it says stays behind what there is by less than a 128th of all bytes, or by a frame.
+/// Tells a page's callback how far a load is: what it says stays behind what there is by less than a 128th of all bytes, or, of what came
+/// within a frame, a 16th.
 pub(crate) struct ProgressReports<'a> {
     on_progress: &'a Function,
     clock: PerformanceClock,
@@ -60,7 +63,11 @@ impl<'a> ProgressReports<'a> {
         let now_ms = eyas_engine::Clock::now_ms(&self.clock);
         let is_soon = |(phase, bytes, ms): (LoadPhase, u64, f64)| {
             let more_bytes = progress.loaded_bytes.saturating_sub(bytes);
-            let after_ms = if more_bytes < progress.total_bytes / PARTS { MOST_MS } else { LEAST_MS };
+            let after_ms = match more_bytes {
+                bytes if bytes < progress.total_bytes / PARTS => MOST_MS,
+                bytes if bytes < progress.total_bytes / LARGE_PARTS => LEAST_MS,
+                _ => 0.0,
+            };
             phase == progress.phase && now_ms < ms + after_ms
         };
         let is_between = progress.phase == LoadPhase::Weights && progress.loaded_bytes < progress.total_bytes;

@@ -126,7 +126,7 @@ static EXP: [f32; 13] = [
 /// `x = n ln 2 + r` with `|r| ≤ ln 2 / 2`; eʳ by its series up to r⁷ / 7!, whose rest is below 6·10⁻⁹; 2ⁿ is put together from bits.
 #[inline(always)]
 fn exp(x: v128) -> v128 {
-    // Unknown to the compiler, constants are loaded where they are needed: known, they were all in registers from turn to turn of a loop, and the loop's sum was not.
+    // Unknown to the compiler, constants are loaded where they are needed: known, they were in registers from turn to turn of a loop, and what it computes was not.
     let constants = std::hint::black_box(&EXP);
     // SAFETY: each reference is to four bytes; the load needs no alignment.
     let [most, least, log2_e, rounding, ln_2, ln_2_rest, one, c2, c3, c4, c5, c6, c7] =
@@ -147,38 +147,43 @@ fn exp(x: v128) -> v128 {
     f32x4_mul(series, power)
 }
 
-/// Polynomial of 2ᶠ for `|f| ≤ 1/2`, lowest power first: the minimax one of relative error, its constant rounded to 1. Computed in f32 it is within 2.6·10⁻⁷ of 2ᶠ.
-const EXP2: [f32; 6] = [1.0, 0.693_146_97, 0.240_221_2, 0.055_507_133, 0.009_675_541, 0.001_327_647_3];
+/// Polynomial of 2ᶠ for `|f| ≤ 1/2`, lowest power first: the one of least relative error, 1.1·10⁻⁷, that is 1 at 0.
+const EXP2: [f32; 6] = [1.0, 0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_8];
 
-/// 2ˣ of each lane for `x ≤ 0`; below -126 it is about 10⁻³⁸.
+/// As [`ROUNDING`], and what an exponent's bits are more than the exponent.
+const ROUNDING_BIASED: f32 = ROUNDING + 127.0;
+
+/// 2ˣ of each lane for `x ≤ 0`, within 3·10⁻⁷ of it; below -126 it is about 10⁻³⁸, and what is no number stays none.
 #[inline(always)]
 fn exp2_below(x: v128) -> v128 {
     let [c0, c1, c2, c3, c4, c5] = EXP2.map(|coefficient| f32x4_splat(coefficient));
-    let x = f32x4_pmax(x, f32x4_splat(-126.0)); // what is no number stays none
-    let rounded = f32x4_add(x, f32x4_splat(ROUNDING));
-    let f = f32x4_sub(x, f32x4_sub(rounded, f32x4_splat(ROUNDING)));
+    let rounding = f32x4_splat(ROUNDING_BIASED);
+    let x = f32x4_pmax(x, f32x4_splat(-126.0));
+    let rounded = f32x4_add(x, rounding);
+    let f = f32x4_sub(x, f32x4_sub(rounded, rounding));
     let square = f32x4_mul(f, f);
     let high = multiply_add(multiply_add(c2, c3, f), multiply_add(c4, c5, f), square);
     let series = multiply_add(multiply_add(c0, c1, f), high, square);
-    // The integer stands in the lowest bits, and its sum with the exponent's bits is the product with its power of two.
-    i32x4_add(series, i32x4_shl(rounded, 23))
+    // The power's exponent stands in the lowest bits, and what is above its nine goes.
+    f32x4_mul(series, i32x4_shl(rounded, 23))
 }
 
 /// Makes `exp(x - max)` of every `x`, and returns their sum; no `x` may be above `max`.
 ///
-/// It is a power of two, whose exponent is rounded to 24 bits: what a unit in the last place of `x - max` would change.
+/// That is 2 to the power of (x - max) log₂e. What rounding this product changes, a unit in the last place of `x - max` would change too.
 pub(super) fn exp_below(values: &mut [f32], max: f32) -> f32 {
-    let exp = |x: v128| exp2_below(f32x4_mul(f32x4_sub(x, f32x4_splat(max)), f32x4_splat(core::f32::consts::LOG2_E)));
+    let weights_of =
+        |scores: v128| exp2_below(f32x4_mul(f32x4_sub(scores, f32x4_splat(max)), f32x4_splat(core::f32::consts::LOG2_E)));
     let mut total = f32x4_splat(0.0);
     let (whole, rest) = values.as_chunks_mut::<4>();
     for four in whole {
-        let weights = exp(load(four));
+        let weights = weights_of(load(four));
         total = f32x4_add(total, weights);
         store(four, weights);
     }
     let mut total = sum(total);
     for value in rest {
-        *value = f32x4_extract_lane::<0>(exp(f32x4_splat(*value)));
+        *value = f32x4_extract_lane::<0>(weights_of(f32x4_splat(*value)));
         total += *value;
     }
     total

@@ -20,6 +20,8 @@ struct Features {
     window: Option<(usize, usize)>,
     /// Whether the tokens of the step see each other instead.
     is_bidirectional: bool,
+    /// Whether queries and keys are eighths and stay where they are: scores are exact then, however large their scale makes them.
+    is_exact: bool,
 }
 
 fn features() -> impl Strategy<Value = Features> {
@@ -35,6 +37,7 @@ fn features() -> impl Strategy<Value = Features> {
             scale,
             window,
             is_bidirectional: false,
+            is_exact: false,
         },
     )
 }
@@ -54,8 +57,15 @@ pub struct Attention {
 }
 
 pub(super) fn attention() -> impl Strategy<Value = Attention> {
-    let plain =
-        Features { rotary_half: 39, qk_norm: QkNorm::None, softcap: None, scale: None, window: None, is_bidirectional: false };
+    let plain = Features {
+        rotary_half: 39,
+        qk_norm: QkNorm::None,
+        softcap: None,
+        scale: None,
+        window: None,
+        is_bidirectional: false,
+        is_exact: false,
+    };
     let bidirectional = features().prop_map(|features| Features { is_bidirectional: true, ..features });
     let features = prop_oneof![1 => Just(plain), 3 => features(), 2 => bidirectional];
     // Some are behind what is read side by side.
@@ -76,14 +86,15 @@ pub(super) fn attention() -> impl Strategy<Value = Attention> {
     )
 }
 
-/// Steps around the places at which the CPU begins to read other streams of values, with heads of whole vectors and of whole cache lines; with a window the rows that
-/// are seen begin anywhere between them.
+/// Steps around the places at which the CPU's vector kernels begin a block of rows or another of its streams, with heads of whole vectors and of whole cache lines;
+/// with a window the rows that are seen begin anywhere between them. Some have scores far below the largest.
 pub(super) fn attention_across_blocks() -> impl Strategy<Value = Attention> {
     let halves = prop::sample::select(vec![2_usize, 8, 32]);
-    let positions = (prop::sample::select(vec![62_usize, 510, 702, 2046, 2302, 2900]), 0_usize..4);
+    let positions = (prop::sample::select(vec![62_usize, 510, 702, 2046, 2302, 2814]), 0_usize..4);
     let window = prop::option::of((400_usize..2600, 0_usize..20));
-    (1_usize..4, halves, positions, 2_usize..6, window, any::<u64>()).prop_map(
-        |(group, half, (near, beyond), tokens, window, seed)| Attention {
+    let scale = prop::option::of(prop::sample::select(vec![1.0_f32, 8.0, 64.0]));
+    ((1_usize..4, 2_usize..6), halves, positions, window, scale, any::<u64>()).prop_map(
+        |((group, tokens), half, (near, beyond), window, scale, seed)| Attention {
             kv_heads: 1,
             group,
             half,
@@ -91,12 +102,13 @@ pub(super) fn attention_across_blocks() -> impl Strategy<Value = Attention> {
             tokens,
             padding: 0,
             features: Features {
-                rotary_half: half,
+                rotary_half: if scale.is_some() { 0 } else { half },
                 qk_norm: QkNorm::None,
                 softcap: None,
-                scale: None,
+                scale,
                 window,
                 is_bidirectional: false,
+                is_exact: scale.is_some(),
             },
             seed,
         },
@@ -124,8 +136,12 @@ impl Attention {
             QkNorm::PerHead { .. } => noise(seed ^ 4, 2 * d),
             QkNorm::FullWidth { .. } => noise(seed ^ 4, spec.q_width() + kv),
         };
-        let qkv = noise(seed ^ 1, rows * spec.qkv_width());
-        let (mut keys, mut values) = (noise(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
+        let scored = |seed, count| {
+            let values = noise(seed, count);
+            if features.is_exact { values.into_iter().map(|value| (8.0 * value).round() / 8.0).collect() } else { values }
+        };
+        let qkv = scored(seed ^ 1, rows * spec.qkv_width());
+        let (mut keys, mut values) = (scored(seed ^ 2, context * kv), noise(seed ^ 3, context * kv));
         let (old_keys, old_values) = (keys.clone(), values.clone());
         let mut queries = Vec::new();
         for (t, row) in qkv.chunks(spec.qkv_width()).take(tokens).enumerate() {
