@@ -187,7 +187,7 @@ test("an abort ends a body in either reader", async () => {
     await until(() => asked().length > 0);
     await pause(200);
     await page.evaluate(() => window.controller.abort());
-    assert.ok((await outcome()).error);
+    assert.equal((await outcome()).error?.name, "AbortError", mode);
     await until(() => server.closed === 1);
     await page.close();
   }
