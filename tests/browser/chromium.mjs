@@ -80,11 +80,14 @@ const damageWrites = (isHit) => `${HARDWARE}
 /** Put before the worker's script: a clock by which every step takes 40 ms, so that guesses pay whatever else the machine does. */
 const EVEN_PACE = "{ let now = 0; performance.now = () => (now += 40); }";
 
-/** Put before the worker's script: a browser whose bodies have readers of one mode only, `byob` or `default`. */
+/** Put before the worker's script: a browser whose bodies have readers of one mode only, `byob` or `default`, once the module is compiled. */
 const readersOf = (mode) => `{
   const { getReader } = ReadableStream.prototype;
+  const { compileStreaming } = WebAssembly;
+  let isCompiled = false;
+  WebAssembly.compileStreaming = (response) => compileStreaming(response).finally(() => (isCompiled = true));
   ReadableStream.prototype.getReader = function (options) {
-    if ((options?.mode ?? "default") !== "${mode}") {
+    if (isCompiled && (options?.mode ?? "default") !== "${mode}") {
       throw new TypeError("no reader of this mode");
     }
     return getReader.call(this, options);

@@ -9,6 +9,9 @@ const KINDS = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 const SLOW_CHUNK_BYTES = 4096;
 const SLOW_PAUSE_MS = 40;
 
+/** What a module's answer is called also where it is at fault: a browser compiles no other. */
+const moduleKind = (file) => (extname(file) === ".wasm" ? { "content-type": KINDS[".wasm"] } : {});
+
 const ANSWERS = {
   404: (_, response) => response.writeHead(404, { "content-type": "text/plain" }).end("not found"),
   500: (_, response) => response.writeHead(500, { "content-type": "text/plain" }).end("broken"),
@@ -18,16 +21,16 @@ const ANSWERS = {
   empty: (_, response) => response.writeHead(200, { "content-length": 0 }).end(),
   truncated(file, response) {
     const bytes = readFileSync(file);
-    response.writeHead(200).end(bytes.subarray(0, Math.floor(bytes.length / 2)));
+    response.writeHead(200, moduleKind(file)).end(bytes.subarray(0, Math.floor(bytes.length / 2)));
   },
   cut(file, response) {
     const bytes = readFileSync(file);
-    response.writeHead(200, { "content-length": bytes.length });
+    response.writeHead(200, { ...moduleKind(file), "content-length": bytes.length });
     response.write(bytes.subarray(0, Math.floor(bytes.length / 2)), () => setTimeout(() => response.destroy(), 50));
   },
   async slow(file, response) {
     const bytes = readFileSync(file);
-    response.writeHead(200, { "content-length": bytes.length });
+    response.writeHead(200, { ...moduleKind(file), "content-length": bytes.length });
     for (let at = 0; at < bytes.length && !response.destroyed; at += SLOW_CHUNK_BYTES) {
       response.write(bytes.subarray(at, at + SLOW_CHUNK_BYTES));
       await new Promise((resolve) => setTimeout(resolve, SLOW_PAUSE_MS));

@@ -1,8 +1,10 @@
 // Engines side by side, one after another, and after their end.
 import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { hasGpu, launch, startLab } from "./chromium.mjs";
+import { dist, hasGpu, launch, startLab } from "./chromium.mjs";
 
 let lab;
 let device;
@@ -126,6 +128,38 @@ test("slim takes the caller's assets, and a worker that is not there is internal
   });
   assert.ok(seen.text.length > 0);
   assert.deepEqual([seen.noWorker, seen.noWasm, seen.pageForWasm, seen.noAssets], ["internal", "download-failed", "download-failed", "bad-input"]);
+  await page.close();
+});
+
+test("a module is compiled whatever its server calls it and however it is packed, and its bytes are counted to the end", async () => {
+  const page = await lab.page();
+  const { size } = statSync(join(dist, "eyas_cpu_bg.wasm"));
+  const load = (cpuWasm, isAborted) => page.evaluate(async ([cpuWasm, isAborted]) => {
+    const starts = [];
+    const controller = new AbortController();
+    const assets = { worker: "/eyas/worker.js", gpuWasm: "/eyas/eyas_gpu_bg.wasm", cpuWasm };
+    const onProgress = ({ phase, loadedBytes, totalBytes }) => {
+      if (phase === "start") {
+        starts.push([loadedBytes, totalBytes]);
+        isAborted && controller.abort();
+      }
+    };
+    const { error } = await window.outcome(window.slim.load({ model: window.nano, device: "cpu", assets, onProgress, signal: controller.signal }).then((eyas) => eyas.dispose()));
+    return { code: error?.code, name: error?.name, starts };
+  }, [cpuWasm, isAborted]);
+  for (const [mode, total] of [["", size], ["/norange", size], ["/gzip", 0]]) {
+    const { code, starts } = await load(`${mode}/eyas/eyas_cpu_bg.wasm`);
+    assert.equal(code, undefined, mode);
+    assert.deepEqual(starts.at(-1), [size, total], mode);
+    assert.ok(starts.every(([bytes], index) => index === 0 || bytes > starts[index - 1][0]), JSON.stringify(starts));
+  }
+  for (const mode of ["/cut", "/truncated", "/empty", "/html", "/404", "/500"]) {
+    assert.equal((await load(`${mode}/eyas/eyas_cpu_bg.wasm`)).code, "download-failed", mode);
+  }
+  const { name, starts } = await load("/slow/eyas/eyas_cpu_bg.wasm", true);
+  assert.equal(name, "AbortError");
+  assert.ok(starts.at(-1)[0] < size / 2, JSON.stringify(starts));
+  assert.equal((await load("/norange/eyas/eyas_cpu_bg.wasm")).code, undefined);
   await page.close();
 });
 
