@@ -1,7 +1,7 @@
 //! The files that turn a conversation into tokens: tokenizer and chat template, wherever a model keeps them.
 
 use eyas_core::{Error, Result};
-use eyas_text::{ChatTemplate, GgufVocab, Tokenizer};
+use eyas_text::{ChatTemplate, GgufVocab, Tokenizer, merge_pair};
 use eyas_weights::{Checkpoint, FileSet, GgufMetadata, ModelFiles};
 use serde_json::Value;
 
@@ -95,10 +95,7 @@ fn gguf_template(metadata: &GgufMetadata) -> Result<Option<ChatPrompt>> {
 
 fn gguf_tokenizer(metadata: &GgufMetadata) -> Result<Tokenizer> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let strings = |name: &str| {
-        let strings = metadata.get_strings(&key(name))?;
-        Ok(strings.map(|strings| strings.into_iter().map(str::to_owned).collect::<Vec<String>>()))
-    };
+    let strings = |name: &str| metadata.get_strings(&key(name));
     let id = |name: &str| {
         let id = metadata.get_u64(&key(name))?;
         // Files without such a token write -1 or its unsigned equivalent.
@@ -113,13 +110,15 @@ fn gguf_tokenizer(metadata: &GgufMetadata) -> Result<Tokenizer> {
     let (cls, sep) = if of_encoder { (id("cls_token_id")?, id("seperator_token_id")?) } else { (None, None) };
     let charsmap = metadata.get_i64s(&key("precompiled_charsmap"))?;
     let token_types = metadata.get_i64s(&key("token_type"))?;
+    // Files of other kinds may have some, too.
+    let merges = if model == "gpt2" { strings("merges")? } else { None };
     Tokenizer::from_gguf(GgufVocab {
         model,
         pre,
-        tokens: strings("tokens")?.ok_or_else(|| missing("tokens"))?,
+        tokens: strings("tokens")?.ok_or_else(|| missing("tokens"))?.into_iter().map(str::to_owned).collect(),
         scores: metadata.get_f32s(&key("scores"))?,
         token_types: token_types.map(|types| types.into_iter().map(|kind| kind as i32).collect()),
-        merges: strings("merges")?,
+        merges: merges.map(|merges| merges.into_iter().map(merge_pair).collect::<Result<_>>()).transpose()?,
         // Newer files of BERT call it as all others do.
         bos_id: cls.or(id("bos_token_id")?),
         eos_id: sep.or(id("eos_token_id")?),

@@ -37,8 +37,8 @@ pub struct GgufVocab {
     pub scores: Option<Vec<f32>>,
     /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
     pub token_types: Option<Vec<i32>>,
-    /// `merges`: pairs with a space between, best first; needed for "gpt2".
-    pub merges: Option<Vec<String>>,
+    /// `merges`: pairs of tokens ([`merge_pair`]), best first; needed for "gpt2".
+    pub merges: Option<Vec<(String, String)>>,
     /// `bos_token_id`; of an encoder's vocabulary `cls_token_id`.
     pub bos_id: Option<u32>,
     /// `eos_token_id`; of an encoder's vocabulary `seperator_token_id` (so spelled).
@@ -155,44 +155,47 @@ impl GgufVocab {
         })
     }
 
-    fn build_byte_level(self) -> Result<GgufParts> {
+    fn build_byte_level(mut self) -> Result<GgufParts> {
         let pre = self.pre.as_deref().ok_or_else(|| {
             Error::unsupported(
                 "the GGUF vocabulary of kind \"gpt2\" does not name its pre-tokenizer; use the model's tokenizer.json",
             )
         })?;
         let pre_tokenizer = PreTokenizer::named(pre)?;
-        let merges =
-            self.merges.as_ref().ok_or_else(|| Error::bad_model("the GGUF vocabulary of kind \"gpt2\" has no merges"))?;
-        let mut table = TokenTable::new(self.tokens.len(), Joining::Plain);
+        let merges = self.merges.take().ok_or_else(|| Error::bad_model("the GGUF vocabulary of kind \"gpt2\" has no merges"))?;
+        let count = self.tokens.len();
+        let mut table = TokenTable::new(count, Joining::Plain);
+        let mut added = Vec::new();
+        let (mut bytes, mut longest) = (Vec::new(), 0);
         for (index, token) in self.tokens.iter().enumerate() {
+            longest = longest.max(token.len());
             // A control or user-defined token stands there as it is written, not in the byte-level alphabet.
             if matches!(self.token_type(index), CONTROL | USER_DEFINED | UNKNOWN) {
-                table.push(token.as_bytes(), self.is_special(index))?;
+                let is_special = self.is_special(index);
+                table.push(token.as_bytes(), is_special)?;
+                // What a normalizer makes of a text may be such a token, but no special one.
+                let is_normalized = pre_tokenizer.composes && !is_special;
+                added.push(AddedToken::from(token.clone(), is_special).normalized(is_normalized));
             } else if self.is_padding(index) {
                 table.push(b"", false)?;
             } else {
-                table.push(&byte_level::token_bytes(token), false)?;
+                table.push(byte_level::token_bytes(token, &mut bytes), false)?;
             }
         }
-        let added: Vec<AddedToken> = self
-            .tokens
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| matches!(self.token_type(*index), CONTROL | USER_DEFINED | UNKNOWN))
-            .map(|(index, token)| {
-                // What a normalizer makes of a text may be such a token, but no special one.
-                let is_normalized = pre_tokenizer.composes && !self.is_special(index);
-                AddedToken::from(token.clone(), self.is_special(index)).normalized(is_normalized)
-            })
-            .collect();
         let vocab: tokenizers::models::bpe::Vocab =
-            self.tokens.iter().enumerate().map(|(index, token)| (token.clone(), index as u32)).collect();
-        if vocab.len() != self.tokens.len() {
+            self.tokens.into_iter().enumerate().map(|(index, token)| (token, index as u32)).collect();
+        if vocab.len() != count {
             return Err(Error::bad_model("the GGUF vocabulary holds a token twice"));
         }
-        let merges = merges.iter().map(|merge| split_merge(merge, &vocab)).collect::<Result<Vec<_>>>()?;
-        let bad = |error: tokenizers::Error| Error::bad_model("the GGUF vocabulary was not accepted").with_source(error);
+        // The `tokenizers` crate looks up every merge's parts and what they become, but a merge beyond the longest token makes it panic.
+        if let Some((left, right)) = merges.iter().find(|(left, right)| left.len() + right.len() > longest) {
+            return Err(Error::bad_model(format!(
+                "the GGUF vocabulary has a merge of {left:?} and {right:?}, longer than every token"
+            )));
+        }
+        let bad = |error: tokenizers::Error| {
+            Error::bad_model(format!("the GGUF vocabulary was not accepted: {error}")).with_source(error)
+        };
         let bpe =
             BPE::builder().vocab_and_merges(vocab, merges).ignore_merges(pre_tokenizer.ignore_merges).build().map_err(bad)?;
         let normalizer = pre_tokenizer.composes.then(|| NFC.into());
@@ -222,14 +225,11 @@ pub(crate) fn fallback_byte(token: &str) -> Option<u8> {
         .flatten()
 }
 
-/// Splits a merge at its space. Both halves and their concatenation must be tokens.
-fn split_merge(merge: &str, vocab: &tokenizers::models::bpe::Vocab) -> Result<(String, String)> {
-    let bad = |why: &str| Error::bad_model(format!("the GGUF vocabulary's merge {merge:?} {why}"));
-    let (left, right) = merge.split_once(' ').ok_or_else(|| bad("is not a pair"))?;
-    let is_token = |text: &str| vocab.contains_key(text);
-    if !(is_token(left) && is_token(right) && is_token(&format!("{left}{right}"))) {
-        return Err(bad("is not made of tokens"));
-    }
+/// The two tokens of a merge as a GGUF file writes it, with a space between. Fails with `bad-model` where there is none.
+pub fn merge_pair(merge: &str) -> Result<(String, String)> {
+    let (left, right) = merge.split_once(' ').ok_or_else(|| {
+        Error::bad_model(format!("the GGUF vocabulary's merge {merge:?} is not a pair; convert the model again"))
+    })?;
     Ok((left.to_owned(), right.to_owned()))
 }
 
@@ -239,6 +239,20 @@ mod tests {
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn merges(texts: &[&str]) -> Vec<(String, String)> {
+        texts.iter().map(|text| merge_pair(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_merge_is_split_at_its_first_space() {
+        assert_eq!(merge_pair("a b").unwrap(), ("a".to_owned(), "b".to_owned()));
+        assert_eq!(merge_pair("a  b").unwrap(), ("a".to_owned(), " b".to_owned()));
+        assert_eq!(merge_pair(" ").unwrap(), (String::new(), String::new()));
+        for merge in ["", "ab", "a\tb", "\u{a0}"] {
+            assert_eq!(merge_pair(merge).unwrap_err().code(), "bad-model", "{merge:?}");
+        }
     }
 
     #[test]
@@ -273,7 +287,7 @@ mod tests {
             model: "gpt2".into(),
             pre: Some("gpt-2".into()),
             tokens: strings(&["a", "b", "ab"]),
-            merges: Some(strings(&["a b"])),
+            merges: Some(merges(&["a b"])),
             ..GgufVocab::default()
         };
         assert!(good.clone().build().is_ok());
@@ -281,8 +295,10 @@ mod tests {
             GgufVocab { tokens: Vec::new(), ..good.clone() },
             GgufVocab { tokens: strings(&["a", "b", "ab", "a"]), ..good.clone() },
             GgufVocab { merges: None, ..good.clone() },
-            GgufVocab { merges: Some(strings(&["ab"])), ..good.clone() },
-            GgufVocab { merges: Some(strings(&["ab ab"])), ..good.clone() },
+            GgufVocab { merges: Some(merges(&["a c"])), ..good.clone() },
+            GgufVocab { merges: Some(merges(&["c a"])), ..good.clone() },
+            GgufVocab { merges: Some(merges(&["b a"])), ..good.clone() },
+            GgufVocab { merges: Some(merges(&["ab ab"])), ..good.clone() },
             GgufVocab { eos_id: Some(3), ..good.clone() },
             GgufVocab { token_types: Some(vec![1]), ..good.clone() },
             GgufVocab { model: "llama".into(), ..good },

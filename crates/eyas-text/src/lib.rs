@@ -54,7 +54,7 @@ mod unigram_vocab;
 mod word_piece_vocab;
 
 pub use chat_template::ChatTemplate;
-pub use gguf_vocab::GgufVocab;
+pub use gguf_vocab::{GgufVocab, merge_pair};
 pub use pair_frame::EncodedPair;
 pub use render_options::RenderOptions;
 pub use stream_decoder::StreamDecoder;

@@ -144,35 +144,29 @@ impl Decoding {
     }
 
     fn table(self, library: &Library, size: usize) -> Result<TokenTable> {
-        let mut texts: Vec<Option<String>> = vec![None; size];
-        for (token, id) in library.model.get_vocab() {
-            if let Some(slot) = texts.get_mut(id as usize) {
-                *slot = Some(token);
-            }
-        }
-        let added = &library.added;
-        for &id in added.get_vocab().values() {
-            if let Some(slot) = texts.get_mut(id as usize) {
-                *slot = added.simple_id_to_token(id);
-            }
-        }
         let mut table = TokenTable::new(size, self.joining.clone());
-        for (id, text) in texts.into_iter().enumerate() {
-            let text = text.unwrap_or_default();
-            let special = added.get_added_tokens_decoder().get(&(id as u32)).is_some_and(|token| token.special);
-            table.push(&self.bytes(&text), special)?;
+        let (added, mut buffer) = (&library.added, Vec::new());
+        for id in 0..size as u32 {
+            let text = added.simple_id_to_token(id).or_else(|| library.model.id_to_token(id)).unwrap_or_default();
+            let special = added.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special);
+            table.push(self.bytes(&text, &mut buffer), special)?;
         }
         Ok(table)
     }
 
-    fn bytes(&self, token: &str) -> Vec<u8> {
+    /// The bytes of a token, in `buffer` where they are not its own.
+    fn bytes<'a>(&self, token: &'a str, buffer: &'a mut Vec<u8>) -> &'a [u8] {
         if let Some(byte) = self.byte_fallback.then(|| fallback_byte(token)).flatten() {
-            return vec![byte];
+            *buffer = vec![byte];
+            return buffer;
         }
         match &self.space {
-            Some(space) => token.replace(space.as_str(), " ").into_bytes(),
-            None if self.byte_level => byte_level::token_bytes(token),
-            None => token.as_bytes().to_vec(),
+            Some(space) => {
+                *buffer = token.replace(space.as_str(), " ").into_bytes();
+                buffer
+            }
+            None if self.byte_level => byte_level::token_bytes(token, buffer),
+            None => token.as_bytes(),
         }
     }
 }

@@ -115,6 +115,9 @@ fn damaged_tokenizers() {
 
 #[test]
 fn damaged_gguf_vocabularies() {
+    fn pair([left, right]: [&str; 2]) -> (String, String) {
+        (left.to_owned(), right.to_owned())
+    }
     let good = |model: &str| GgufVocab {
         model: model.to_owned(),
         pre: Some("default".to_owned()),
@@ -123,7 +126,7 @@ fn damaged_gguf_vocabularies() {
             .to_vec(),
         scores: Some(vec![0.0; 12]),
         token_types: Some(vec![2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 6, 1]),
-        merges: Some(vec!["t h".to_owned(), "th e".to_owned()]),
+        merges: Some(vec![pair(["t", "h"]), pair(["th", "e"])]),
         bos_id: Some(1),
         eos_id: Some(2),
         unk_id: Some(0),
@@ -147,8 +150,8 @@ fn damaged_gguf_vocabularies() {
                     2 => vocab.scores = Some(vec![[f32::NAN, f32::INFINITY, -1e30][random.below(3)]; 12 - random.below(2)]),
                     3 => vocab.token_types = Some(vec![random.next() as i32; 12]),
                     4 => {
-                        vocab.merges =
-                            [None, Some(vec![["t", "t  h", "x y", " "][random.below(4)].to_owned()])][random.below(2)].clone();
+                        let merges = [["t", ""], ["t", " h"], ["x", "y"], ["", ""], ["the", "the"], ["\u{2581}the", "the"]];
+                        vocab.merges = [None, Some(vec![pair(merges[random.below(6)])])][random.below(2)].clone();
                     }
                     5 => vocab.bos_id = id,
                     6 => vocab.unk_id = id,

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use eyas_text::GgufVocab;
+use eyas_text::{GgufVocab, merge_pair};
 
 /// The folder of reference files, or none, which is said.
 pub fn oracles(sub: &str) -> Option<PathBuf> {
@@ -90,7 +90,7 @@ pub fn gguf_vocab(path: &std::path::Path) -> GgufVocab {
     let text = |key: &str| get(key).map(|value| if let Meta::Text(text) = value { text } else { panic!("{key}") });
     let number = |key: &str| get(key).map(|value| if let Meta::Number(number) = value { number } else { panic!("{key}") });
     let list = |key: &str| get(key).map(|value| if let Meta::List(list) = value { list } else { panic!("{key}") });
-    let texts = |key: &str| {
+    let texts = |key: &str| -> Option<Vec<String>> {
         list(key).map(|list| list.into_iter().map(|item| if let Meta::Text(text) = item { text } else { panic!() }).collect())
     };
     let numbers = |key: &str| -> Option<Vec<f64>> {
@@ -103,7 +103,7 @@ pub fn gguf_vocab(path: &std::path::Path) -> GgufVocab {
         tokens: texts("tokens").unwrap(),
         scores: numbers("scores").map(|scores| scores.into_iter().map(|score| score as f32).collect()),
         token_types: numbers("token_type").map(|types| types.into_iter().map(|kind| kind as i32).collect()),
-        merges: texts("merges"),
+        merges: texts("merges").map(|merges| merges.iter().map(|merge| merge_pair(merge).unwrap()).collect()),
         bos_id: number("cls_token_id").or(number("bos_token_id")).map(|id| id as u32),
         eos_id: number("seperator_token_id").or(number("eos_token_id")).map(|id| id as u32),
         unk_id: number("unknown_token_id").map(|id| id as u32),
