@@ -37,6 +37,9 @@ async function startGatedServer() {
       state.requests.push({ path: pathname, range: request.headers.range, credentials: request.headers.cookie, referer: request.headers.referer });
       response.once("close", () => (state.closed += 1));
       await state.answer(request, response);
+    } else if (pathname === "/eyas.manifest.json") {
+      state.requests.push({ path: pathname });
+      response.writeHead(state.manifest === undefined ? 404 : 200, { "content-type": "application/json" }).end(state.manifest);
     } else if (pathname === "/cpu.wasm") {
       state.requests.push({ path: pathname });
       await state.gate;
@@ -49,7 +52,7 @@ async function startGatedServer() {
   Object.assign(state, {
     origin: `http://127.0.0.1:${http.address().port}`,
     reset(answer = whole) {
-      Object.assign(state, { requests: [], closed: 0, hasModule: true, answer });
+      Object.assign(state, { requests: [], closed: 0, hasModule: true, manifest: undefined, answer });
       state.gate = new Promise((resolve) => (state.open = resolve));
     },
     close: () => (http.closeAllConnections(), new Promise((resolve) => http.close(resolve))),
@@ -57,8 +60,8 @@ async function startGatedServer() {
   return state;
 }
 
-/** The model's requests so far. */
-const asked = () => server.requests.filter(({ path }) => path === "/model.gguf");
+/** The model's requests so far, or another file's. */
+const asked = (file = "/model.gguf") => server.requests.filter(({ path }) => path === file);
 /** Waits for something that must come, long enough for any machine. */
 async function until(condition) {
   for (let left = 12_000; !condition(); left -= 1) {
@@ -137,10 +140,10 @@ async function begin(options, worker = "/eyas/worker.js") {
 test("a model that is not kept is asked for before its module is there, once, and is the same model", async () => {
   server.reset();
   const { page, outcome } = await begin({ store: "none" });
-  await until(() => asked().length > 0);
+  await until(() => asked().length > 0 && asked("/eyas.manifest.json").length > 0);
   server.open();
   const { value } = await outcome();
-  assert.equal(asked().length, 1);
+  assert.deepEqual([asked().length, asked("/eyas.manifest.json").length], [1, 1]);
   assert.deepEqual(asked()[0], { path: "/model.gguf", range: undefined, credentials: undefined, referer: undefined });
   assert.equal(value.storage.fetchedBytes, model.length);
   await page.close();
@@ -150,6 +153,25 @@ test("a model that is not kept is asked for before its module is there, once, an
   const kept = await begin({});
   assert.deepEqual((await kept.outcome()).value.tokenIds, value.tokenIds);
   await kept.page.close();
+});
+
+test("a manifest that came before the module counts, and one that nobody wants is not asked for", async () => {
+  server.reset();
+  server.manifest = '{"format":1}';
+  const { page, outcome } = await begin({ store: "none" });
+  await until(() => asked("/eyas.manifest.json").length > 0);
+  server.open();
+  assert.equal((await outcome()).error?.code, "bad-model");
+  assert.equal(asked("/eyas.manifest.json").length, 1);
+  await page.close();
+
+  server.reset();
+  server.manifest = "{";
+  server.open();
+  const without = await begin({ store: "none", manifest: false });
+  assert.equal((await without.outcome()).value.tokenIds.length, 8);
+  assert.equal(asked("/eyas.manifest.json").length, 0);
+  await without.page.close();
 });
 
 test("a body is read into the worker's own buffer, or as the browser gives it, and is the same model", async () => {
@@ -203,7 +225,7 @@ for (const [name, options, code] of [
     const { page, outcome } = await begin(options);
     await until(() => server.requests.length > 0);
     await pause(300);
-    assert.equal(asked().length, 0);
+    assert.equal(asked().length + asked("/eyas.manifest.json").length, 0);
     server.open();
     assert.equal((await outcome()).error?.code, code);
     await page.close();

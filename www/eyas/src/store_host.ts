@@ -1,4 +1,4 @@
-import type { BegunRequest } from "./begun_request.js";
+import type { BegunRequests } from "./begun_request.js";
 import { EyasError } from "./error.js";
 import { startTimer } from "./timer.js";
 
@@ -146,8 +146,8 @@ export interface LockListener {
   onHold(folder: string): () => void;
 }
 
-/** The worker's side of the store. Without `root` only timer and begun request are used. `signal` is the one of the call that runs. */
-export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, listener?: LockListener, request?: BegunRequest): StoreHost {
+/** The worker's side of the store. Without `root` only timer and begun requests are used. `signal` is the one of the call that runs. */
+export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: () => AbortSignal | undefined, listener?: LockListener, begun?: BegunRequests): StoreHost {
   const folderAt = (name: string, create = false) => (root as FileSystemDirectoryHandle).getDirectoryHandle(name, { create });
   const fileAt = (folder: string, name: string) => ifThere(async () => (await (await folderAt(folder)).getFileHandle(name)).getFile());
   return {
@@ -239,6 +239,6 @@ export function storeHost(root: FileSystemDirectoryHandle | undefined, signal: (
     },
     digest: (bytes) => crypto.subtle.digest("SHA-256", bytes as BufferSource),
     verify,
-    begun: (url) => request?.take(url),
+    begun: (url) => begun?.take(url),
   };
 }

@@ -1,4 +1,4 @@
-import { beginModel, type BegunRequest } from "./begun_request.js";
+import { beginModel, type BegunRequests } from "./begun_request.js";
 import { chooseDevice, planAfterFailure, type DevicePlan, type GpuLike } from "./device_choice.js";
 import type { Embedding } from "./embedding.js";
 import type { DeviceReport, EngineInfo } from "./engine_info.js";
@@ -257,15 +257,15 @@ export class WorkerHost {
   }
 
   async #loadOn(plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
-    const request = beginModel(plan, call, signal);
+    const begun = beginModel(plan, call, signal);
     try {
-      return await this.#loadWith(request, plan, id, call, signal);
+      return await this.#loadWith(begun, plan, id, call, signal);
     } finally {
-      request?.discard();
+      begun?.discard();
     }
   }
 
-  async #loadWith(request: BegunRequest | undefined, plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
+  async #loadWith(begun: BegunRequests | undefined, plan: DevicePlan, id: number, call: LoadCall, signal: AbortSignal): Promise<EngineInfo> {
     const shared = new SharedProgress();
     const post = (progress: Progress) => this.#environment.post({ type: "progress", id, progress });
     const onProgress = (progress: Progress) => {
@@ -273,7 +273,7 @@ export class WorkerHost {
       shared.tell(progress);
     };
     const { wasm, tier } = await this.#startTier(plan, id, call, signal);
-    const { host, storing } = await this.#storing(storeOf(call), post, shared, request);
+    const { host, storing } = await this.#storing(storeOf(call), post, shared, begun);
     const rolledBack = await (this.#putBack ??= this.#putBackOnce(call, wasm, host, storing));
     return this.#cancellable(wasm, signal, async (handle) => {
       const { memoryBytes, downloadBytes } = call.tier.budget ?? {};
@@ -362,7 +362,7 @@ export class WorkerHost {
   }
 
   /** What the store in the module works with, and what it is to keep. */
-  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void, shared?: SharedProgress, request?: BegunRequest): Promise<{ host: StoreHost; storing: WasmStoring }> {
+  async #storing(wanted: WireStoreOptions, onProgress: (progress: Progress) => void, shared?: SharedProgress, begun?: BegunRequests): Promise<{ host: StoreHost; storing: WasmStoring }> {
     const folder = wanted.id === undefined ? "the load asked for none" : await deviceFolder();
     const waiting = "another tab is loading this model; this load waits for it, and fetches nothing twice";
     const onWait = (folder: string) => {
@@ -375,7 +375,7 @@ export class WorkerHost {
     const { manifest, publicKey } = wanted;
     Object.assign(storing, manifest && { manifestUrl: manifest.url, manifestLists: manifest.lists }, publicKey === undefined ? {} : { publicKey });
     if (typeof folder === "string") {
-      return { host: storeHost(undefined, () => this.#signal, listener, request), storing: { ...storing, reason: folder } };
+      return { host: storeHost(undefined, () => this.#signal, listener, begun), storing: { ...storing, reason: folder } };
     }
     return { host: storeHost(folder, () => this.#signal, listener), storing: { ...storing, id: wanted.id as string } };
   }
