@@ -38,3 +38,20 @@ for (const [device, relaxedSimd] of [["cpu", "quads"], ["cpu", "pairs"], ["cpu"]
     await page.close();
   });
 }
+
+test("memory that is allocated as zeros is zero, whether the browser has just given it or not", async (t) => {
+  if (!built) return t.skip(NOT_BUILT);
+  const page = await lab.page();
+  const fresh = [];
+  for (const seed of [1, 2, 3]) {
+    const count = await page.evaluate(async (seed) => {
+      const module = await import(`/parity/eyas_cpu.js?${seed}`); // one that has no memory yet
+      await module.default({ module_or_path: "/parity/eyas_cpu_bg.wasm" });
+      return module.zeroed_blocks(200, seed);
+    }, seed);
+    fresh.push(count);
+  }
+  console.log(`of 200 blocks each so many lay behind the memory there was: ${fresh}`);
+  assert.ok(fresh.every((count) => count >= 3), `${fresh}`);
+  await page.close();
+});

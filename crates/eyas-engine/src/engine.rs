@@ -81,6 +81,7 @@ impl Engine {
         cancel.check()?;
 
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first token");
+        let ledger = CacheLedger::new(&decoder);
         let engine = Self(Rc::new(Loaded {
             unknown_ids: unknown_ids.into(),
             bundle,
@@ -88,7 +89,7 @@ impl Engine {
             fingerprint: checkpoint.fingerprint().hex(),
             context_tokens,
             prefill_chunk_tokens: options.prefill_chunk_tokens,
-            ledger: CacheLedger::default(),
+            ledger,
             clock,
             seeds_given: Cell::new(0),
             #[cfg(feature = "gpu")]
@@ -99,7 +100,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What was loaded, where, and how much memory it takes now.
+    /// What was loaded, where, and how much memory weights and sessions take now; not the cache that a CPU keeps for the next session.
     pub fn info(&self) -> EngineInfo {
         let config = self.config();
         EngineInfo {
@@ -119,7 +120,7 @@ impl Engine {
         }
     }
 
-    /// A new session; it takes memory from its first answer on.
+    /// A new session; it counts as memory from its first answer on.
     pub fn session(&self) -> Session {
         Session::new(self.clone())
     }

@@ -16,6 +16,8 @@ mod engine;
 #[cfg(all(target_arch = "wasm32", feature = "cpu"))]
 mod fetch_newer;
 #[cfg(target_arch = "wasm32")]
+mod fresh_memory;
+#[cfg(target_arch = "wasm32")]
 mod host;
 #[cfg(target_arch = "wasm32")]
 mod host_clock;
@@ -70,4 +72,4 @@ pub use self::{
 };
 
 #[cfg(all(target_arch = "wasm32", feature = "parity"))]
-pub use self::parity::parity;
+pub use self::{fresh_memory::zeroed_blocks, parity::parity};
