@@ -12,7 +12,7 @@ import { machine } from "./machine.mjs";
 import { HELP, readOptions, UsageError } from "./options.mjs";
 import { runPeers } from "./peers.mjs";
 import { ensureRandomModel } from "./random_model.mjs";
-import { compare, readBaseline, writeBaseline } from "./ratios.mjs";
+import { baselineOf, compare, writeBaseline } from "./ratios.mjs";
 import { Report } from "./report.mjs";
 import { writeResults } from "./results.mjs";
 import { runSuite } from "./suite.mjs";
@@ -52,10 +52,12 @@ async function ratios(options) {
   const { report, bytes, failures, meta } = await measure(options, "ratios");
   const measured = measuredRatios(report, bytes);
   if (options.writeBaseline) {
-    writeBaseline(measured);
+    writeBaseline(measured, meta.cpu);
   }
-  const { lines, held, grown } = compare(measured, readBaseline());
-  console.log(`${described(meta)}\n\n${lines.join("\n")}`);
+  const baseline = baselineOf(meta.cpu);
+  const { lines, held, grown } = compare(measured, baseline);
+  const isKnown = Object.keys(baseline.ratios).length > 0;
+  console.log(`${described(meta)}\n\n${isKnown ? "" : "the baseline has no ratios of this processor\n"}${lines.join("\n")}`);
   const found = [...Object.values(measured.ratios), ...Object.values(measured.counts)].some((value) => value !== undefined);
   const nothing = found ? 0 : 1;
   if (nothing) {

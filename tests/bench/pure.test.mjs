@@ -12,7 +12,7 @@ import { readOptions, UsageError } from "./options.mjs";
 import { bars, lines, ticks } from "./plot.mjs";
 import { promptPieces } from "./prompt.mjs";
 import { packedBytes, SHAPES, tensorsOf, vocabulary } from "./random_model.mjs";
-import { compare, grew } from "./ratios.mjs";
+import { baselineOf, compare, grew } from "./ratios.mjs";
 import { Report } from "./report.mjs";
 import { median, percentile, summary } from "./statistics.mjs";
 import { scriptMs } from "./worker_profile.mjs";
@@ -152,6 +152,14 @@ test("only a count that grew fails; a ratio that moved is marked", () => {
   assert.equal(grew(0, 0), false);
   assert.equal(grew(1, 0), true);
   assert.equal(grew(90, 100), false);
+});
+
+test("ratios are held to those of the same processor, counts to the same for all", () => {
+  const { counts, ratios } = baselineOf("a processor that nobody has");
+  assert.deepEqual(ratios, {});
+  assert.ok(Object.keys(counts).length >= 10);
+  assert.ok(Object.keys(baselineOf("AMD EPYC").ratios).length >= 5);
+  assert.deepEqual(baselineOf("AMD EPYC").counts, counts);
 });
 
 test("a budget runs out, and a promise that never settles is given up", async () => {

@@ -14,13 +14,20 @@ export const ratio = (above, below) => (above === undefined || below === undefin
 /** Whether a count is really more than the baseline's. */
 export const grew = (now, before) => now > before * (1 + COUNT_SLACK) + 0.05;
 
-export const readBaseline = () => JSON.parse(readFileSync(BASELINE, "utf8"));
+/** Counts, and ratios by processor: how much faster one way is than another is the machine's, too. */
+const readAll = () => JSON.parse(readFileSync(BASELINE, "utf8"));
 
-/** Writes the baseline anew; what was not measured this time keeps its old value. */
-export function writeBaseline(measured) {
-  const old = readBaseline();
+/** The counts, and the ratios of this processor; without any where it has none yet. */
+export function baselineOf(processor) {
+  const { counts, ratios } = readAll();
+  return { counts, ratios: ratios[processor] ?? {} };
+}
+
+/** Writes this processor's baseline anew; what was not measured this time keeps its old value. */
+export function writeBaseline(measured, processor) {
+  const old = readAll();
   const rounded = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined).map(([name, value]) => [name, Number(value.toPrecision(3))]));
-  writeFileSync(BASELINE, `${JSON.stringify({ ratios: { ...old.ratios, ...rounded(measured.ratios) }, counts: { ...old.counts, ...rounded(measured.counts) } }, undefined, 2)}\n`);
+  writeFileSync(BASELINE, `${JSON.stringify({ ratios: { ...old.ratios, [processor]: { ...old.ratios[processor], ...rounded(measured.ratios) } }, counts: { ...old.counts, ...rounded(measured.counts) } }, undefined, 2)}\n`);
 }
 
 /**
