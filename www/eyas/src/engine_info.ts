@@ -101,7 +101,7 @@ export interface EngineInfo {
 
 /** Memory in use now. */
 export interface MemoryReport {
-  /** Bytes of weights and caches on the device. */
+  /** Bytes of weights and of sessions' caches on the device. On a CPU they lie in the WebAssembly memory, as the cache does that is kept for the next session. */
   deviceBytes: number;
   /** Bytes of the WebAssembly memory. It never shrinks; it ends with the engine. */
   wasmBytes: number;
