@@ -16,7 +16,7 @@ into .eyas/bench. Tables go to the screen, all runs and plots to tests/bench/res
   --json FILE        also write all runs there
   --ratios           a short run that prints ratios beside tests/bench/baseline.json; fails only where a count of GPU
                      work a token grew, or where nothing could be measured
-  --write-baseline   with --ratios: write what was measured as the new baseline
+  --write-baseline   with --ratios: write the ratios that were measured as those of this processor
   --large            what loading a random model of some 505 MB takes and holds, from the network and from the store, beside a plain
                      read of the same bytes; minutes, with a software GPU many
   --beside DIR       this package and another build of it (its www/eyas/dist), in turns on the CPU: what a change brought

@@ -12,7 +12,7 @@ import { readOptions, UsageError } from "./options.mjs";
 import { bars, lines, ticks } from "./plot.mjs";
 import { promptPieces } from "./prompt.mjs";
 import { packedBytes, SHAPES, tensorsOf, vocabulary } from "./random_model.mjs";
-import { baselineOf, compare, grew } from "./ratios.mjs";
+import { baselineOf, compare, grew, renewed } from "./ratios.mjs";
 import { Report } from "./report.mjs";
 import { median, percentile, summary } from "./statistics.mjs";
 import { scriptMs } from "./worker_profile.mjs";
@@ -160,6 +160,9 @@ test("ratios are held to those of the same processor, counts to the same for all
   assert.ok(Object.keys(counts).length >= 10);
   assert.ok(Object.keys(baselineOf("AMD EPYC").ratios).length >= 5);
   assert.deepEqual(baselineOf("AMD EPYC").counts, counts);
+  const old = { ratios: { one: { speed: 2, steady: 1 }, other: { speed: 3 } }, counts: { dispatches: 100 } };
+  const measured = { ratios: { speed: 2.3456, steady: undefined }, counts: { dispatches: 90, reads: 1.2345 } };
+  assert.deepEqual(renewed(old, measured, "one"), { ratios: { one: { speed: 2.35, steady: 1 }, other: { speed: 3 } }, counts: { dispatches: 100, reads: 1.23 } });
 });
 
 test("a budget runs out, and a promise that never settles is given up", async () => {

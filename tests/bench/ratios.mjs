@@ -23,11 +23,18 @@ export function baselineOf(processor) {
   return { counts, ratios: ratios[processor] ?? {} };
 }
 
-/** Writes this processor's baseline anew; what was not measured this time keeps its old value. */
-export function writeBaseline(measured, processor) {
-  const old = readAll();
+/**
+ * A baseline with this processor's ratios as they were measured; those that were not keep their old value. Counts stay: they are limits, and an average over
+ * tokens of which several were in flight says less than one of them takes.
+ */
+export function renewed({ ratios, counts }, measured, processor) {
   const rounded = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined).map(([name, value]) => [name, Number(value.toPrecision(3))]));
-  writeFileSync(BASELINE, `${JSON.stringify({ ratios: { ...old.ratios, [processor]: { ...old.ratios[processor], ...rounded(measured.ratios) } }, counts: { ...old.counts, ...rounded(measured.counts) } }, undefined, 2)}\n`);
+  return { ratios: { ...ratios, [processor]: { ...ratios[processor], ...rounded(measured.ratios) } }, counts: { ...rounded(measured.counts), ...counts } };
+}
+
+/** Writes this processor's baseline anew. */
+export function writeBaseline(measured, processor) {
+  writeFileSync(BASELINE, `${JSON.stringify(renewed(readAll(), measured, processor), undefined, 2)}\n`);
 }
 
 /**
