@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     Clock, EngineInfo, ModelKind, OpenedModel, Prompt, Request, Session,
     chat_prompt::shielded,
-    live_cache::{CacheLedger, LiveCache},
+    live_cache::{CachePool, LiveCache},
     model_bundle::ModelBundle,
     random::fresh_seed,
     reasoning::ReasoningSplit,
@@ -39,7 +39,7 @@ struct Loaded {
     fingerprint: String,
     context_tokens: usize,
     prefill_chunk_tokens: usize,
-    ledger: CacheLedger,
+    pool: CachePool,
     clock: Rc<dyn Clock>,
     seeds_given: Cell<u64>,
     unknown_ids: Rc<[u32]>,
@@ -81,7 +81,7 @@ impl Engine {
         cancel.check()?;
 
         phase(LoadPhase::WarmUp, total_bytes, total_bytes, "first token");
-        let ledger = CacheLedger::new(&decoder);
+        let pool = CachePool::new(&decoder);
         let engine = Self(Rc::new(Loaded {
             unknown_ids: unknown_ids.into(),
             bundle,
@@ -89,7 +89,7 @@ impl Engine {
             fingerprint: checkpoint.fingerprint().hex(),
             context_tokens,
             prefill_chunk_tokens: options.prefill_chunk_tokens,
-            ledger,
+            pool,
             clock,
             seeds_given: Cell::new(0),
             #[cfg(feature = "gpu")]
@@ -108,7 +108,7 @@ impl Engine {
             model: self.0.bundle.name.clone(),
             architecture: config.architecture.clone(),
             device: self.0.decoder.device().report().clone(),
-            memory_bytes: self.0.decoder.weight_bytes() + self.0.ledger.bytes(),
+            memory_bytes: self.0.decoder.weight_bytes() + self.0.pool.bytes(),
             context_tokens: self.0.context_tokens,
             vocab_size: config.vocab_size,
             quantize: self.0.decoder.matrix_kind(),
@@ -242,7 +242,7 @@ impl Engine {
     /// Allocates a cache for the whole context. A GPU tells only later that it had no room, so the device is watched until it has.
     pub(crate) async fn new_cache(&self) -> Result<LiveCache> {
         let upload = self.0.decoder.device().begin_upload();
-        let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, self.0.prefill_chunk_tokens, &self.0.ledger);
+        let cache = LiveCache::new(&self.0.decoder, self.0.context_tokens, self.0.prefill_chunk_tokens, &self.0.pool);
         if let Err(error) = upload.finish().await {
             drop(cache);
             self.0.decoder.device().release_unused(); // a buffer that was refused must not serve another time

@@ -1,4 +1,4 @@
-//! KV caches that are alive, and the bytes that they take together.
+//! KV caches that are alive, the bytes that they take together, and the one that waits for the next sequence.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,20 +11,20 @@ use eyas_model::{Decoder, KvCache, LogitsOf};
 
 /// What the caches of an engine have in common: they are all of one size.
 #[derive(Clone)]
-pub(crate) struct CacheLedger(Rc<Ledger>);
+pub(crate) struct CachePool(Rc<Pool>);
 
-struct Ledger {
+struct Pool {
     bytes: Cell<u64>,
     /// Whether a cache that nobody needs any more is kept for the next one.
     keeps_spare: bool,
     spare: RefCell<Option<KvCache>>,
 }
 
-impl CacheLedger {
+impl CachePool {
     /// Of the caches of `decoder`. On a CPU the next sequence takes the cache that the last one has left: a new one would be filled with zeros first, and take
     /// memory that this one has. On a GPU buffers are used again anyway.
     pub(crate) fn new(decoder: &Decoder) -> Self {
-        Self(Rc::new(Ledger { bytes: Cell::new(0), keeps_spare: !decoder.device().is_gpu(), spare: RefCell::new(None) }))
+        Self(Rc::new(Pool { bytes: Cell::new(0), keeps_spare: !decoder.device().is_gpu(), spare: RefCell::new(None) }))
     }
 
     /// Bytes that live caches take now. One that is kept for the next sequence is none of them.
@@ -39,22 +39,22 @@ pub(crate) struct LiveCache {
     cache: Option<KvCache>,
     ids: Vec<u32>,
     bytes: u64,
-    ledger: CacheLedger,
+    pool: CachePool,
 }
 
 impl LiveCache {
     /// An empty cache for `context_tokens` that are computed at most `chunk_tokens` at a time: the spare one, or a new one.
-    pub(crate) fn new(decoder: &Decoder, context_tokens: usize, chunk_tokens: usize, ledger: &CacheLedger) -> Result<Self> {
-        let spare = ledger.0.spare.take();
+    pub(crate) fn new(decoder: &Decoder, context_tokens: usize, chunk_tokens: usize, pool: &CachePool) -> Result<Self> {
+        let spare = pool.0.spare.take();
         debug_assert!(spare.as_ref().is_none_or(|spare| (spare.capacity(), spare.chunk()) == (context_tokens, chunk_tokens)));
         let cache = spare.map_or_else(|| decoder.new_cache(context_tokens, chunk_tokens), Ok)?;
-        Ok(Self::count(cache, Vec::new(), ledger))
+        Ok(Self::count(cache, Vec::new(), pool))
     }
 
-    fn count(cache: KvCache, ids: Vec<u32>, ledger: &CacheLedger) -> Self {
+    fn count(cache: KvCache, ids: Vec<u32>, pool: &CachePool) -> Self {
         let bytes = cache.bytes();
-        ledger.0.bytes.set(ledger.bytes() + bytes);
-        Self { cache: Some(cache), ids, bytes, ledger: ledger.clone() }
+        pool.0.bytes.set(pool.bytes() + bytes);
+        Self { cache: Some(cache), ids, bytes, pool: pool.clone() }
     }
 
     fn cache(&self) -> &KvCache {
@@ -73,8 +73,8 @@ impl LiveCache {
 
     /// A copy with the same tokens, on its own memory.
     pub(crate) async fn fork(&self) -> Result<Self> {
-        self.ledger.0.spare.take(); // the copy takes its memory
-        Ok(Self::count(self.cache().fork().await?, self.ids.clone(), &self.ledger))
+        self.pool.0.spare.take(); // the copy takes its memory
+        Ok(Self::count(self.cache().fork().await?, self.ids.clone(), &self.pool))
     }
 
     /// The tokens whose keys and values are in the cache.
@@ -171,11 +171,11 @@ impl LiveCache {
 
 impl Drop for LiveCache {
     fn drop(&mut self) {
-        let ledger = &self.ledger.0;
-        ledger.bytes.set(ledger.bytes.get() - self.bytes);
-        if let Some(mut cache) = self.cache.take().filter(|_| ledger.keeps_spare) {
+        let pool = &self.pool.0;
+        pool.bytes.set(pool.bytes.get() - self.bytes);
+        if let Some(mut cache) = self.cache.take().filter(|_| pool.keeps_spare) {
             cache.truncate(0);
-            ledger.spare.replace(Some(cache));
+            pool.spare.replace(Some(cache));
         }
     }
 }
