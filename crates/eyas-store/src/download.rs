@@ -1,7 +1,5 @@
 //! A file's bytes on their way from the network into the store.
 
-use std::pin::pin;
-
 use eyas_core::{Clock, Error, ErrorKind, Result, within};
 
 use crate::{
@@ -63,10 +61,10 @@ impl Download {
     /// comes, and where the connection fails.
     pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Piece> {
         let end = self.end();
-        let (connection, aheads) = (&mut self.connection, self.aheads.as_mut());
+        let mut next = Box::pin(next_piece(&mut self.connection, self.aheads.as_mut(), end));
         // A chunk that is fetched again for comparison must not take the place of what it is compared with.
         let Some(chunks) = kept.filter(|chunks| self.repeated.is_none() && chunks.end() < end) else {
-            return next_piece(connection, aheads, end).await;
+            return next.await;
         };
         let mut begun = BegunChunk {
             bytes: &self.window[(chunks.end() - self.window_start) as usize..],
@@ -77,9 +75,8 @@ impl Download {
         let left_ms = *begun.stored_ms + BEGUN_MS - clock.now_ms();
         if left_ms <= 0.0 {
             begun.store(clock)?;
-            return next_piece(connection, aheads, end).await;
+            return next.await;
         }
-        let mut next = pin!(next_piece(connection, aheads, end));
         match within(clock, left_ms, next.as_mut()).await {
             Some(Ok(piece)) => Ok(piece),
             Some(Err(error)) => {
