@@ -201,6 +201,20 @@ test("a body is read into the worker's own buffer, or as the browser gives it, a
   }
 });
 
+test("a body that there is no buffer for is out-of-memory, and ends", async () => {
+  for (const options of [{ store: "none" }, {}]) {
+    server.reset(half);
+    server.open();
+    const { page, outcome } = await begin(options, "/metered/bufferless.js");
+    const { error } = await outcome();
+    assert.equal(error?.code, "out-of-memory", JSON.stringify(error));
+    assert.match(error.message, /Array buffer allocation failed/);
+    assert.equal(asked().length, 1, "it is not tried again");
+    await until(() => server.closed === 1);
+    await page.close();
+  }
+});
+
 test("an abort ends a body in either reader", async () => {
   for (const mode of ["byob", "default"]) {
     server.reset(half);

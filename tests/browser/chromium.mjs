@@ -94,6 +94,16 @@ const readersOf = (mode) => `{
   };
 }`;
 
+/** Put before the worker's script: a page that has no memory for buffers of a MiB or more. */
+const BUFFERLESS = `globalThis.ArrayBuffer = new Proxy(ArrayBuffer, {
+  construct(target, [length, ...rest], made) {
+    if (length >= 1 << 20) {
+      throw new RangeError("Array buffer allocation failed");
+    }
+    return Reflect.construct(target, [length, ...rest], made);
+  },
+});`;
+
 /** What is put before the worker's script for a GPU that is at fault, by what is wrong with it. */
 const miscomputing = {
   // Norms are wrong by a tenth.
@@ -149,6 +159,9 @@ export async function startLab(options = {}) {
       const mode = /^readers-([a-z]+)\.js$/.exec(name)?.[1];
       if (mode) {
         return `${readersOf(mode)}\n${meteredWorker()}`;
+      }
+      if (name === "bufferless.js") {
+        return `${BUFFERLESS}\n${meteredWorker()}`;
       }
       if (name === "paced.js") {
         return `globalThis.isPaced = true;\n${meteredWorker()}`;

@@ -24,6 +24,12 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn cancel(this: &BodyReader) -> Promise;
 
+    /// An `ArrayBuffer` that there may be no memory for.
+    #[wasm_bindgen(extends = ArrayBuffer)]
+    type PieceBuffer;
+    #[wasm_bindgen(constructor, catch, js_class = "ArrayBuffer")]
+    fn new(bytes: u32) -> std::result::Result<PieceBuffer, JsValue>;
+
     /// What a reader of a body gives (Streams, ReadableStreamReadResult).
     type ReadResult;
     #[wasm_bindgen(method, getter)]
@@ -130,11 +136,24 @@ impl PieceReader {
         Some(Self { body, takes_buffers, buffer: None })
     }
 
-    /// The next bytes; none at the end.
+    /// Makes the buffer for the next bytes, where they need one and there is none.
+    fn make_room(&mut self) -> Result<()> {
+        if self.takes_buffers && self.buffer.is_none() {
+            let buffer = PieceBuffer::new(PIECE_BYTES).map_err(|error| {
+                let detail =
+                    format!("expected memory for a MiB of an answer, found none ({}); close other pages", describe(&error));
+                Error::new(ErrorKind::OutOfMemory, detail)
+            })?;
+            self.buffer = Some(buffer.unchecked_into());
+        }
+        Ok(())
+    }
+
+    /// The next bytes, behind [`Self::make_room`]; none at the end.
     async fn next(&mut self) -> std::result::Result<Option<Vec<u8>>, JsValue> {
         // Reading takes the buffer away, and gives it back with the bytes.
-        let into = self.takes_buffers.then(|| self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(PIECE_BYTES)));
-        let read = JsFuture::from(self.body.read(into.map(|buffer| Uint8Array::new(&buffer)))).await?;
+        let into = self.buffer.take().map(|buffer| Uint8Array::new(&buffer));
+        let read = JsFuture::from(self.body.read(into)).await?;
         let read = read.unchecked_into::<ReadResult>();
         let Some(bytes) = read.value().filter(|_| !read.done()) else { return Ok(None) };
         self.buffer = self.takes_buffers.then(|| bytes.buffer());
@@ -169,6 +188,7 @@ impl Answer for HttpAnswer {
     fn piece(&mut self) -> LocalFuture<'_, Result<Option<Vec<u8>>>> {
         Box::pin(async move {
             let Some(reader) = &mut self.reader else { return Ok(None) };
+            reader.make_room()?;
             let next = reader.next().await;
             self.cancel.token.check()?;
             let next = next.map_err(|error| {
