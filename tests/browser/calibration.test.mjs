@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { hasGpu, startLab, tuningOf } from "./chromium.mjs";
+import { hasGpu, startLab, thorough, tuningOf } from "./chromium.mjs";
 
 const NO_GPU = "this Chromium has no WebGPU adapter";
 const SIZES = "4: 16 8 2 4 4 32 4 2 4 32";
@@ -62,8 +62,9 @@ test("an adapter is measured by the first load, and later ones take what is kept
     assert.deepEqual({ ...tuningOf(again.kept[0][1]), source: "measured" }, again.tuning);
     assert.match(again.kept[0][1], new RegExp(` (0|${unclear + 1})$`));
   }
-  // What makes no sense is measured anew, and so is what an earlier version kept.
-  for (const damaged of ["", "4: no sizes", "4: 16 4 4 32", "4: 1 32 8 8 8 8 2 4 0", SIZES, TEXT.replace("16", "3"), TEXT.replace("4: ", "3: "), TEXT.replace("4: ", "")]) {
+  // What makes no sense is measured anew, and so is what an earlier version kept; eyas-core's own tests have more of both.
+  const rest = ["4: no sizes", "4: 16 4 4 32", "4: 1 32 8 8 8 8 2 4 0", SIZES, TEXT.replace("4: ", "")];
+  for (const damaged of ["", TEXT.replace("16", "3"), TEXT.replace("4: ", "3: "), ...(thorough ? rest : [])]) {
     await keep(damaged);
     const again = await loadOn(page);
     assert.equal(again.tuning.source, "measured", damaged);

@@ -6,10 +6,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { hasGpu, haveStories, NO_STORIES, startLab } from "./chromium.mjs";
+import { hasGpu, haveStories, NO_STORIES, startLab, thorough } from "./chromium.mjs";
 import { processIds } from "./processes.mjs";
 
-const KILLS = 5;
+const KILLS = thorough ? 5 : 3;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let lab;

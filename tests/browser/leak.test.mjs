@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { hasGpu, startLab } from "./chromium.mjs";
+import { hasGpu, startLab, thorough } from "./chromium.mjs";
 
 let lab;
 let gpu;
@@ -13,7 +13,7 @@ before(async () => {
 after(() => lab.close());
 
 const GENERATIONS = 200;
-const CYCLES = 20;
+const CYCLES = thorough ? 20 : 8;
 
 for (const device of ["gpu", "cpu"]) {
   test(`${GENERATIONS} generations on the ${device}: GPU buffers and WASM memory do not grow after the first 24`, async (t) => {

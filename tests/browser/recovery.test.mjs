@@ -4,10 +4,10 @@ import { after, before, test } from "node:test";
 
 import { hasGpu, haveStories, NO_STORIES, startLab, thorough } from "./chromium.mjs";
 
-const LOSSES = thorough ? 51 : 15;
+const LOSSES = thorough ? 51 : 6;
 /** A worker that has not ended by then never will. */
 const WORKER_END_MS = 120_000;
-const PANICS = thorough ? 51 : 9;
+const PANICS = thorough ? 51 : 6;
 let lab;
 let gpu;
 before(async () => {
