@@ -52,7 +52,7 @@ pub use eyas_core::Tuning;
 pub use gpu::{GuessRecording, Recording, device_setup::GpuContext};
 pub use logits::{first_largest, first_not_finite};
 pub use matrix_spec::{Activation, MatrixSpec};
-pub use matrix_upload::MatrixUpload;
+pub use matrix_upload::{MatrixUpload, StoredRows};
 pub use operations::{
     activate, append_attention, attention, copy_cache, copy_rows, embed, layer_norm, matmul, matmul_add, matmul_gated,
     residual_norm, rms_norm, rope_append, softcap, upload_matrix, with_room, write_step,

@@ -1,8 +1,19 @@
 //! A packed matrix on its way to a device, some rows at a time: on a GPU it is never whole in the host's memory, and on a CPU it is there once.
 
 use burn::tensor::{Int, Tensor};
+use eyas_blocks::SourceKind;
 
 use crate::{KernelDevice, MatrixSpec};
+
+/// Whole rows of a matrix as a file stores them.
+pub struct StoredRows<'a> {
+    /// How they are stored.
+    pub source: SourceKind,
+    /// Row behind row.
+    pub bytes: &'a [u8],
+    /// The stored row that a row of the matrix is, both counted from the first of `bytes`.
+    pub order: &'a dyn Fn(usize) -> usize,
+}
 
 /// A matrix of which rows arrive in any order, each once. Rows are as [`eyas_core::WeightKind`] says.
 pub struct MatrixUpload {
@@ -50,6 +61,17 @@ impl MatrixUpload {
                 }
             }
         }
+    }
+
+    /// Sends whole rows from `first` on as they are stored. Answers `false` where they have to be packed and sent by [`Self::write`]: to a GPU, which takes
+    /// them as [`eyas_core::WeightKind`] says; where the kind holds no such blocks bit by bit, or a scale is not finite.
+    pub fn write_stored(&mut self, first: usize, rows: &StoredRows<'_>) -> bool {
+        #[cfg(feature = "cpu")]
+        if let Place::Host(matrix) = &mut self.place {
+            return matrix.write_stored(first, rows);
+        }
+        let _ = (first, rows);
+        false
     }
 
     /// Words `[rows, words_per_row]` and scales `[rows · blocks_per_row]` for the operations here, in the order that the device's kernels want.

@@ -55,6 +55,7 @@ fn every_operation_is_tested() {
     let names: Vec<_> = suites().iter().map(|suite| suite.name).collect();
     let tested = [
         "products",
+        "stored rows",
         "embedding",
         "norm",
         "layer norm",
@@ -71,6 +72,11 @@ fn every_operation_is_tested() {
 #[test]
 fn products() {
     check("products");
+}
+
+#[test]
+fn stored_rows() {
+    check("stored rows");
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Dense {
     ) -> Result<Self> {
         let mut builder = config.builder(checkpoint)?;
         let mut reader = MatrixReader { checkpoint, plan, uploads: Uploads::new(device) };
-        reader.read(find(checkpoint, &config.weight())?, (&mut builder, 0), config.tensor, |_| {}).await?;
+        reader.read(find(checkpoint, &config.weight())?, (&mut builder, 0), config.tensor, &|_| {}).await?;
         for part in builder.parts.iter_mut().filter(|_| config.has_bias) {
             part.bias = Some(floats(checkpoint, find(checkpoint, &config.bias())?).await?);
         }

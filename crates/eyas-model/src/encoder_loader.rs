@@ -54,7 +54,7 @@ pub(crate) async fn load(
             }
             EncoderSlot::Matrix { matrix, part } => {
                 let builder = layout.builder(matrix)?;
-                reader.read(tensor, (builder, part), &format!("{matrix:?}"), |read| report(loaded_bytes + read)).await?;
+                reader.read(tensor, (builder, part), &format!("{matrix:?}"), &|read| report(loaded_bytes + read)).await?;
                 Some(matrix)
             }
         };

@@ -55,7 +55,7 @@ pub(crate) async fn load(
             }
             Slot::Matrix { matrix, part } => {
                 let builder = layout.builder(matrix)?;
-                reader.read(tensor, (builder, part), &format!("{matrix:?}"), |read| report(loaded_bytes + read)).await?;
+                reader.read(tensor, (builder, part), &format!("{matrix:?}"), &|read| report(loaded_bytes + read)).await?;
                 finish_if_complete(&mut layout, matrix, &mut reader.uploads, &mut parts).await?;
             }
         }
@@ -127,7 +127,7 @@ impl MatrixReader<'_> {
         tensor: &TensorInfo,
         (builder, part): (&mut MatrixBuilder, usize),
         name: &str,
-        report: impl Fn(u64),
+        report: &dyn Fn(u64),
     ) -> Result<()> {
         let rows = tensor.rows();
         let row_bytes = tensor.bytes / rows.max(1) as u64;
@@ -136,8 +136,10 @@ impl MatrixReader<'_> {
         while start < rows {
             self.plan.cancel.check()?;
             let end = start.saturating_add(step).min(rows);
-            let packed = self.checkpoint.pack_rows(tensor, start..end, builder.kind).await?;
-            builder.send(part, packed, name, &mut self.uploads).await?;
+            let bytes = self.checkpoint.read_rows(tensor, start..end).await?;
+            let kind = builder.kind;
+            let pack = || self.checkpoint.pack(tensor, start, &bytes, kind);
+            builder.send(part, (tensor.kind, &bytes), &pack, name, &mut self.uploads).await?;
             report(end as u64 * row_bytes);
             start = end;
         }

@@ -1,8 +1,8 @@
 //! A matrix in the making while a file is read: its parts are sent to the device as they come, and it is finished when the last one is there.
 
 use eyas_core::{Error, Result, WeightKind};
-use eyas_kernels::{KernelDevice, MatrixSpec, MatrixUpload, Uploads};
-use eyas_weights::PackedRows;
+use eyas_kernels::{KernelDevice, MatrixSpec, MatrixUpload, StoredRows, Uploads};
+use eyas_weights::{PackedRows, SourceKind};
 
 use crate::linear::Linear;
 
@@ -62,9 +62,17 @@ impl MatrixBuilder {
         (rows / whole).max(1) * whole
     }
 
-    /// Sends the next rows of a part, whose number is [`Self::step`]'s but at the end. Fails with `out-of-memory` where the device has no room for the
-    /// matrix, and as [`Uploads::send`] does.
-    pub(crate) async fn send(&mut self, part: usize, mut packed: PackedRows, name: &str, uploads: &mut Uploads) -> Result<()> {
+    /// Sends the next rows of a part as they are stored, whose number is [`Self::step`]'s but at the end; where the device wants them packed
+    /// ([`MatrixUpload::write_stored`]), `pack` does. Fails with `out-of-memory` where the device has no room for the matrix, as `pack` and as
+    /// [`Uploads::send`] do.
+    pub(crate) async fn send(
+        &mut self,
+        part: usize,
+        (source, bytes): (SourceKind, &[u8]),
+        pack: &dyn Fn() -> Result<PackedRows>,
+        name: &str,
+        uploads: &mut Uploads,
+    ) -> Result<()> {
         let spec = self.spec();
         let device = uploads.device().clone();
         if self.upload.is_none() {
@@ -72,22 +80,29 @@ impl MatrixBuilder {
         }
         let before: usize = self.parts.iter().take(part).map(|part| part.rows).sum();
         let of_part = self.parts.get_mut(part).ok_or_else(|| Error::internal(format!("{name} has no part {part}")))?;
-        let rows = packed.words.len() / spec.words_per_row().max(1);
+        let rows = bytes.len() / source.row_bytes(self.cols).max(1);
         if of_part.sent_rows + rows > of_part.rows {
             return Err(Error::bad_model(format!("{name}: the checkpoint has another tensor in its place")));
         }
-        if let Some(head_rows) = of_part.head_rows() {
-            packed.words = separate_pairs(&packed.words, head_rows, spec.words_per_row());
-            packed.scales = separate_pairs(&packed.scales, head_rows, spec.blocks_per_row());
-        }
         let first = before + of_part.sent_rows;
         of_part.sent_rows += rows;
+        let head_rows = of_part.head_rows();
+        let order = |row| head_rows.map_or(row, |head_rows| row - row % head_rows + stored_place(row % head_rows, head_rows));
         let upload = &mut self.upload;
         let write = || {
             let upload = upload.get_or_insert_with(|| MatrixUpload::new(&device, spec));
+            if upload.write_stored(first, &StoredRows { source, bytes, order: &order }) {
+                return Ok(());
+            }
+            let mut packed = pack()?;
+            if let Some(head_rows) = head_rows {
+                packed.words = separate_pairs(&packed.words, head_rows, spec.words_per_row());
+                packed.scales = separate_pairs(&packed.scales, head_rows, spec.blocks_per_row());
+            }
             upload.write(first, packed.words, packed.scales);
+            Ok(())
         };
-        Box::pin(uploads.send(name, write)).await
+        Box::pin(uploads.send(name, write)).await?
     }
 
     /// Makes the module of a matrix that is complete. Fails as [`Uploads::send`] does.
@@ -116,15 +131,19 @@ impl MatrixBuilder {
 
 /// Reorders the rows of whole heads from pairs side by side (`0, h, 1, h+1, …` for half size `h`) to halves (`0, 1, …, h, h+1, …`).
 fn separate_pairs<T: Copy>(values: &[T], head_rows: usize, cols: usize) -> Vec<T> {
-    let half = head_rows / 2;
     let mut out = Vec::with_capacity(values.len());
     for head in values.chunks((head_rows * cols).max(1)) {
         for row in 0..head_rows {
-            let from = if row < half { 2 * row } else { 2 * (row - half) + 1 };
-            out.extend_from_slice(&head[from * cols..][..cols]);
+            out.extend_from_slice(&head[stored_place(row, head_rows) * cols..][..cols]);
         }
     }
     out
+}
+
+/// Where a row of a head stands among its rows in pairs.
+fn stored_place(row: usize, head_rows: usize) -> usize {
+    let half = head_rows / 2;
+    if row < half { 2 * row } else { 2 * (row - half) + 1 }
 }
 
 #[cfg(test)]

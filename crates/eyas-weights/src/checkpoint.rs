@@ -221,9 +221,16 @@ impl Checkpoint {
         Ok(packed.words.into_iter().map(f32::from_bits).collect())
     }
 
-    /// Reads whole rows of one of this checkpoint's tensors and packs them as [`crate::pack_rows`] does, scaled where they have scales.
-    /// Fails with `unsupported-model` for 8-bit floats before [`Self::scale_8_bit_floats`].
+    /// Reads whole rows of one of this checkpoint's tensors and packs them as [`Self::pack`] does.
     pub async fn pack_rows(&self, tensor: &TensorInfo, rows: Range<usize>, target: WeightKind) -> Result<PackedRows> {
+        let first = rows.start;
+        let bytes = self.read_rows(tensor, rows).await?;
+        self.pack(tensor, first, &bytes, target)
+    }
+
+    /// Packs rows of one of this checkpoint's tensors, from `first` on, as [`crate::pack_rows`] does, scaled where they have scales.
+    /// Fails with `unsupported-model` for 8-bit floats before [`Self::scale_8_bit_floats`].
+    pub fn pack(&self, tensor: &TensorInfo, first: usize, bytes: &[u8], target: WeightKind) -> Result<PackedRows> {
         let scales = self.scales.get(&tensor.name);
         if tensor.kind == SourceKind::F8E4M3 && scales.is_none() {
             return Err(Error::unsupported(format!(
@@ -231,14 +238,13 @@ impl Checkpoint {
                 tensor.name
             )));
         }
-        let (first, count) = (rows.start, rows.len());
-        let bytes = self.read_rows(tensor, rows).await?;
         let scale = |row: usize, weights: &mut [f32]| {
             if let Some(scales) = scales {
                 scales.scale(first + row, weights);
             }
         };
-        pack_scaled(tensor.kind, &bytes, count, tensor.cols(), target, &scale)
+        let rows = bytes.len() / tensor.row_bytes().max(1);
+        pack_scaled(tensor.kind, bytes, rows, tensor.cols(), target, &scale)
             .map_err(|error| error.context(format_args!("tensor {:?}, rows from {first}", tensor.name)))
     }
 

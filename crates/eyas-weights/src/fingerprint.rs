@@ -60,4 +60,28 @@ mod tests {
             assert!(one.len() == 16 && all[i + 1..].iter().all(|other| other != one), "{all:?}");
         }
     }
+
+    #[test]
+    fn every_byte_and_its_place_count() {
+        let bytes: Vec<u8> = (0..75).collect();
+        let mut seen = vec![of(&[("a", 0, &bytes)])];
+        for at in 0..75 {
+            let mut other = bytes.clone();
+            other[at] ^= 0x80;
+            seen.push(of(&[("a", 0, &other)]));
+        }
+        // Words that change places.
+        for (one, other) in [(0, 8), (8, 16), (16, 24), (0, 32), (64, 32)] {
+            let mut swapped = bytes.clone();
+            let (at_one, at_other) = (bytes[one..one + 8].to_vec(), bytes[other..other + 8].to_vec());
+            swapped[one..one + 8].copy_from_slice(&at_other);
+            swapped[other..other + 8].copy_from_slice(&at_one);
+            seen.push(of(&[("a", 0, &swapped)]));
+        }
+        seen.extend((0..75).map(|length| of(&[("a", 0, &bytes[..length])])));
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
 }

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("eyas-text", &["eyas-core"]),
     ("eyas-blocks", &["eyas-core"]),
     ("eyas-weights", &["eyas-core", "eyas-blocks"]),
-    ("eyas-kernels", &["eyas-core"]),
+    ("eyas-kernels", &["eyas-core", "eyas-blocks"]),
     ("eyas-tier", &["eyas-core"]),
     ("eyas-store", &["eyas-core", "eyas-blocks", "eyas-weights"]),
     ("eyas-model", &["eyas-core", "eyas-kernels", "eyas-blocks", "eyas-weights"]),

@@ -1,12 +1,13 @@
 //! A quantised matrix on its way into groups of rows, as `row_groups` describes them.
 
+use eyas_blocks::{SourceKind, pack_rows};
 use eyas_core::WeightKind;
 
 use super::{
     row_groups::{GROUP, rows_in_group},
     transpose,
 };
-use crate::MatrixSpec;
+use crate::{MatrixSpec, StoredRows};
 
 /// A matrix of which rows arrive in any order, each once. Whole groups go to their place at once; rows of others wait there in the order of
 /// [`WeightKind`] until all have come.
@@ -20,8 +21,9 @@ pub(crate) struct GroupedRows {
 
 impl GroupedRows {
     pub(crate) fn new(spec: MatrixSpec) -> Self {
-        let words = Vec::with_capacity(spec.rows * spec.words_per_row());
-        Self { spec, words, scales: Vec::with_capacity(spec.rows * spec.blocks_per_row()), parted: Vec::new() }
+        // Zeros that an allocator has anyway, where its memory is new.
+        let words = vec![0; spec.rows * spec.words_per_row()];
+        Self { spec, words, scales: vec![0.0; spec.rows * spec.blocks_per_row()], parted: Vec::new() }
     }
 
     /// Takes whole rows from `first` on: `words` is `[rows, words_per_row]` and `scales` `[rows, blocks_per_row]`.
@@ -29,37 +31,80 @@ impl GroupedRows {
     pub(crate) fn write(&mut self, first: usize, words: &[u32], scales: &[f32]) {
         let (row_words, blocks) = (self.spec.words_per_row(), self.spec.blocks_per_row());
         let end = first + words.len() / row_words.max(1);
-        // Only what is about to be written is touched, which is not the memory of a whole matrix.
-        self.words.resize(self.words.len().max(end * row_words), 0);
-        self.scales.resize(self.scales.len().max(end * blocks), 0.0);
         let mut row = first;
         while row < end {
-            let group = row - row % GROUP;
-            let group_end = group + rows_in_group(group, self.spec.rows);
-            let until = group_end.min(end);
-            let is_whole = row == group && until == group_end && self.spec.kind.is_quantized();
+            let Run { until, is_whole } = self.run(row, end);
             let from_words = &words[(row - first) * row_words..(until - first) * row_words];
             let from_scales = &scales[(row - first) * blocks..(until - first) * blocks];
-            let to_words = &mut self.words[row * row_words..until * row_words];
-            let to_scales = &mut self.scales[row * blocks..until * blocks];
+            let spec = self.spec;
+            let (to_words, to_scales) = self.room(row, until);
             if is_whole {
-                arrange(from_words, from_scales, to_words, to_scales, self.spec);
+                arrange(from_words, from_scales, to_words, to_scales, spec);
             } else {
                 to_words.copy_from_slice(from_words);
                 to_scales.copy_from_slice(from_scales);
-                if self.spec.kind.is_quantized() {
-                    self.parted.push(group);
+                if spec.kind.is_quantized() {
+                    self.parted.push(row - row % GROUP);
                 }
             }
             row = until;
         }
     }
 
+    /// Takes whole rows from `first` on as they are stored, so that they are gone through once. Answers `false` where they have to be packed before: blocks
+    /// that are not held bit by bit in groups, a scale that is not finite. What was taken by then may be written again.
+    #[inline(never)]
+    pub(crate) fn write_stored(&mut self, first: usize, stored: &StoredRows<'_>) -> bool {
+        let arrange = match (stored.source, self.spec.kind) {
+            (SourceKind::Q4_0, WeightKind::Q4) => transpose::q4_0,
+            (SourceKind::Q8_0, WeightKind::Q8) => transpose::q8_0,
+            _ => return false,
+        };
+        let row_bytes = stored.source.row_bytes(self.spec.cols);
+        let rows = stored.bytes.chunks_exact(row_bytes.max(1));
+        if !self.spec.cols.is_multiple_of(stored.source.block_len()) || !rows.remainder().is_empty() {
+            return false;
+        }
+        let end = first + rows.len();
+        let stored_row = |row: usize| &stored.bytes[(stored.order)(row - first) * row_bytes..][..row_bytes];
+        let mut row = first;
+        while row < end {
+            let Run { until, is_whole } = self.run(row, end);
+            if is_whole && until - row == GROUP {
+                let (words, scales) = self.room(row, until);
+                if !arrange(std::array::from_fn(|at| stored_row(row + at)), words, scales) {
+                    return false;
+                }
+            } else {
+                for row in row..until {
+                    let Ok(packed) = pack_rows(stored.source, stored_row(row), 1, self.spec.cols, self.spec.kind) else {
+                        return false;
+                    };
+                    self.write(row, &packed.words, &packed.scales);
+                }
+            }
+            row = until;
+        }
+        true
+    }
+
+    /// How far rows of one group go from `row` on, of rows that end at `end`.
+    fn run(&self, row: usize, end: usize) -> Run {
+        let group = row - row % GROUP;
+        let group_end = group + rows_in_group(group, self.spec.rows);
+        let until = group_end.min(end);
+        Run { until, is_whole: row == group && until == group_end && self.spec.kind.is_quantized() }
+    }
+
+    /// Where these rows belong.
+    fn room(&mut self, row: usize, until: usize) -> (&mut [u32], &mut [f32]) {
+        let (row_words, blocks) = (self.spec.words_per_row(), self.spec.blocks_per_row());
+        (&mut self.words[row * row_words..until * row_words], &mut self.scales[row * blocks..until * blocks])
+    }
+
     /// Words and scales in groups, once all rows have come. Kinds without groups stay as they are.
     pub(crate) fn finish(mut self) -> (Vec<u32>, Vec<f32>) {
         let (row_words, blocks) = (self.spec.words_per_row(), self.spec.blocks_per_row());
-        self.words.resize(self.spec.rows * row_words, 0);
-        self.scales.resize(self.spec.rows * blocks, 0.0);
         self.parted.sort_unstable();
         self.parted.dedup();
         for group in self.parted {
@@ -71,6 +116,14 @@ impl GroupedRows {
         }
         (self.words, self.scales)
     }
+}
+
+/// Rows of one group that come together.
+struct Run {
+    /// Behind the last of them.
+    until: usize,
+    /// Whether it is all rows of a group.
+    is_whole: bool,
 }
 
 /// Brings the rows of one group from the order of [`WeightKind`] into that of groups.
@@ -139,6 +192,43 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn stored_rows_become_what_packed_ones_become() {
+        for (source, kind) in [(SourceKind::Q4_0, WeightKind::Q4), (SourceKind::Q8_0, WeightKind::Q8)] {
+            let spec = MatrixSpec { rows: 27, cols: 96, kind, has_bias: false };
+            let row_bytes = source.row_bytes(96);
+            let mut bytes: Vec<u8> = (0..27 * row_bytes as u32).map(|i| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+            for (at, block) in bytes.chunks_mut(source.block_bytes()).enumerate() {
+                // Normal and subnormal halves of either sign, and zero.
+                block[..2].copy_from_slice(&[0x0000_u16, 0x8001, 0x03ff, 0x3c01, 0xfbff, 0x0400][at % 6].to_le_bytes());
+            }
+            let backwards = |rows: usize| move |row: usize| rows - 1 - row;
+            for parts in [&[(0, 27)][..], &[(0, 8), (8, 27)], &[(0, 3), (3, 17), (17, 27)], &[(24, 27), (5, 24), (0, 5)]] {
+                let (mut stored, mut packed) = (GroupedRows::new(spec), GroupedRows::new(spec));
+                for &(first, end) in parts {
+                    let bytes = &bytes[first * row_bytes..end * row_bytes];
+                    let order = backwards(end - first);
+                    assert!(stored.write_stored(first, &StoredRows { source, bytes, order: &order }));
+                    let turned: Vec<u8> = bytes.chunks(row_bytes).rev().flatten().copied().collect();
+                    let rows = pack_rows(source, &turned, end - first, 96, kind).unwrap();
+                    packed.write(first, &rows.words, &rows.scales);
+                }
+                let bits =
+                    |(words, scales): (Vec<u32>, Vec<f32>)| (words, scales.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+                assert_eq!(bits(stored.finish()), bits(packed.finish()), "{source} in {parts:?}");
+            }
+            for row in [0, 26] {
+                let mut damaged = bytes.clone();
+                damaged[row * row_bytes + source.block_bytes()..][..2].copy_from_slice(&[0x01, 0x7c]);
+                assert!(!GroupedRows::new(spec).write_stored(0, &StoredRows { source, bytes: &damaged, order: &|row| row }));
+            }
+            let other = MatrixSpec { kind: WeightKind::F16, ..spec };
+            assert!(!GroupedRows::new(other).write_stored(0, &StoredRows { source, bytes: &bytes, order: &|row| row }));
+            let cut = &bytes[..=row_bytes];
+            assert!(!GroupedRows::new(spec).write_stored(0, &StoredRows { source, bytes: cut, order: &|row| row }));
         }
     }
 

@@ -6,6 +6,7 @@ mod attention;
 mod matrices;
 mod packing;
 mod rows;
+mod stored;
 
 use std::fmt::Debug;
 
@@ -26,6 +27,8 @@ pub type Outcome = Result<(), String>;
 pub enum Case {
     /// Products, added products and gated products with a packed matrix.
     Products(matrices::Products),
+    /// A matrix that comes as a file stores it.
+    Stored(stored::Stored),
     /// Rows of a packed matrix.
     Embedding(matrices::Embedding),
     /// Normalisation.
@@ -49,6 +52,7 @@ impl Case {
     pub async fn check(&self, device: &KernelDevice) -> Outcome {
         match self {
             Self::Products(case) => case.check(device).await,
+            Self::Stored(case) => case.check(device).await,
             Self::Embedding(case) => case.check(device).await,
             Self::Norm(case) => case.check(device).await,
             Self::LayerNorm(case) => case.check(device).await,
@@ -76,6 +80,7 @@ pub fn suites() -> Vec<Suite> {
     let suite = |name, cases, strategy| Suite { name, cases, strategy };
     vec![
         suite("products", 40, matrices::products().prop_map(Case::Products).boxed()),
+        suite("stored rows", 60, stored::stored().prop_map(Case::Stored).boxed()),
         suite("embedding", 20, matrices::embedding().prop_map(Case::Embedding).boxed()),
         suite("norm", 20, rows::norm().prop_map(Case::Norm).boxed()),
         suite("layer norm", 20, rows::layer_norm().prop_map(Case::LayerNorm).boxed()),

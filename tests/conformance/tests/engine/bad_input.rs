@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use conformance::{Loading, answer, golden_folder, greedy};
 use eyas_core::{Error, GenerateOptions, Message};
 use eyas_engine::{Engine, Prompt, Request};
-use eyas_weights::{MemoryFiles, MemoryReader, ModelFiles};
+use eyas_weights::{Checkpoint, MemoryFiles, MemoryReader, ModelFiles, RangeReader, SourceKind};
 
 const MODEL: &str = "llama-mqa-f16";
 
@@ -48,6 +48,35 @@ fn a_missing_file_is_named() {
     without_optional.remove("generation_config.json");
     without_optional.remove("tokenizer_config.json");
     assert!(load(without_optional).is_ok());
+}
+
+#[test]
+fn a_block_whose_scale_is_not_finite_is_named_by_its_row() {
+    let parts = ["model-00001-of-00002.gguf", "model-00002-of-00002.gguf"]
+        .map(|name| (name, std::fs::read(golden_folder("llama-gguf-mix").join(name)).unwrap()));
+    let files = |parts: &[(&str, Vec<u8>)]| {
+        let reader = |(name, bytes): &(&str, Vec<u8>)| Rc::new(MemoryReader::new(*name, bytes.clone())) as Rc<dyn RangeReader>;
+        ModelFiles::GgufParts(parts.iter().map(reader).collect())
+    };
+    let whole = pollster::block_on(Checkpoint::open(&files(&parts))).unwrap();
+    for kind in [SourceKind::Q4_0, SourceKind::Q8_0] {
+        let matrices: Vec<_> = whole.tensors().iter().filter(|tensor| tensor.kind == kind && tensor.rows() > 9).collect();
+        assert!(!matrices.is_empty(), "{kind}");
+        for tensor in matrices {
+            for row in [0, 9] {
+                let mut damaged = parts.clone();
+                let at = tensor.offset as usize + row * tensor.row_bytes();
+                damaged[tensor.file].1[at..at + 2].copy_from_slice(&[0x00, 0xfc]);
+                let error = Loading::default().try_load(files(&damaged)).err().unwrap();
+                let detail = error.detail();
+                assert!(
+                    error.code() == "bad-model" && detail.contains(&format!("row {row}: ")) && detail.contains(&tensor.name),
+                    "{error}"
+                );
+            }
+        }
+    }
+    assert!(Loading::default().try_load(files(&parts)).is_ok());
 }
 
 #[test]
