@@ -66,12 +66,17 @@ impl MatrixUpload {
     /// Sends whole rows from `first` on as they are stored. Answers `false` where they have to be packed and sent by [`Self::write`]: to a GPU, which takes
     /// them as [`eyas_core::WeightKind`] says; where the kind holds no such blocks bit by bit, or a scale is not finite.
     pub fn write_stored(&mut self, first: usize, rows: &StoredRows<'_>) -> bool {
-        #[cfg(feature = "cpu")]
-        if let Place::Host(matrix) = &mut self.place {
-            return matrix.write_stored(first, rows);
+        match &mut self.place {
+            #[cfg(feature = "cpu")]
+            Place::Host(matrix) => matrix.write_stored(first, rows),
+            #[cfg(not(feature = "cpu"))]
+            Place::Nowhere => {
+                let _ = (first, rows);
+                false
+            }
+            #[cfg(feature = "gpu")]
+            Place::Gpu(_) => false,
         }
-        let _ = (first, rows);
-        false
     }
 
     /// Words `[rows, words_per_row]` and scales `[rows · blocks_per_row]` for the operations here, in the order that the device's kernels want.
