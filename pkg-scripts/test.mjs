@@ -47,6 +47,9 @@ const install = (folder, ...files) => `. pkg-scripts/toolchain.sh && npm_ci ${fo
 /** One file after another, or two at once where they wait for networks and processes often enough that a second one finds the processor idle. */
 const nodeTest = (files, atOnce = 1) => `node --test --test-force-exit --test-concurrency=${atOnce} --test-timeout=1200000 --test-reporter=spec ${files}`;
 
+/** What two test files need is made before both of them want to. */
+const cloud = `node --input-type=module -e 'import { environment } from "./tests/browser/litellm_server.mjs"; environment();'`;
+
 /** The lints of a file that a build script compiles by itself, for relaxed SIMD. */
 const clippyAlone = (file) => `clippy-driver ${file} --edition=2024 --crate-type=cdylib --target=wasm32-unknown-unknown -Cpanic=abort -Ctarget-feature=+simd128,+relaxed-simd --emit=metadata -Dwarnings --out-dir "$(mktemp -d)"`;
 
@@ -57,7 +60,7 @@ const STAGES = [
   { name: "native", command: "cargo test --workspace --no-fail-fast", patterns: CARGO, prepare: needVulkan },
   { name: "build", command: "pkg-scripts/demo --build-only && pkg-scripts/size --check && pkg-scripts/build --parity" },
   { name: "unit", command: `${install("www/eyas")} && ${nodeTest("www/eyas/tests/*.test.mjs tests/bench/*.test.mjs")}`, patterns: NODE },
-  { name: "browser", command: `${install("tests/browser")} && ${nodeTest("tests/browser/*.test.mjs", 2)}`, patterns: NODE, browser: true },
+  { name: "browser", command: `${install("tests/browser")} && ${cloud} && ${nodeTest("tests/browser/*.test.mjs", 2)}`, patterns: NODE, browser: true },
   // Prints ratios of speeds beside the baseline's; what it counts as checks are the numbers of GPU calls a token.
   { name: "bench", command: "pkg-scripts/bench --ratios", patterns: NODE, browser: true },
   { name: "packaging", command: `${install("tests/browser")} && ${install("tests/packaging", "www/eyas/eyas-*.tgz")} && ${nodeTest("tests/packaging/*.test.mjs")}`, patterns: NODE, browser: true },

@@ -17,7 +17,7 @@ const START_MS = 240_000;
 const QUESTION = JSON.stringify({ model: "mock", stream: false, messages: [{ role: "user", content: "Are you there?" }] });
 
 /** A virtual environment outside the repository, kept between runs; undefined where it can't be made. */
-function environment() {
+export function environment() {
   const folder = process.env.EYAS_LITELLM_VENV ?? join(tmpdir(), "eyas-litellm-venv");
   const program = join(folder, "bin/litellm");
   if (!existsSync(program)) {

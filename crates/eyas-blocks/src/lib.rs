@@ -1,8 +1,8 @@
 //! Stored rows of weights to the layout in which a matrix is held and multiplied.
 //!
 //! [`SourceKind`] names the formats in which files store weights; [`pack_rows`] moves rows bit by bit where nothing is lost by it, and rounds
-//! them where something is asked for that the file does not have. Every weight of a load passes through here, so this crate is optimised for
-//! speed where the readers of files (`eyas-weights`) are for size.
+//! them where something is asked for that the file does not have. Every weight that a CPU does not take as it is stored passes through here, so this
+//! crate is optimised for speed where the readers of files (`eyas-weights`) are for size.
 //!
 //! ```
 //! use eyas_blocks::{SourceKind, pack_rows};

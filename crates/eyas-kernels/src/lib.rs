@@ -2,7 +2,7 @@
 //!
 //! Each operation has a plain reference ([`reference`], in `f64`), a GPU kernel (hand-written WGSL, feature `gpu`) and a
 //! CPU kernel (WASM SIMD128 or plain Rust, feature `cpu`). Activations are `f32`, row-major, and contiguous; matrices are
-//! packed as [`eyas_core::WeightKind`] says. f16 arithmetic is never required.
+//! packed as [`eyas_core::WeightKind`] says, or taken as a file stores them ([`MatrixUpload`]). f16 arithmetic is never required.
 //!
 //! What it does not do: no model, no reading of files, no automatic differentiation, no batches of sequences.
 //!

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use eyas_blocks::SourceKind;
+use eyas_core::WeightKind;
 
 use crate::{KernelDevice, MatrixSpec};
 
@@ -11,11 +12,11 @@ pub struct StoredRows<'a> {
     pub source: SourceKind,
     /// Row behind row.
     pub bytes: &'a [u8],
-    /// The stored row that a row of the matrix is, both counted from the first of `bytes`.
+    /// The stored row that a row of the matrix is, both counted from the first of `bytes`; it must be one of them.
     pub order: &'a dyn Fn(usize) -> usize,
 }
 
-/// A matrix of which rows arrive in any order, each once. Rows are as [`eyas_core::WeightKind`] says.
+/// A matrix of which rows arrive in any order, each once: as [`WeightKind`] says ([`Self::write`]), or as a file stores them ([`Self::write_stored`]).
 pub struct MatrixUpload {
     device: KernelDevice,
     spec: MatrixSpec,
@@ -63,8 +64,14 @@ impl MatrixUpload {
         }
     }
 
-    /// Sends whole rows from `first` on as they are stored. Answers `false` where they have to be packed and sent by [`Self::write`]: to a GPU, which takes
-    /// them as [`eyas_core::WeightKind`] says; where the kind holds no such blocks bit by bit, or a scale is not finite.
+    /// Whether [`Self::write_stored`] takes rows for a matrix of `kind` on `device`: to a CPU, blocks that are held bit by bit, in another order.
+    pub fn takes_stored(device: &KernelDevice, source: SourceKind, kind: WeightKind) -> bool {
+        let is_held = matches!((source, kind), (SourceKind::Q4_0, WeightKind::Q4) | (SourceKind::Q8_0, WeightKind::Q8));
+        cfg!(feature = "cpu") && is_held && !device.is_gpu()
+    }
+
+    /// Sends whole rows from `first` on as they are stored. Answers `false` where they have to be packed and sent by [`Self::write`]: where
+    /// [`Self::takes_stored`] does, where `bytes` are no whole rows, and where a scale is not finite.
     pub fn write_stored(&mut self, first: usize, rows: &StoredRows<'_>) -> bool {
         match &mut self.place {
             #[cfg(feature = "cpu")]

@@ -1,14 +1,14 @@
 //! Reads a checkpoint's tensors in file order into modules: names and shapes are checked before the first weight is read.
 
 use eyas_core::{Error, LoadPhase, Progress, Quantize, Result, WeightKind};
-use eyas_kernels::{KernelDevice, Uploads};
+use eyas_kernels::{KernelDevice, MatrixUpload, Uploads};
 use eyas_weights::{Checkpoint, TensorInfo};
 
 use crate::{
     DecoderConfig, RopeScaling,
     decoder::{LoadPlan, Weights},
     layout::Layout,
-    matrix_builder::MatrixBuilder,
+    matrix_builder::{MatrixBuilder, Rows},
     module_parts::ModuleParts,
     tensor_names::{Divisors, MatrixSlot, Slot},
 };
@@ -120,7 +120,7 @@ pub(crate) struct MatrixReader<'a> {
 }
 
 impl MatrixReader<'_> {
-    /// Reads a part of the matrix `name`, a few rows at a time: packs them and sends them to where they belong, so that nothing of it is ever whole in the
+    /// Reads a part of the matrix `name`, a few rows at a time: sends them to where they belong, packed where the device wants them so, so that nothing of it is ever whole in the
     /// host's memory beside what becomes the weights there. `report` hears how many stored bytes are done.
     pub(crate) async fn read(
         &mut self,
@@ -137,9 +137,15 @@ impl MatrixReader<'_> {
             self.plan.cancel.check()?;
             let end = start.saturating_add(step).min(rows);
             let bytes = self.checkpoint.read_rows(tensor, start..end).await?;
-            let kind = builder.kind;
-            let pack = || self.checkpoint.pack(tensor, start, &bytes, kind);
-            builder.send(part, (tensor.kind, &bytes), &pack, name, &mut self.uploads).await?;
+            let mut is_sent = false;
+            if MatrixUpload::takes_stored(self.uploads.device(), tensor.kind, builder.kind) {
+                is_sent = builder.send(part, Rows::Stored(tensor.kind, &bytes), name, &mut self.uploads).await?;
+            }
+            if !is_sent {
+                let packed = self.checkpoint.pack(tensor, start, &bytes, builder.kind)?;
+                drop(bytes);
+                builder.send(part, Rows::Packed(packed), name, &mut self.uploads).await?;
+            }
             report(end as u64 * row_bytes);
             start = end;
         }

@@ -25,6 +25,14 @@ impl Part {
     }
 }
 
+/// Rows of a part.
+pub(crate) enum Rows<'a> {
+    /// As the file has them.
+    Stored(SourceKind, &'a [u8]),
+    /// As [`WeightKind`] says.
+    Packed(PackedRows),
+}
+
 /// A matrix in the making.
 pub(crate) struct MatrixBuilder {
     pub(crate) kind: WeightKind,
@@ -62,17 +70,9 @@ impl MatrixBuilder {
         (rows / whole).max(1) * whole
     }
 
-    /// Sends the next rows of a part as they are stored, whose number is [`Self::step`]'s but at the end; where the device wants them packed
-    /// ([`MatrixUpload::write_stored`]), `pack` does. Fails with `out-of-memory` where the device has no room for the matrix, as `pack` and as
-    /// [`Uploads::send`] do.
-    pub(crate) async fn send(
-        &mut self,
-        part: usize,
-        (source, bytes): (SourceKind, &[u8]),
-        pack: &dyn Fn() -> Result<PackedRows>,
-        name: &str,
-        uploads: &mut Uploads,
-    ) -> Result<()> {
+    /// Sends the next rows of a part, whose number is [`Self::step`]'s but at the end. Answers `false`, and has sent nothing, where stored rows have to be
+    /// packed before ([`MatrixUpload::write_stored`]). Fails with `out-of-memory` where the device has no room for the matrix, and as [`Uploads::send`] does.
+    pub(crate) async fn send(&mut self, part: usize, rows: Rows<'_>, name: &str, uploads: &mut Uploads) -> Result<bool> {
         let spec = self.spec();
         let device = uploads.device().clone();
         if self.upload.is_none() {
@@ -80,29 +80,35 @@ impl MatrixBuilder {
         }
         let before: usize = self.parts.iter().take(part).map(|part| part.rows).sum();
         let of_part = self.parts.get_mut(part).ok_or_else(|| Error::internal(format!("{name} has no part {part}")))?;
-        let rows = bytes.len() / source.row_bytes(self.cols).max(1);
-        if of_part.sent_rows + rows > of_part.rows {
+        let count = match &rows {
+            Rows::Stored(source, bytes) => bytes.len() / source.row_bytes(self.cols).max(1),
+            Rows::Packed(packed) => packed.words.len() / spec.words_per_row().max(1),
+        };
+        if of_part.sent_rows + count > of_part.rows {
             return Err(Error::bad_model(format!("{name}: the checkpoint has another tensor in its place")));
         }
-        let first = before + of_part.sent_rows;
-        of_part.sent_rows += rows;
-        let head_rows = of_part.head_rows();
-        let order = |row| head_rows.map_or(row, |head_rows| row - row % head_rows + stored_place(row % head_rows, head_rows));
+        let (first, head_rows) = (before + of_part.sent_rows, of_part.head_rows());
         let upload = &mut self.upload;
         let write = || {
             let upload = upload.get_or_insert_with(|| MatrixUpload::new(&device, spec));
-            if upload.write_stored(first, &StoredRows { source, bytes, order: &order }) {
-                return Ok(());
+            match rows {
+                Rows::Stored(source, bytes) => {
+                    let order = |row| head_rows.map_or(row, |of_head| row - row % of_head + stored_place(row % of_head, of_head));
+                    upload.write_stored(first, &StoredRows { source, bytes, order: &order })
+                }
+                Rows::Packed(mut packed) => {
+                    if let Some(head_rows) = head_rows {
+                        packed.words = separate_pairs(&packed.words, head_rows, spec.words_per_row());
+                        packed.scales = separate_pairs(&packed.scales, head_rows, spec.blocks_per_row());
+                    }
+                    upload.write(first, packed.words, packed.scales);
+                    true
+                }
             }
-            let mut packed = pack()?;
-            if let Some(head_rows) = head_rows {
-                packed.words = separate_pairs(&packed.words, head_rows, spec.words_per_row());
-                packed.scales = separate_pairs(&packed.scales, head_rows, spec.blocks_per_row());
-            }
-            upload.write(first, packed.words, packed.scales);
-            Ok(())
         };
-        Box::pin(uploads.send(name, write)).await?
+        let is_sent = Box::pin(uploads.send(name, write)).await?;
+        of_part.sent_rows += if is_sent { count } else { 0 };
+        Ok(is_sent)
     }
 
     /// Makes the module of a matrix that is complete. Fails as [`Uploads::send`] does.
@@ -164,5 +170,46 @@ mod tests {
         let builder = MatrixBuilder::new(WeightKind::F32, 8, false, parts);
         assert_eq!([0, 1, 7, 8, 100].map(|rows| builder.step(0, rows)), [4, 4, 4, 8, 100]);
         assert_eq!([0, 3].map(|rows| builder.step(1, rows)), [1, 3]);
+    }
+
+    /// A matrix of a part in order and one whose heads of 12 rows are in pairs, of random blocks, sent in pieces as they are stored or packed. Answers
+    /// whether all were sent, the rows sent of the second part, and the finished words and scales.
+    fn sent(source: SourceKind, bytes: &[u8], is_stored: bool) -> (bool, usize, Vec<u32>, Vec<f32>) {
+        let parts = [(21, 0), (24, 2)].map(|(rows, interleaved_heads)| Part { rows, interleaved_heads, ..Part::default() });
+        let mut builder = MatrixBuilder::new(source.natural(), 64, false, parts.to_vec());
+        let device = KernelDevice::cpu();
+        let mut uploads = Uploads::new(&device);
+        let mut is_sent = true;
+        for (part, first, end) in [(0, 0, 9), (1, 21, 33), (0, 9, 21), (1, 33, 45)] {
+            let bytes = &bytes[first * source.row_bytes(64)..end * source.row_bytes(64)];
+            let rows = if is_stored {
+                Rows::Stored(source, bytes)
+            } else {
+                Rows::Packed(eyas_weights::pack_rows(source, bytes, end - first, 64, source.natural()).unwrap())
+            };
+            is_sent &= pollster::block_on(builder.send(part, rows, "matrix", &mut uploads)).unwrap();
+        }
+        let (words, scales) = builder.upload.unwrap().finish();
+        let words = words.into_data().iter::<i64>().map(|word| word as u32).collect();
+        (is_sent, builder.parts[1].sent_rows, words, scales.into_data().iter::<f32>().collect())
+    }
+
+    #[test]
+    fn stored_rows_of_heads_in_pairs_become_what_packed_ones_become() {
+        for source in [SourceKind::Q4_0, SourceKind::Q8_0] {
+            let mut bytes: Vec<u8> =
+                (0..45 * source.row_bytes(64) as u32).map(|i| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+            for (at, block) in bytes.chunks_mut(source.block_bytes()).enumerate() {
+                block[..2].copy_from_slice(&(0x2c00 + at as u16).to_le_bytes());
+            }
+            let (stored, packed) = (sent(source, &bytes, true), sent(source, &bytes, false));
+            assert_eq!((stored.0, stored.1), (true, 24), "{source}");
+            assert_eq!(stored, packed, "{source}");
+            // The last rows of the second part: nothing of the piece counts as sent.
+            let last = 44 * source.row_bytes(64);
+            bytes[last..last + 2].copy_from_slice(&[0x00, 0x7c]);
+            let damaged = sent(source, &bytes, true);
+            assert_eq!((damaged.0, damaged.1), (false, 12), "{source}");
+        }
     }
 }

@@ -61,6 +61,7 @@ impl Download {
     /// comes, and where the connection fails.
     pub(crate) async fn next(&mut self, kept: Option<&mut ChunkFile>, clock: &dyn Clock) -> Result<Piece> {
         let end = self.end();
+        // In a box, so that it is polled in one place of the program.
         let mut next = Box::pin(next_piece(&mut self.connection, self.aheads.as_mut(), end));
         // A chunk that is fetched again for comparison must not take the place of what it is compared with.
         let Some(chunks) = kept.filter(|chunks| self.repeated.is_none() && chunks.end() < end) else {

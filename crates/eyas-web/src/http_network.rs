@@ -141,7 +141,7 @@ impl PieceReader {
         if self.takes_buffers && self.buffer.is_none() {
             let buffer = PieceBuffer::new(PIECE_BYTES).map_err(|error| {
                 let detail =
-                    format!("expected memory for a MiB of an answer, found none ({}); close other pages", describe(&error));
+                    format!("expected memory for {PIECE_BYTES} bytes, found none ({}); close other pages", describe(&error));
                 Error::new(ErrorKind::OutOfMemory, detail)
             })?;
             self.buffer = Some(buffer.unchecked_into());

@@ -70,6 +70,13 @@ mod tests {
             other[at] ^= 0x80;
             seen.push(of(&[("a", 0, &other)]));
         }
+        // The highest bits of two words, whose changes could make up for one another.
+        for (one, other) in (7..75).step_by(8).flat_map(|one| (one + 8..75).step_by(8).map(move |other| (one, other))) {
+            let mut turned = bytes.clone();
+            turned[one] ^= 0x80;
+            turned[other] ^= 0x80;
+            seen.push(of(&[("a", 0, &turned)]));
+        }
         // Words that change places.
         for (one, other) in [(0, 8), (8, 16), (16, 24), (0, 32), (64, 32)] {
             let mut swapped = bytes.clone();

@@ -21,7 +21,7 @@ pub(crate) struct GroupedRows {
 
 impl GroupedRows {
     pub(crate) fn new(spec: MatrixSpec) -> Self {
-        // Zeros that an allocator has anyway, where its memory is new.
+        // Zeros that the allocator need not write where memory is new, as for most large matrices of a load.
         let words = vec![0; spec.rows * spec.words_per_row()];
         Self { spec, words, scales: vec![0.0; spec.rows * spec.blocks_per_row()], parted: Vec::new() }
     }
@@ -52,8 +52,8 @@ impl GroupedRows {
     }
 
     /// Takes whole rows from `first` on as they are stored, so that they are gone through once. Answers `false` where they have to be packed before: blocks
-    /// that are not held bit by bit in groups, a scale that is not finite. What was taken by then may be written again.
-    #[inline(never)]
+    /// that are not held bit by bit in groups, a scale that is not finite. What was taken by then may be written again by [`Self::write`].
+    #[inline(never)] // as above
     pub(crate) fn write_stored(&mut self, first: usize, stored: &StoredRows<'_>) -> bool {
         let arrange = match (stored.source, self.spec.kind) {
             (SourceKind::Q4_0, WeightKind::Q4) => transpose::q4_0,
@@ -76,12 +76,11 @@ impl GroupedRows {
                     return false;
                 }
             } else {
-                for row in row..until {
-                    let Ok(packed) = pack_rows(stored.source, stored_row(row), 1, self.spec.cols, self.spec.kind) else {
-                        return false;
-                    };
-                    self.write(row, &packed.words, &packed.scales);
-                }
+                let bytes: Vec<u8> = (row..until).flat_map(stored_row).copied().collect();
+                let Ok(packed) = pack_rows(stored.source, &bytes, until - row, self.spec.cols, self.spec.kind) else {
+                    return false;
+                };
+                self.write(row, &packed.words, &packed.scales);
             }
             row = until;
         }

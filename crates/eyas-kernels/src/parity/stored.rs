@@ -16,16 +16,20 @@ pub struct Stored {
     blocks: usize,
     /// Rows of the first part, if they are no more than there are.
     first: usize,
+    /// A block whose scale is not finite, if there are as many.
+    damaged: usize,
     seed: u64,
 }
 
 pub(super) fn stored() -> impl Strategy<Value = Stored> {
     let source = prop_oneof![Just(SourceKind::Q4_0), Just(SourceKind::Q8_0)];
-    (source, 1_usize..60, 1_usize..5, 0_usize..60, any::<u64>()).prop_map(|(source, rows, blocks, first, seed)| Stored {
+    let sizes = (1_usize..60, 1_usize..5, 0_usize..60, 0_usize..300);
+    (source, sizes, any::<u64>()).prop_map(|(source, (rows, blocks, first, damaged), seed)| Stored {
         source,
         rows,
         blocks,
         first,
+        damaged,
         seed,
     })
 }
@@ -44,18 +48,23 @@ impl Stored {
         scales.iter().zip(quants).flat_map(block).collect()
     }
 
-    /// All rows as a lookup gives them, beside the decoded ones, bit by bit; on a GPU, that none is taken.
+    /// All rows as a lookup gives them, beside the decoded ones, bit by bit; that none is taken with a scale that is not finite, nor on a GPU.
     pub(super) async fn check(&self, device: &KernelDevice) -> Outcome {
         let Self { source, rows, blocks, .. } = *self;
-        let (cols, kind, bytes) = (blocks * BLOCK, source.natural(), self.bytes());
+        let (cols, kind, mut bytes) = (blocks * BLOCK, source.natural(), self.bytes());
         let spec = MatrixSpec { rows, cols, kind, has_bias: false };
         let mut upload = MatrixUpload::new(device, spec);
         let first = self.first.min(rows);
+        if let Some(block) = bytes.chunks_exact_mut(source.block_bytes()).nth(self.damaged) {
+            let not_finite = [0x7c00_u16, 0xfc00, 0x7e01, 0xfd55][self.damaged % 4];
+            block[..2].copy_from_slice(&not_finite.to_le_bytes());
+        }
         for (first, end) in [(0, first), (first, rows)] {
             let bytes = &bytes[first * source.row_bytes(cols)..end * source.row_bytes(cols)];
+            let is_finite = !(first * blocks..end * blocks).contains(&self.damaged);
             let taken = upload.write_stored(first, &StoredRows { source, bytes, order: &|row| row });
-            if taken == device.is_gpu() {
-                return Err(format!("rows were taken: {taken}"));
+            if taken != (is_finite && !device.is_gpu()) {
+                return Err(format!("rows {first} to {end} were taken: {taken}"));
             }
             if !taken {
                 return Ok(());
