@@ -120,8 +120,8 @@ pub(crate) struct MatrixReader<'a> {
 }
 
 impl MatrixReader<'_> {
-    /// Reads a part of the matrix `name`, a few rows at a time: sends them to where they belong, packed where the device wants them so, so that nothing of it is ever whole in the
-    /// host's memory beside what becomes the weights there. `report` hears how many stored bytes are done.
+    /// Reads a part of the matrix `name`, a few rows at a time, and sends them to where they belong, packed where the device wants them so: nothing of it
+    /// is ever whole in the host's memory beside what becomes the weights there. `report` hears how many stored bytes are done.
     pub(crate) async fn read(
         &mut self,
         tensor: &TensorInfo,
